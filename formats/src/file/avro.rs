@@ -1,0 +1,7 @@
+//! Placeholder.
+
+use super::File;
+
+/// Registration.
+pub(super) const FILE: File =
+    File { name: "avro", aliases: &[], doc: "", build: |_| Err(super::FormatError::Config { key: String::new(), message: String::new() }) };

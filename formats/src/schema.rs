@@ -1,0 +1,54 @@
+//! Connect's schemas as Arrow fields.
+//!
+//! | Connect | Arrow | name in the metadata |
+//! |---|---|---|
+//! | int8, int16, int32, int64 | Int8, Int16, Int32, Int64 | |
+//! | float32, float64, boolean, string, bytes | Float32, Float64, Boolean, Utf8, Binary | |
+//! | array, map, struct | List (item field `item`), Map (`entries` {`key`, `value`}), Struct | |
+//! | Decimal | Decimal128(38, scale), Decimal256 when a declared precision is larger | `org.apache.kafka.connect.data.Decimal` |
+//! | Date | Date32 | `org.apache.kafka.connect.data.Date` |
+//! | Time | Time32(Millisecond) | `org.apache.kafka.connect.data.Time` |
+//! | Timestamp | Timestamp(Millisecond, "UTC") | `org.apache.kafka.connect.data.Timestamp` |
+//! | schemaless JSON, kept as text | Utf8 with the extension name `arrow.json` | |
+//!
+//! `optional` is the field's nullability; name, version, doc, default and parameters ride in the field's metadata under the keys below.
+
+use std::collections::HashMap;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+
+/// Metadata key: the Connect schema's name.
+pub const NAME: &str = "connect.name";
+/// Metadata key: the Connect schema's version, a decimal number.
+pub const VERSION: &str = "connect.version";
+/// Metadata key: the Connect schema's documentation.
+pub const DOC: &str = "connect.doc";
+/// Metadata key: the default value, as JSON text.
+pub const DEFAULT: &str = "connect.default";
+/// Metadata key prefix: `connect.parameters.<name>` holds one schema parameter.
+pub const PARAMETERS: &str = "connect.parameters.";
+/// Metadata key of Arrow's extension types.
+pub const EXTENSION_NAME: &str = "ARROW:extension:name";
+/// Arrow's canonical extension name for JSON text.
+pub const JSON_TEXT: &str = "arrow.json";
+/// Metadata key on a value field whose schema was inferred from records, not declared: such schemas widen instead of splitting files.
+pub const INFERRED: &str = "lakehead.inferred";
+
+/// True when the field is schemaless JSON, kept as its text.
+#[must_use]
+pub fn is_json_text(field: &Field) -> bool {
+    field.data_type() == &DataType::Utf8 && field.metadata().get(EXTENSION_NAME).is_some_and(|v| v == JSON_TEXT)
+}
+
+/// True when the field's schema was inferred.
+#[must_use]
+pub fn is_inferred(field: &Field) -> bool {
+    field.metadata().contains_key(INFERRED)
+}
+
+/// The field of schemaless JSON kept as text; a null is a tombstone or JSON `null`.
+#[must_use]
+pub fn json_text(name: &str) -> FieldRef {
+    let metadata = HashMap::from([(EXTENSION_NAME.to_owned(), JSON_TEXT.to_owned())]);
+    FieldRef::new(Field::new(name, DataType::Utf8, true).with_metadata(metadata))
+}

@@ -1,0 +1,217 @@
+//! Configuration keys as data: one table per plugin gives parsing, validation, REST definitions and reference docs.
+//!
+//! Stands for Kafka's `ConfigDef`: the same types, importances and words in error messages where clients read them.
+
+use crate::connect::Props;
+
+/// Type of a key, as `ConfigDef.Type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// `true` or `false`, any case.
+    Boolean,
+    /// Text.
+    String,
+    /// 32-bit integer.
+    Int,
+    /// 64-bit integer.
+    Long,
+    /// Comma separated texts.
+    List,
+    /// A plugin's name.
+    Class,
+    /// Text that is never printed.
+    Password,
+}
+
+/// Importance of a key, as `ConfigDef.Importance`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Importance {
+    /// HIGH.
+    High,
+    /// MEDIUM.
+    Medium,
+    /// LOW.
+    Low,
+}
+
+/// What values a key takes, beyond its type.
+#[derive(Debug, Clone, Copy)]
+pub enum Check {
+    /// Anything of the type.
+    Any,
+    /// Integer in this range, both ends included.
+    Range(i64, i64),
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
+    /// One of these texts, in any case.
+    OneOfIgnoreCase(&'static [&'static str]),
+    /// A non-blank text.
+    NotBlank,
+    /// Upstream's key that does not act here yet: only these values are taken (they ask for nothing), every other is refused with the reason.
+    Only(&'static [&'static str], &'static str),
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct ConfigKey {
+    /// Upstream's spelling.
+    pub name: &'static str,
+    /// Type.
+    pub kind: Type,
+    /// Text of the default value; `None` = required (for [`Requirement::Required`]) or no default.
+    pub default: Option<&'static str>,
+    /// True when a configuration without it is invalid.
+    pub required: bool,
+    /// Importance.
+    pub importance: Importance,
+    /// Group in the REST API.
+    pub group: &'static str,
+    /// What it does, default, unit, consequence.
+    pub doc: &'static str,
+    /// Values that it takes.
+    pub check: Check,
+}
+
+/// A problem with one key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ConfigError {
+    /// The key.
+    pub key: String,
+    /// What is wrong with it, and what it takes.
+    pub message: String,
+}
+
+impl ConfigError {
+    /// A problem with that key.
+    #[must_use]
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into() }
+    }
+}
+
+/// What validation found.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Every problem; empty = valid.
+    pub errors: Vec<ConfigError>,
+    /// Keys that no part of the connector knows, for a warning.
+    pub unknown: Vec<String>,
+}
+
+/// Checks a configuration against tables of keys, every key for itself; `is_known` tells which other keys are somebody's (transforms, converters, consumer overrides).
+#[must_use]
+pub fn check(tables: &[&[ConfigKey]], props: &Props, is_known: impl Fn(&str) -> bool) -> Report {
+    let mut report = Report::default();
+    for key in tables.iter().copied().flatten() {
+        match props.get(key.name) {
+            Some(text) => {
+                if let Err(message) = check_value(key, text) {
+                    report.errors.push(ConfigError::new(key.name, message));
+                }
+            }
+            None if key.required => {
+                report.errors.push(ConfigError::new(key.name, format!("Missing required configuration \"{}\" which has no default value.", key.name)))
+            }
+            None => {}
+        }
+    }
+    let is_in_tables = |name: &str| tables.iter().copied().flatten().any(|key| key.name == name);
+    report.unknown = props.keys().filter(|name| !is_in_tables(name) && !is_known(name)).cloned().collect();
+    report
+}
+
+/// Checks one value in the words of Kafka's `ConfigException`.
+fn check_value(key: &ConfigKey, text: &str) -> Result<(), String> {
+    let invalid = |shown: &str, why: String| Err(format!("Invalid value {shown} for configuration {}: {why}", key.name));
+    let shown = if key.kind == Type::Password { "[hidden]" } else { text };
+    let trimmed = text.trim();
+    let number = match key.kind {
+        Type::Boolean if !trimmed.eq_ignore_ascii_case("true") && !trimmed.eq_ignore_ascii_case("false") => {
+            return invalid(shown, "Expected value to be either true or false".to_owned());
+        }
+        Type::Int => match trimmed.parse::<i32>() {
+            Ok(n) => Some(i64::from(n)),
+            Err(_) => return invalid(shown, "Not a number of type INT".to_owned()),
+        },
+        Type::Long => match trimmed.parse::<i64>() {
+            Ok(n) => Some(n),
+            Err(_) => return invalid(shown, "Not a number of type LONG".to_owned()),
+        },
+        Type::Boolean | Type::String | Type::List | Type::Class | Type::Password => None,
+    };
+    match key.check {
+        Check::Any => Ok(()),
+        Check::Range(least, most) => match number {
+            Some(n) if n < least => invalid(shown, format!("Value must be at least {least}")),
+            Some(n) if n > most => invalid(shown, format!("Value must be no more than {most}")),
+            _ => Ok(()),
+        },
+        Check::OneOf(taken) if taken.contains(&trimmed) => Ok(()),
+        Check::OneOf(taken) => invalid(shown, format!("String must be one of: {}", taken.join(", "))),
+        Check::OneOfIgnoreCase(taken) if taken.iter().any(|t| t.eq_ignore_ascii_case(trimmed)) => Ok(()),
+        Check::OneOfIgnoreCase(taken) => invalid(shown, format!("String must be one of (case insensitive): {}", taken.join(", "))),
+        Check::NotBlank if trimmed.is_empty() => invalid(shown, "String must be non-empty".to_owned()),
+        Check::NotBlank => Ok(()),
+        Check::Only(taken, _) if taken.iter().any(|t| t.eq_ignore_ascii_case(trimmed)) => Ok(()),
+        Check::Only(taken, why) => invalid(shown, format!("{why}; values taken: {}", taken.join(", "))),
+    }
+}
+
+/// Typed access to a configuration under tables of keys. A getter returns the key's default where the key is absent, and the default again where the
+/// text is not of the type (which [`check`] has reported by then).
+#[derive(Debug, Clone, Copy)]
+pub struct Values<'a> {
+    /// The tables.
+    pub tables: &'a [&'a [ConfigKey]],
+    /// The texts.
+    pub props: &'a Props,
+}
+
+impl<'a> Values<'a> {
+    fn default_of(&self, name: &str) -> Option<&'a str> {
+        let key = self.tables.iter().copied().flatten().find(|key| key.name == name);
+        debug_assert!(key.is_some(), "{name} is in no table");
+        key.and_then(|key| key.default)
+    }
+
+    /// The text as it was given (not trimmed), or the default; `None` when neither is there.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<&'a str> {
+        self.props.get(name).map(String::as_str).or_else(|| self.default_of(name))
+    }
+
+    /// The trimmed text; empty when there is none.
+    #[must_use]
+    pub fn text(&self, name: &str) -> &'a str {
+        self.raw(name).unwrap_or("").trim()
+    }
+
+    /// The trimmed text, `None` when it is blank.
+    #[must_use]
+    pub fn non_blank(&self, name: &str) -> Option<&'a str> {
+        Some(self.text(name)).filter(|text| !text.is_empty())
+    }
+
+    /// An integer; `None` when neither the text nor the default is one.
+    #[must_use]
+    pub fn long(&self, name: &str) -> Option<i64> {
+        let given = self.props.get(name).and_then(|text| text.trim().parse().ok());
+        given.or_else(|| self.default_of(name).and_then(|text| text.parse().ok()))
+    }
+
+    /// A boolean.
+    #[must_use]
+    pub fn boolean(&self, name: &str) -> bool {
+        self.text(name).eq_ignore_ascii_case("true")
+    }
+
+    /// A comma separated list, each element trimmed; empty when the text is blank.
+    #[must_use]
+    pub fn list(&self, name: &str) -> Vec<&'a str> {
+        match self.text(name) {
+            "" => Vec::new(),
+            text => text.split(',').map(str::trim).collect(),
+        }
+    }
+}

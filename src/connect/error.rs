@@ -1,0 +1,58 @@
+//! Errors at the task's border: kinds by what is done next.
+
+use std::fmt;
+
+/// What the runtime does about a [`TaskError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A record cannot be taken: tolerated or FAILED, as `errors.tolerance` says.
+    BadRecord,
+    /// A setting is wrong: FAILED, the user acts.
+    BadConfig,
+    /// A permission is missing: FAILED, the user acts.
+    Denied,
+    /// The assignment is over: what was open is dropped and read again by whoever owns it.
+    Fenced,
+    /// What had been read is gone from memory; the partitions are read again from their committed offsets.
+    Rewind,
+    /// A defect of ours, or a condition that nobody foresaw: FAILED, with the trace.
+    Bug,
+}
+
+/// A task cannot go on. `Display` is one line: the message and where it happened.
+#[derive(Debug)]
+pub struct TaskError {
+    /// What the runtime does about it.
+    pub kind: ErrorKind,
+    /// What happened and what to do: lower case, no full stop.
+    pub message: String,
+    /// Where: connector, topic, partition, offset, key, object.
+    pub context: Vec<(&'static str, String)>,
+}
+
+impl TaskError {
+    /// An error of that kind.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), context: Vec::new() }
+    }
+
+    /// Adds where it happened.
+    #[must_use]
+    pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
+        self.context.push((key, value.to_string()));
+        self
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        for (i, (key, value)) in self.context.iter().enumerate() {
+            write!(f, "{}{key}={value}", if i == 0 { " (" } else { ", " })?;
+        }
+        if self.context.is_empty() { Ok(()) } else { f.write_str(")") }
+    }
+}
+
+impl std::error::Error for TaskError {}

@@ -1,0 +1,167 @@
+//! The contract that connectors are written against: Kafka Connect's `Connector` and `SinkTask`, over batches.
+//!
+//! A connector is described by a [`Connector`] in [`crate::plugins::CONNECTORS`]: its names, its configuration keys, how it splits into tasks
+//! and how a task is built. The runtime drives a [`SinkTask`] from one async task, so a task needs no locks; whatever takes CPU time it
+//! hands to [`crate::compute`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::batch::{Batch, Offsets, TopicPartition};
+use crate::env::Env;
+
+pub mod config;
+pub mod error;
+
+pub use error::{ErrorKind, TaskError};
+
+/// A configuration as users write it: key → text, ordered.
+pub type Props = BTreeMap<String, String>;
+
+/// Direction of a connector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Writes to Kafka.
+    Source,
+    /// Reads from Kafka.
+    Sink,
+}
+
+impl Kind {
+    /// As the REST API prints it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Sink => "sink",
+        }
+    }
+}
+
+/// One kind of connector.
+pub trait Connector: fmt::Debug + Send + Sync {
+    /// The name that the REST API shows: upstream's class name where there is one.
+    fn class(&self) -> &'static str;
+
+    /// Other names that configurations may use.
+    fn aliases(&self) -> &'static [&'static str];
+
+    /// Source or sink.
+    fn kind(&self) -> Kind;
+
+    /// Checks a configuration: pure, no network; reports every problem, not the first.
+    fn validate(&self, props: &Props) -> config::Report;
+
+    /// What the connector wants its values to be, so that a converter decodes once.
+    fn want(&self, props: &Props) -> lakehead_formats::wire::Want;
+
+    /// Builds one task of the connector from a valid configuration.
+    ///
+    /// # Errors
+    /// [`TaskError`] when something outside the configuration is missing.
+    fn sink_task(&self, props: &Props, cx: TaskContext) -> Result<Box<dyn SinkTask>, TaskError>;
+}
+
+/// What a task is given besides its configuration.
+#[derive(Debug, Clone)]
+pub struct TaskContext {
+    /// The connector's name.
+    pub connector: Arc<str>,
+    /// The task's number, from 0.
+    pub task: u32,
+    /// The world.
+    pub env: Env,
+    /// Where the task says what it is waiting for.
+    pub health: Health,
+    /// Rung when [`SinkTask::durable`] may have news.
+    pub progress: Arc<tokio::sync::Notify>,
+}
+
+/// What a task is waiting for, readable by others: an empty text when all is well.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<std::sync::Mutex<BTreeMap<&'static str, String>>>);
+
+impl Health {
+    /// Says what `subject` (`store`, `kafka`, `registry`) is waiting for; `None` when it no longer waits.
+    pub fn set(&self, subject: &'static str, trouble: Option<String>) {
+        let mut map = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match trouble {
+            Some(text) => map.insert(subject, text),
+            None => map.remove(subject),
+        };
+    }
+
+    /// Everything that is being waited for, a line each; `None` when nothing is.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let map = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        (!map.is_empty()).then(|| map.values().map(String::as_str).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// One task of a sink connector. The runtime calls it from one async task, never concurrently.
+#[async_trait]
+pub trait SinkTask: Send {
+    /// Reaches out to the outside world once, before the first record: a missing bucket or a refused credential fails here.
+    ///
+    /// # Errors
+    /// [`TaskError`]; the task becomes FAILED with its message.
+    async fn start(&mut self) -> Result<(), TaskError>;
+
+    /// These partitions are ours from now on.
+    ///
+    /// # Errors
+    /// [`TaskError`].
+    async fn open(&mut self, partitions: &[TopicPartition]) -> Result<(), TaskError>;
+
+    /// Takes records. Waiting here is back-pressure: membership goes on meanwhile.
+    ///
+    /// # Errors
+    /// [`TaskError`].
+    async fn put(&mut self, batch: Batch) -> Result<(), TaskError>;
+
+    /// Time passed, whether or not records came: ends files that are due.
+    ///
+    /// # Errors
+    /// [`TaskError`].
+    async fn tick(&mut self) -> Result<(), TaskError>;
+
+    /// Next offset per partition below which everything is durable (upstream's `preCommit`); partitions without news may be absent.
+    ///
+    /// # Errors
+    /// [`TaskError`] of work that went on in the background.
+    fn durable(&mut self) -> Result<Offsets, TaskError>;
+
+    /// These partitions go away. Ends what is being published (unless `lost`), drops what is open. [`durable`](Self::durable) is asked once more afterwards.
+    ///
+    /// # Errors
+    /// [`TaskError`].
+    async fn close(&mut self, partitions: &[TopicPartition], lost: bool) -> Result<(), TaskError>;
+
+    /// Figures and guarantees, for the status.
+    fn report(&self) -> TaskReport;
+}
+
+/// What a sink task says about itself.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct TaskReport {
+    /// `exactly-once` or `at-least-once`, and why when it is less.
+    pub guarantee: String,
+    /// Files that are visible.
+    pub files: u64,
+    /// Rows in visible files.
+    pub rows: u64,
+    /// Bytes of visible files.
+    pub bytes: u64,
+    /// Rows that are held in open files.
+    pub open_rows: u64,
+    /// Open files.
+    pub open_files: u64,
+    /// Files that ended early because memory ran out.
+    pub early_closes: u64,
+    /// Tombstones that `behavior.on.null.values=ignore` left out.
+    pub ignored_nulls: u64,
+}

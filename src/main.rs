@@ -1,0 +1,3 @@
+//! Arguments → settings → environment → run → exit code.
+
+fn main() {}

@@ -1,0 +1,94 @@
+//! One budget of bytes for the process: `lakehead.memory.limit`.
+//!
+//! Whoever holds data holds a [`Permit`] for its bytes. Taking a permit never waits and never fails, so that work which *frees* memory
+//! (encoding, uploading) cannot be blocked by the lack of it; only the intake waits, in [`Budget::room`], before it accepts more records.
+//! The budget may thus be overdrawn by what was already accepted: one set of batches per task.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+/// The process's budget; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    limit: u64,
+    used: AtomicU64,
+    peak: AtomicU64,
+    freed: Notify,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    #[must_use]
+    pub fn new(limit: u64) -> Self {
+        Self(Arc::new(Inner { limit, used: AtomicU64::new(0), peak: AtomicU64::new(0), freed: Notify::new() }))
+    }
+
+    /// Bytes that may be held.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.0.limit
+    }
+
+    /// Bytes that are held.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// The most that was held at once.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.0.peak.load(Ordering::Relaxed)
+    }
+
+    /// Takes `bytes` from the budget, overdrawing it if need be.
+    pub fn take(&self, bytes: u64) -> Permit {
+        let used = self.0.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.0.peak.fetch_max(used, Ordering::Relaxed);
+        Permit { budget: self.clone(), bytes }
+    }
+
+    /// Waits until less than the limit is held. Cancel-safe.
+    pub async fn room(&self) {
+        loop {
+            let freed = self.0.freed.notified();
+            if self.used() < self.limit() {
+                return;
+            }
+            freed.await;
+        }
+    }
+}
+
+/// Bytes taken from a [`Budget`]; dropping it gives them back.
+#[derive(Debug)]
+#[must_use = "dropping it gives the bytes back"]
+pub struct Permit {
+    budget: Budget,
+    bytes: u64,
+}
+
+impl Permit {
+    /// Bytes held.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Holds `bytes` from now on instead.
+    pub fn resize(&mut self, bytes: u64) {
+        *self = self.budget.take(bytes);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.budget.0.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.0.freed.notify_waiters();
+    }
+}

@@ -1,0 +1,91 @@
+//! 7 store: objects that nobody sees until they are whole.
+//!
+//! [`ObjectSink`] is the commit protocol's view of a store: an [`Upload`] takes bytes in the background, [`seal`](Upload::seal) ends it with every byte
+//! stored and nothing visible, and [`publish`](ObjectSink::publish) makes it visible. The blob seam below is `object_store::ObjectStore`; there is no second one.
+//! Transient errors are retried for ever with back-off and shown in the task's health; only what a person must mend comes back as an error.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::memory::Permit;
+
+/// Name and description of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectName {
+    /// Key in the bucket, or path below the folder, used verbatim.
+    pub key: String,
+    /// MIME type.
+    pub content_type: &'static str,
+    /// User metadata (`lakehead-offsets`, …), for stores that have such.
+    pub attributes: Vec<(&'static str, String)>,
+}
+
+/// Bytes that wait for the store, with the memory that they hold.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// Given back when the store has them.
+    pub permit: Permit,
+}
+
+/// A store, seen by the writer of files.
+#[async_trait]
+pub trait ObjectSink: fmt::Debug + fmt::Display + Send + Sync {
+    /// Asks the store once whether it can be written to.
+    ///
+    /// # Errors
+    /// [`StoreError`] that names the bucket or container and what to do.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Starts an object that no reader can see. Does not wait for the store.
+    fn open(&self, key: String, content_type: &'static str) -> Box<dyn Upload>;
+}
+
+/// One object on its way.
+#[async_trait]
+pub trait Upload: Send {
+    /// Hands over the next bytes; waits only for room in the upload window.
+    ///
+    /// # Errors
+    /// [`StoreError`]; only [`abort`](Self::abort) may follow.
+    async fn write(&mut self, chunk: Chunk) -> Result<(), StoreError>;
+
+    /// All bytes were handed over: waits until the store has them, still invisible (small objects wait in memory for their one PUT).
+    ///
+    /// # Errors
+    /// [`StoreError`]; only [`abort`](Self::abort) may follow.
+    async fn seal(&mut self, attributes: Vec<(&'static str, String)>) -> Result<(), StoreError>;
+
+    /// Makes the sealed object visible. Idempotent: publishing the same name and bytes again is success.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn publish(&mut self) -> Result<(), StoreError>;
+
+    /// Gives up, and removes what the store already has.
+    async fn abort(&mut self);
+}
+
+/// What the caller can do about a [`StoreError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// A setting is wrong (bucket missing, bad endpoint, bad region).
+    BadConfig,
+    /// A permission or credential is missing.
+    Denied,
+    /// What was uploaded is gone (an expired multipart upload): the rows must be read again.
+    Vanished,
+}
+
+/// A store refused for a reason that trying again does not heal.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    /// What the caller can do.
+    pub kind: StoreErrorKind,
+    /// What happened, to which key in which bucket, and what to do.
+    pub message: String,
+}
