@@ -1,1 +1,202 @@
-//! Placeholder.
+//! The implementation of the seam that speaks to brokers: librdkafka, through `rdkafka`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::thread::{JoinHandle, Thread};
+
+use async_trait::async_trait;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use tokio::sync::{mpsc, oneshot};
+
+use super::poll::{Command, Context, Poller, Records, Shared, offset_list};
+use super::{Consumer, EVENTS_BOUND, Kafka, KafkaError, KafkaErrorKind, Polled, Props, Subscription, Wanted, errors, properties};
+use crate::batch::{Offsets, TopicPartition};
+
+/// Payload bytes in batches that are being built at which all of them are handed over.
+pub const PENDING_BYTES: usize = 8 << 20;
+
+/// Makes librdkafka clients.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Librdkafka;
+
+impl Kafka for Librdkafka {
+    fn consumer(&self, config: &Props, subscription: &Subscription) -> Result<Box<dyn Consumer>, KafkaError> {
+        let doing = format!("consuming {subscription} in group {}", config.get("group.id").map_or("", String::as_str));
+        let mut client = ClientConfig::new();
+        for (key, value) in properties::consumer(config)? {
+            client.set(key, value);
+        }
+        let (control, control_receiver) = mpsc::channel(16);
+        let shared = Arc::new(Shared::new(doing, control));
+        let explain = |error| errors::explain(&error, &shared.doing, "");
+        let inner: BaseConsumer<Context> = client.create_with_context(Context(Arc::clone(&shared))).map_err(explain)?;
+        let pattern;
+        let topics: Vec<&str> = match subscription {
+            Subscription::Topics(topics) => topics.iter().map(String::as_str).collect(),
+            Subscription::Pattern(java) => {
+                pattern = posix_pattern(java)?;
+                vec![&pattern]
+            }
+        };
+        inner.subscribe(&topics).map_err(explain)?;
+        let inner = Arc::new(inner);
+        let (records, records_receiver) = mpsc::channel(EVENTS_BOUND);
+        let (commands, commands_receiver) = std::sync::mpsc::channel();
+        let poller = Poller { consumer: Arc::clone(&inner), shared: Arc::clone(&shared), records, commands: commands_receiver };
+        let thread = std::thread::Builder::new()
+            .name("kafka-poll".to_owned())
+            .spawn(move || poller.run())
+            .map_err(|e| KafkaError::new(KafkaErrorKind::Fatal, format!("{}: cannot start a thread: {e}", shared.doing)))?;
+        Ok(Box::new(Member {
+            poll_thread: thread.thread().clone(),
+            thread: Some(thread),
+            inner: Some(inner),
+            shared,
+            control: control_receiver,
+            records: records_receiver,
+            commands,
+            wanted_from: BTreeMap::new(),
+        }))
+    }
+}
+
+impl fmt::Display for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Topics(topics) => write!(f, "topics {}", topics.join(",")),
+            Self::Pattern(pattern) => write!(f, "topics matching {pattern}"),
+        }
+    }
+}
+
+/// A Java regular expression that has to match a topic's whole name → the POSIX extended expression that librdkafka takes.
+fn posix_pattern(java: &str) -> Result<String, KafkaError> {
+    let posix = java.replace("(?:", "(").replace("\\d", "[0-9]").replace("\\D", "[^0-9]");
+    if posix.contains("(?") || posix.contains("\\p{") || posix.contains("\\Q") {
+        let message =
+            format!("topics.regex: {java:?} uses a construct (look-around, flags, classes) that is not supported; write it with plain groups and classes");
+        return Err(KafkaError::new(KafkaErrorKind::Config, message));
+    }
+    Ok(format!("^({posix})$"))
+}
+
+/// One member of a group.
+struct Member {
+    /// Taken by `close`.
+    inner: Option<Arc<BaseConsumer<Context>>>,
+    shared: Arc<Shared>,
+    control: mpsc::Receiver<(u64, Polled)>,
+    records: mpsc::Receiver<Records>,
+    commands: std::sync::mpsc::Sender<Command>,
+    thread: Option<JoinHandle<()>>,
+    poll_thread: Thread,
+    /// Records of an older generation than this are not wanted: the partition was revoked or sought since.
+    wanted_from: BTreeMap<TopicPartition, u64>,
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member").field("doing", &self.shared.doing).finish_non_exhaustive()
+    }
+}
+
+impl Member {
+    fn want_from(&mut self, generation: u64, partitions: &[TopicPartition]) {
+        for tp in partitions {
+            self.wanted_from.insert(tp.clone(), generation);
+        }
+    }
+
+    fn ended(&self) -> KafkaError {
+        KafkaError::new(KafkaErrorKind::Fatal, format!("{}: the client was closed", self.shared.doing))
+    }
+}
+
+#[async_trait]
+impl Consumer for Member {
+    async fn next(&mut self, wanted: Wanted) -> Polled {
+        loop {
+            tokio::select! {
+                biased;
+                Some((generation, event)) = self.control.recv() => {
+                    if let Polled::Revoked { partitions, .. } = &event {
+                        self.want_from(generation, &partitions.clone());
+                    }
+                    return event;
+                }
+                Some(mut records) = self.records.recv(), if wanted == Wanted::Everything => {
+                    self.poll_thread.unpark();
+                    records.batches.retain(|b| self.wanted_from.get(&b.from).is_none_or(|from| records.generation >= *from));
+                    if !records.batches.is_empty() {
+                        return Polled::Records(records.batches);
+                    }
+                }
+                else => return Polled::Failed(self.ended()),
+            }
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "librdkafka's commit blocks; it waits for the network, not for a CPU")]
+    async fn commit(&self, offsets: &Offsets) -> Result<(), KafkaError> {
+        let Some(inner) = self.inner.clone() else { return Err(self.ended()) };
+        let shared = Arc::clone(&self.shared);
+        let explain = move |error| errors::explain(&error, &shared.doing, "committing offsets");
+        let list = offset_list(offsets).map_err(&explain)?;
+        let done = tokio::task::spawn_blocking(move || inner.commit(&list, CommitMode::Sync)).await;
+        match done {
+            Ok(result) => result.map_err(explain),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    async fn seek(&mut self, to: &Offsets) -> Result<(), KafkaError> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(Command::Seek(to.clone(), answer)).map_err(|_| self.ended())?;
+        self.poll_thread.unpark();
+        let generation = answered.await.map_err(|_| self.ended())??;
+        self.want_from(generation, &to.keys().cloned().collect::<Vec<_>>());
+        Ok(())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "leaving the group waits for the network, not for a CPU")]
+    async fn close(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.poll_thread.unpark();
+        let (thread, inner) = (self.thread.take(), self.inner.take());
+        let left = tokio::task::spawn_blocking(move || {
+            // A poll thread that panicked has nothing more to say; dropping the last handle leaves the group.
+            thread.map(JoinHandle::join);
+            drop(inner);
+        });
+        left.await.ok();
+    }
+
+    fn end_offsets(&self) -> Offsets {
+        self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.poll_thread.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn java_patterns_match_whole_names() {
+        for (java, posix) in [("orders.*", "^(orders.*)$"), ("a|b", "^(a|b)$"), ("t-\\d+", "^(t-[0-9]+)$"), ("(?:x|y)z", "^((x|y)z)$")] {
+            assert_eq!(posix_pattern(java).unwrap(), posix);
+        }
+        for java in ["(?!internal).*", "(?i)orders", "\\p{Alpha}+"] {
+            assert!(posix_pattern(java).unwrap_err().message.contains("topics.regex"), "{java}");
+        }
+    }
+}

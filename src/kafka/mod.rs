@@ -3,8 +3,8 @@
 //! Rebalances are values in the stream of events, not callbacks: a task handles them in the order in which they happened, and a revoke is
 //! acknowledged only when the task says so. [`librdkafka`] is the implementation that speaks to brokers.
 //!
-//! Bounds: one [`Consumer`] holds at most `queued.max.messages.kbytes` inside librdkafka, one batch set being built, and
-//! [`EVENTS_BOUND`] events that were not yet taken.
+//! Bounds: one [`Consumer`] holds at most `queued.max.messages.kbytes` (16 MiB unless configured) inside librdkafka, [`librdkafka::PENDING_BYTES`]
+//! in batches that are being built, and [`EVENTS_BOUND`] sets of batches that were not yet taken.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,11 @@ use async_trait::async_trait;
 
 use crate::batch::{Offsets, RawBatch, TopicPartition};
 
+mod batches;
+mod errors;
 pub mod librdkafka;
+mod poll;
+pub mod properties;
 
 /// Events that may wait between the poll thread and the task.
 pub const EVENTS_BOUND: usize = 2;
@@ -42,8 +46,9 @@ pub trait Kafka: fmt::Debug + Send + Sync {
 /// One member of a consumer group.
 #[async_trait]
 pub trait Consumer: fmt::Debug + Send {
-    /// The next event. Cancel-safe: an event is returned or stays.
-    async fn next(&mut self) -> Polled;
+    /// The next event. With [`Wanted::Rebalances`], records stay where they are (delivery is paused at the broker when that lasts) while
+    /// membership goes on. Cancel-safe: an event is returned or stays.
+    async fn next(&mut self, wanted: Wanted) -> Polled;
 
     /// Commits offsets for the group, waiting for the coordinator's answer.
     ///
@@ -55,13 +60,22 @@ pub trait Consumer: fmt::Debug + Send {
     ///
     /// # Errors
     /// [`KafkaError`] when a partition is not assigned.
-    async fn seek(&self, to: &Offsets) -> Result<(), KafkaError>;
+    async fn seek(&mut self, to: &Offsets) -> Result<(), KafkaError>;
 
-    /// Stops or resumes delivery for all partitions, present and future, while membership goes on.
-    fn pause(&self, paused: bool);
+    /// Leaves the group, so that others take over at once, and waits until that is done.
+    async fn close(&mut self);
 
-    /// Records per topic partition that the broker holds and that were not yet delivered, as last seen; absent when not known.
-    fn lag(&self) -> Offsets;
+    /// The log's end offset per assigned partition, as last seen; absent when not known yet.
+    fn end_offsets(&self) -> Offsets;
+}
+
+/// What the caller can take now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Everything.
+    Everything,
+    /// Everything but records: the sink is paused, or has no room.
+    Rebalances,
 }
 
 /// What a consumer reports.
@@ -89,7 +103,22 @@ pub enum Polled {
 /// An obligation: the rebalance waits until this is dropped.
 #[derive(Debug)]
 #[must_use = "the rebalance waits until this is dropped"]
-pub struct Acknowledge(pub(crate) std::sync::mpsc::SyncSender<()>);
+pub struct Acknowledge(std::sync::mpsc::SyncSender<()>);
+
+impl Acknowledge {
+    /// The obligation, and the end that waits for it: its `recv` returns (with an error) when the obligation is dropped.
+    pub fn pair() -> (Self, std::sync::mpsc::Receiver<()>) {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        (Self(sender), receiver)
+    }
+}
+
+impl Drop for Acknowledge {
+    fn drop(&mut self) {
+        // Nobody may be waiting any more; then there is nothing to tell.
+        self.0.try_send(()).ok();
+    }
+}
 
 /// What the caller can do about a [`KafkaError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +133,14 @@ pub enum KafkaErrorKind {
     Denied,
     /// Anything else that trying again does not heal.
     Fatal,
+}
+
+impl KafkaError {
+    /// An error of that kind.
+    #[must_use]
+    pub fn new(kind: KafkaErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
 }
 
 /// A Kafka client's error.
