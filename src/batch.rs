@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, BinaryArray, Int64Array, ListArray, TimestampMillisecondArray};
+use arrow::array::{Array, AsArray, BinaryArray, BooleanArray, Int64Array, ListArray, TimestampMillisecondArray};
+use arrow::compute::filter;
+use arrow::error::ArrowError;
 use lakehead_formats::column::Column;
 
 /// One partition of one topic.
@@ -42,6 +44,13 @@ pub struct OffsetRange {
     pub start: i64,
     /// Exclusive.
     pub end: i64,
+}
+
+impl fmt::Display for OffsetRange {
+    /// End exclusive: `100..200`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.start, self.end)
+    }
 }
 
 /// Next offset to consume, by topic partition; ordered, so that iteration is deterministic.
@@ -121,5 +130,23 @@ impl Batch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.offsets.is_empty()
+    }
+
+    /// The rows for which `keep` is true; the span stays as it is.
+    ///
+    /// # Errors
+    /// When `keep` has another length.
+    pub fn filter(&self, keep: &BooleanArray) -> Result<Self, ArrowError> {
+        let column = |c: &Column| filter(&c.array, keep).map(|array| Column::new(Arc::clone(&c.field), array));
+        Ok(Self {
+            from: self.from.clone(),
+            span: self.span,
+            topic: Arc::clone(&self.topic),
+            offsets: filter(&self.offsets, keep)?.as_primitive().clone(),
+            timestamps: filter(&self.timestamps, keep)?.as_primitive().clone(),
+            key: column(&self.key)?,
+            value: column(&self.value)?,
+            headers: self.headers.as_ref().map(|h| filter(h, keep)).transpose()?.map(|h| h.as_list().clone()),
+        })
     }
 }

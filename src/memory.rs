@@ -48,9 +48,18 @@ impl Budget {
 
     /// Takes `bytes` from the budget, overdrawing it if need be.
     pub fn take(&self, bytes: u64) -> Permit {
+        self.add(bytes);
+        Permit { budget: self.clone(), bytes }
+    }
+
+    fn add(&self, bytes: u64) {
         let used = self.0.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.0.peak.fetch_max(used, Ordering::Relaxed);
-        Permit { budget: self.clone(), bytes }
+    }
+
+    fn subtract(&self, bytes: u64) {
+        self.0.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.0.freed.notify_waiters();
     }
 
     /// Waits until less than the limit is held. Cancel-safe.
@@ -82,13 +91,52 @@ impl Permit {
 
     /// Holds `bytes` from now on instead.
     pub fn resize(&mut self, bytes: u64) {
-        *self = self.budget.take(bytes);
+        if bytes >= self.bytes {
+            self.budget.add(bytes - self.bytes);
+        } else {
+            self.budget.subtract(self.bytes - bytes);
+        }
+        self.bytes = bytes;
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.0.used.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.budget.0.freed.notify_waiters();
+        self.budget.subtract(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permits_count_what_is_held() {
+        let budget = Budget::new(100);
+        let mut a = budget.take(60);
+        let b = budget.take(70);
+        assert_eq!((budget.used(), budget.peak()), (130, 130), "taking never waits");
+        a.resize(10);
+        assert_eq!(budget.used(), 80);
+        a.resize(25);
+        assert_eq!(budget.used(), 95);
+        drop(b);
+        assert_eq!((budget.used(), budget.peak()), (25, 130));
+        drop(a);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn intake_waits_until_something_was_freed() {
+        let budget = Budget::new(100);
+        let held = budget.take(100);
+        let waiting = tokio::spawn({
+            let budget = budget.clone();
+            async move { budget.room().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(held);
+        waiting.await.unwrap();
     }
 }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use lakehead_formats::column::Reject;
+
 use crate::batch::{Batch, Offsets, TopicPartition};
 use crate::env::Env;
 
@@ -76,8 +78,10 @@ pub struct TaskContext {
     pub env: Env,
     /// Where the task says what it is waiting for.
     pub health: Health,
-    /// Rung when [`SinkTask::durable`] may have news.
+    /// Rung when [`SinkTask::durable`] or [`SinkTask::has_room`] may have news.
     pub progress: Arc<tokio::sync::Notify>,
+    /// True when bad records are tolerated (`errors.tolerance=all`).
+    pub tolerates: bool,
 }
 
 /// What a task is waiting for, readable by others: an empty text when all is well.
@@ -117,11 +121,18 @@ pub trait SinkTask: Send {
     /// [`TaskError`].
     async fn open(&mut self, partitions: &[TopicPartition]) -> Result<(), TaskError>;
 
-    /// Takes records. Waiting here is back-pressure: membership goes on meanwhile.
+    /// Takes records; does not wait for the outside world. Rows that cannot be taken come back, numbered as in `batch`, when [`TaskContext::tolerates`]; otherwise
+    /// the first of them is the error and no row of the batch was taken.
     ///
     /// # Errors
-    /// [`TaskError`].
-    async fn put(&mut self, batch: Batch) -> Result<(), TaskError>;
+    /// [`TaskError`]; the task's open work is then dropped.
+    async fn put(&mut self, batch: Batch) -> Result<Vec<Reject>, TaskError>;
+
+    /// True when the task can take more records; [`TaskContext::progress`] rings when that changes. This is the back-pressure: membership goes on meanwhile.
+    fn has_room(&self) -> bool;
+
+    /// The process's memory is used up: starts whatever frees some.
+    fn relieve(&mut self);
 
     /// Time passed, whether or not records came: ends files that are due.
     ///
@@ -133,7 +144,7 @@ pub trait SinkTask: Send {
     ///
     /// # Errors
     /// [`TaskError`] of work that went on in the background.
-    fn durable(&mut self) -> Result<Offsets, TaskError>;
+    async fn durable(&mut self) -> Result<Offsets, TaskError>;
 
     /// These partitions go away. Ends what is being published (unless `lost`), drops what is open. [`durable`](Self::durable) is asked once more afterwards.
     ///

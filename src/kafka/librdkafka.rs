@@ -16,7 +16,7 @@ use super::{Consumer, EVENTS_BOUND, Kafka, KafkaError, KafkaErrorKind, Polled, P
 use crate::batch::{Offsets, TopicPartition};
 
 /// Payload bytes in batches that are being built at which all of them are handed over.
-pub const PENDING_BYTES: usize = 8 << 20;
+pub const PENDING_BYTES: usize = 4 << 20;
 
 /// Makes librdkafka clients.
 #[derive(Debug, Clone, Copy, Default)]

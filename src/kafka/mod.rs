@@ -19,8 +19,8 @@ pub mod librdkafka;
 mod poll;
 pub mod properties;
 
-/// Events that may wait between the poll thread and the task.
-pub const EVENTS_BOUND: usize = 2;
+/// Sets of batches that may wait between the poll thread and the task.
+pub const EVENTS_BOUND: usize = 1;
 
 /// A client's configuration: Kafka's own property names (Java spelling).
 pub type Props = std::collections::BTreeMap<String, String>;

@@ -1,0 +1,144 @@
+//! The Kafka seam against librdkafka's mock cluster, which speaks the real protocol in process.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray};
+use lakehead::batch::{Offsets, RawBatch, TopicPartition};
+use lakehead::kafka::librdkafka::Librdkafka;
+use lakehead::kafka::{Consumer, Kafka, Polled, Props, Subscription, Wanted};
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+type Mock = MockCluster<'static, DefaultProducerContext>;
+
+fn cluster(topic: &str, partitions: i32) -> (Mock, Props) {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(topic, partitions, 1).unwrap();
+    let props = [
+        ("bootstrap.servers", cluster.bootstrap_servers().as_str()),
+        ("group.id", "connect-test"),
+        ("auto.offset.reset", "earliest"),
+        ("session.timeout.ms", "6000"),
+    ]
+    .map(|(k, v)| (k.to_owned(), v.to_owned()));
+    (cluster, props.into())
+}
+
+fn produce(cluster: &Mock, topic: &str, partitions: i32, records: std::ops::Range<i64>) {
+    let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+    for i in records {
+        let (key, value) = (format!("k{i}"), format!("v{i}"));
+        let mut record = BaseRecord::to(topic).partition((i % i64::from(partitions)) as i32).key(&key).timestamp(1_000 + i);
+        if i % 10 != 3 {
+            record = record.payload(&value);
+        }
+        if i % 100 == 7 {
+            record = record.headers(OwnedHeaders::new().insert(Header { key: "h", value: Some("x") }).insert(Header { key: "n", value: None::<&str> }));
+        }
+        producer.send(record).map_err(|(e, _)| e).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+}
+
+fn consumer(props: &Props, topic: &str) -> Box<dyn Consumer> {
+    Librdkafka.consumer(props, &Subscription::Topics(vec![topic.to_owned()])).unwrap()
+}
+
+async fn next(consumer: &mut Box<dyn Consumer>, wanted: Wanted) -> Polled {
+    tokio::time::timeout(PATIENCE, consumer.next(wanted)).await.expect("an event")
+}
+
+/// Takes records until `rows` have come; rebalances are acknowledged at once.
+async fn take(consumer: &mut Box<dyn Consumer>, rows: usize) -> Vec<RawBatch> {
+    let mut batches = Vec::new();
+    while batches.iter().map(RawBatch::len).sum::<usize>() < rows {
+        match next(consumer, Wanted::Everything).await {
+            Polled::Records(more) => batches.extend(more),
+            Polled::Assigned(_) | Polled::Revoked { .. } | Polled::Trouble(_) => {}
+            Polled::Failed(error) => panic!("{error}"),
+        }
+    }
+    batches
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_record_arrives_once_in_order_with_key_timestamp_headers_and_tombstones() {
+    let (cluster, props) = cluster("t", 3);
+    produce(&cluster, "t", 3, 0..3_000);
+    let mut member = consumer(&props, "t");
+    let batches = take(&mut member, 3_000).await;
+    let mut next_offset: BTreeMap<TopicPartition, i64> = BTreeMap::new();
+    for batch in &batches {
+        let expected = next_offset.insert(batch.from.clone(), batch.span.end).unwrap_or(0);
+        assert_eq!(batch.span.start, expected);
+        assert_eq!(batch.offsets.values().to_vec(), (batch.span.start..batch.span.end).collect::<Vec<_>>());
+        for row in 0..batch.len() {
+            let i = batch.offsets.value(row) * 3 + i64::from(batch.from.partition);
+            assert_eq!(batch.keys.value(row), format!("k{i}").as_bytes());
+            assert_eq!(batch.timestamps.value(row), 1_000 + i);
+            assert_eq!(batch.values.is_null(row), i % 10 == 3);
+            let headers = batch.headers.as_ref().map_or(0, |h| h.value(row).len());
+            assert_eq!(headers, if i % 100 == 7 { 2 } else { 0 });
+            if headers == 2 {
+                let pairs = batch.headers.as_ref().unwrap().value(row);
+                assert_eq!(pairs.as_struct().column(0).as_string::<i32>().value(0), "h");
+                assert!(pairs.as_struct().column(1).is_null(1));
+            }
+        }
+    }
+    assert_eq!(next_offset.values().copied().collect::<Vec<_>>(), [1_000; 3]);
+    member.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_successor_starts_where_the_group_has_committed() {
+    let (cluster, props) = cluster("t", 1);
+    produce(&cluster, "t", 1, 0..100);
+    let mut first = consumer(&props, "t");
+    take(&mut first, 100).await;
+    first.commit(&Offsets::from([(TopicPartition::new("t", 0), 40)])).await.unwrap();
+    first.close().await;
+    let mut second = consumer(&props, "t");
+    assert_eq!(take(&mut second, 60).await[0].span.start, 40);
+    second.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_delivers_again_from_there_and_nothing_older() {
+    let (cluster, props) = cluster("t", 1);
+    produce(&cluster, "t", 1, 0..500);
+    let mut member = consumer(&props, "t");
+    take(&mut member, 500).await;
+    member.seek(&Offsets::from([(TopicPartition::new("t", 0), 250)])).await.unwrap();
+    let again = take(&mut member, 250).await;
+    assert_eq!((again[0].span.start, again.iter().map(RawBatch::len).sum::<usize>()), (250, 250));
+    member.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_takes_no_records_still_gives_up_partitions_and_the_other_gets_them() {
+    let (cluster, props) = cluster("t", 2);
+    produce(&cluster, "t", 2, 0..200);
+    let mut first = consumer(&props, "t");
+    while !matches!(next(&mut first, Wanted::Rebalances).await, Polled::Assigned(p) if p.len() == 2) {}
+    let mut second = consumer(&props, "t");
+    let revoked = loop {
+        if let Polled::Revoked { partitions, lost, done } = next(&mut first, Wanted::Rebalances).await {
+            assert!(!lost);
+            let early = tokio::time::timeout(Duration::from_secs(2), second.next(Wanted::Rebalances)).await;
+            assert!(!matches!(early, Ok(Polled::Assigned(p)) if !p.is_empty()), "the partition was handed on before it was given up");
+            drop(done);
+            break partitions;
+        }
+    };
+    assert_eq!(revoked.len(), 1, "cooperative: only what moves is revoked");
+    let batches = take(&mut second, 100).await;
+    assert!(batches.iter().all(|b| revoked.contains(&b.from)));
+    second.close().await;
+    first.close().await;
+}
