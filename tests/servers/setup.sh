@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Installs what the tests need into $LAKEHEAD_TOOLS (default: .tools in the repository):
+#   kafka      the Kafka broker's jars, from Maven Central
+#   registry   Apicurio, a schema registry that speaks Confluent's API, from Maven Central
+#   python     a virtual environment with DuckDB, pyarrow and fastavro, from PyPI
+#   stores     the object store servers (setup-stores.sh)
+#
+# setup.sh [part…]; without arguments: all of them. Safe to run again and at the same time as itself: what is there at the right version is left alone.
+# Needs Java 17, Maven, Go, Node and Python 3.9 or later, and reaches the package registries; on Debian it installs what is missing of Maven by apt.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else die "this needs root and there is no sudo: run \`$*\` yourself"; fi
+}
+
+# need COMMAND DEBIAN_PACKAGE: finds the command, or installs its package where there is apt.
+need() {
+  command -v "$1" >/dev/null && return 0
+  command -v apt-get >/dev/null || die "\`$1\` is missing: install it (Debian's package is $2)"
+  say "\`$1\` is missing: installing Debian's package $2"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$2" >&2 ||
+    { as_root apt-get update -q >&2 && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$2" >&2; } ||
+    die "could not install $2: install \`$1\` yourself"
+}
+
+# A part is done when its stamp holds this text; a changed version or list of packages makes it be done again.
+done_already() { [ -f "$LAKEHEAD_TOOLS/stamps/$1" ] && [ "$(cat "$LAKEHEAD_TOOLS/stamps/$1")" = "$2" ]; }
+mark_done() { printf '%s' "$2" >"$LAKEHEAD_TOOLS/stamps/$1"; }
+
+# Maven is quiet unless it fails; it is tried twice, because registries have bad moments.
+maven() {
+  local log=$LAKEHEAD_TOOLS/maven.log
+  for attempt in 1 2; do
+    mvn -B -ntp -f "$SERVERS/pom.xml" "$@" >"$log" 2>&1 && return 0
+    [ "$attempt" = 2 ] || sleep 5
+  done
+  tail -n 40 "$log" >&2
+  die "maven failed; its log is $log"
+}
+
+setup_kafka() {
+  local want target=$LAKEHEAD_TOOLS/kafka
+  want="$KAFKA_VERSION $(sha256sum <"$SERVERS/pom.xml")"
+  done_already kafka "$want" && return 0
+  say "setting up the Kafka $KAFKA_VERSION broker in $target"
+  need java openjdk-17-jre-headless
+  need mvn maven
+  rm -rf "$target"
+  maven dependency:copy-dependencies "-Dkafka.version=$KAFKA_VERSION" -DincludeScope=runtime "-DoutputDirectory=$target"
+  mark_done kafka "$want"
+}
+
+# The registry's own POM names a parent that Maven Central does not have. Only its archive is wanted, so Maven is given an empty POM in its place, in a
+# local repository of our own that is thrown away afterwards.
+setup_registry() {
+  local target=$LAKEHEAD_TOOLS/registry local_repository=$LAKEHEAD_TOOLS/registry-m2 group=io/apicurio name=apicurio-registry-app
+  done_already registry "$APICURIO_VERSION" && return 0
+  say "setting up the Apicurio $APICURIO_VERSION schema registry in $target"
+  need java openjdk-17-jre-headless
+  need mvn maven
+  rm -rf "$target" "$local_repository"
+  mkdir -p "$target" "$local_repository/$group/$name/$APICURIO_VERSION"
+  cat >"$local_repository/$group/$name/$APICURIO_VERSION/$name-$APICURIO_VERSION.pom" <<POM
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>${group//\//.}</groupId><artifactId>$name</artifactId><version>$APICURIO_VERSION</version>
+</project>
+POM
+  maven "-Dmaven.repo.local=$local_repository" dependency:copy "-Dartifact=${group//\//.}:$name:$APICURIO_VERSION:tar.gz:all" "-DoutputDirectory=$target"
+  tar -xzf "$target"/*.tar.gz -C "$target"
+  rm -rf "$target"/*.tar.gz "$local_repository"
+  mark_done registry "$APICURIO_VERSION"
+}
+
+setup_python() {
+  local want target=$LAKEHEAD_TOOLS/venv python=${PYTHON:-python3}
+  want=$(sha256sum <"$SERVERS/requirements.txt")
+  done_already python "$want" && return 0
+  say "setting up the Python readers in $target"
+  command -v "$python" >/dev/null || die "\`$python\` is missing: install Python 3.9 or later, or name it in PYTHON"
+  rm -rf "$target"
+  "$python" -m venv "$target" 2>/dev/null || { need virtualenv python3-virtualenv; virtualenv -q -p "$python" "$target" >&2; }
+  "$target/bin/pip" install -q --disable-pip-version-check -r "$SERVERS/requirements.txt" >&2
+  mark_done python "$want"
+}
+
+setup_stores() { "$SERVERS/setup-stores.sh"; }
+
+mkdir -p "$LAKEHEAD_TOOLS/stamps" "$LAKEHEAD_TOOLS/bin"
+exec 9>"$LAKEHEAD_TOOLS/lock"
+flock 9 # one installer at a time
+for part in "${@:-kafka registry python stores}"; do
+  for name in $part; do
+    case $name in
+    kafka | registry | python | stores) "setup_$name" 9>&- ;;
+    *) die "unknown part \`$name\`: kafka, registry, python or stores" ;;
+    esac
+  done
+done
