@@ -1,1 +1,4 @@
 //! Placeholder.
+
+/// The sample records.
+pub mod orders;
