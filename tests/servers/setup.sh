@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Installs what the tests need into $LAKEHEAD_TOOLS (default: .tools in the repository):
+# Installs what the tests need. The compilers that the build needs come from the system:
+#   toolchain  a C and C++ compiler, make and perl: librdkafka and OpenSSL are built from source and linked statically
+# Everything else goes into $LAKEHEAD_TOOLS (default: .tools in the repository):
 #   kafka      the Kafka broker's jars, from Maven Central
 #   registry   Apicurio, a schema registry that speaks Confluent's API, from Maven Central
 #   python     a virtual environment with DuckDB, pyarrow and fastavro, from PyPI
 #   stores     the object store servers (setup-stores.sh)
+#   deny       cargo-deny, for `make lint` (only when it is named)
 #
-# setup.sh [part…]; without arguments: all of them. Safe to run again and at the same time as itself: what is there at the right version is left alone.
+# setup.sh [part…]; without arguments: all but deny. Safe to run again and at the same time as itself: what is there at the right version is left alone.
 # Needs Java 17, Maven, Go, Node and Python 3.9 or later, and reaches the package registries; on Debian it installs what is missing of Maven by apt.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -37,6 +40,15 @@ maven() {
   done
   tail -n 40 "$log" >&2
   die "maven failed; its log is $log"
+}
+
+setup_toolchain() {
+  command -v cargo >/dev/null || die "\`cargo\` is missing: install Rust 1.95 or later"
+  need cc build-essential
+  need c++ build-essential
+  need make build-essential
+  need perl perl
+  perl -MIPC::Cmd -MFindBin -e 1 2>/dev/null || die "perl's core modules are missing (OpenSSL's build uses IPC::Cmd and FindBin): install the full perl package"
 }
 
 setup_kafka() {
@@ -85,16 +97,24 @@ setup_python() {
   mark_done python "$want"
 }
 
+# Not part of the tests: `make lint` asks for it.
+setup_deny() {
+  done_already deny "$CARGO_DENY_VERSION" && return 0
+  say "setting up cargo-deny $CARGO_DENY_VERSION in $LAKEHEAD_TOOLS/bin (three minutes)"
+  cargo install -q cargo-deny --locked --version "$CARGO_DENY_VERSION" --root "$LAKEHEAD_TOOLS" >&2
+  mark_done deny "$CARGO_DENY_VERSION"
+}
+
 setup_stores() { "$SERVERS/setup-stores.sh"; }
 
 mkdir -p "$LAKEHEAD_TOOLS/stamps" "$LAKEHEAD_TOOLS/bin"
 exec 9>"$LAKEHEAD_TOOLS/lock"
 flock 9 # one installer at a time
-for part in "${@:-kafka registry python stores}"; do
+for part in "${@:-toolchain kafka registry python stores}"; do
   for name in $part; do
     case $name in
-    kafka | registry | python | stores) "setup_$name" 9>&- ;;
-    *) die "unknown part \`$name\`: kafka, registry, python or stores" ;;
+    toolchain | kafka | registry | python | stores | deny) "setup_$name" 9>&- ;;
+    *) die "unknown part \`$name\`: toolchain, kafka, registry, python, stores or deny" ;;
     esac
   done
 done

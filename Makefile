@@ -1,0 +1,34 @@
+# Every target works as the first command on a machine that has Rust, Java, Go, Node and Python: it sets up what it needs, once.
+
+CARGO ?= cargo
+SETUP := tests/servers/setup.sh
+BENCH_RECORDS ?= 3000000
+
+.PHONY: help demo test lint bench bench-job
+
+help: ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: ## build lakehead and watch a million orders become Parquet below ./lake, with nothing else installed
+	@$(SETUP) toolchain
+	$(CARGO) build --release --bin lakehead
+	target/release/lakehead quickstart
+
+test: ## set up every server that the tests need, and run all tests
+	@$(SETUP)
+	$(CARGO) test --workspace --no-fail-fast
+
+lint: ## format, clippy, documentation and dependency rules, as CI checks them
+	@$(SETUP) toolchain deny
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	@. tests/servers/env.sh && "$$LAKEHEAD_TOOLS/bin/cargo-deny" check bans licenses sources
+
+bench: ## measure each stage by itself
+	@$(SETUP) toolchain
+	$(CARGO) bench --workspace
+
+bench-job: ## measure the whole job against a real broker and a real S3 server (BENCH_RECORDS, 3000000 by default)
+	@$(SETUP) toolchain kafka registry python stores
+	benches/job.sh $(BENCH_RECORDS)
