@@ -6,6 +6,9 @@
 /// What flows: raw and decoded batches of one topic partition, and offsets.
 pub mod batch;
 
+/// Time zones and date patterns, as upstream's date libraries read them.
+pub mod calendar;
+
 /// 1 consume: Kafka → raw batches; rebalances arrive as events in the same stream.
 pub mod kafka;
 

@@ -11,6 +11,8 @@ use bytes::Bytes;
 
 use crate::memory::Permit;
 
+pub mod names;
+
 /// Name and description of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectName {
