@@ -11,7 +11,14 @@ use bytes::Bytes;
 
 use crate::memory::Permit;
 
+pub mod errors;
+pub mod folder;
+pub mod keys;
 pub mod names;
+pub mod objects;
+pub mod retry;
+mod upload;
+pub mod urls;
 
 /// Name and description of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]

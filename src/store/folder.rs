@@ -1,0 +1,206 @@
+//! Uploads in parts to a folder: a staged file beside the object, renamed over it when it is whole.
+//!
+//! `object_store`'s `LocalFileSystem` writes single puts; its own multipart upload gives up at the first full disk, so parts are written here, where
+//! each can be tried again. Both stage in `<object>#<number>`: such names end in digits, so a pattern like `**/*.parquet` never matches one, and
+//! `LocalFileSystem` leaves them out of its listings. A process that is killed leaves them behind; publishing the same object later removes what an
+//! earlier process left of it.
+//! Guarantee: when `complete_multipart` returns, the object's bytes and the directory entries that lead to it are on disk (`fsync`).
+
+use std::io::{self, ErrorKind, SeekFrom};
+use std::path::{Path as FilePath, PathBuf};
+
+use async_trait::async_trait;
+use object_store::local::LocalFileSystem;
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{Error, MultipartId, PutMultipartOptions, PutPayload, PutResult, Result};
+use tokio::fs;
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+
+/// Multipart uploads below a folder. Every part but an object's last must have exactly `part_size` bytes: a part's place in the file follows from its number.
+#[derive(Debug)]
+pub struct FolderParts {
+    root: LocalFileSystem,
+    part_size: u64,
+}
+
+impl FolderParts {
+    /// Uploads below the folder of `root`, in parts of `part_size` bytes.
+    #[must_use]
+    pub fn new(root: LocalFileSystem, part_size: u64) -> Self {
+        Self { root, part_size }
+    }
+
+    fn staged(&self, path: &Path, id: &str) -> Result<(PathBuf, PathBuf)> {
+        let object = self.root.path_to_filesystem(path)?;
+        let mut staged = object.clone().into_os_string();
+        staged.push("#");
+        staged.push(id);
+        Ok((object, staged.into()))
+    }
+}
+
+#[async_trait]
+impl MultipartStore for FolderParts {
+    async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
+        for number in 1_u32.. {
+            let id = number.to_string();
+            let (_, staged) = self.staged(path, &id)?;
+            let mut created = create_new(&staged).await;
+            if created.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+                create_parents(&staged).await.map_err(|e| generic(&staged, e))?;
+                created = create_new(&staged).await;
+            }
+            match created {
+                Ok(()) => return Ok(id),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(generic(&staged, e)),
+            }
+        }
+        Err(generic(FilePath::new(path.as_ref()), ErrorKind::AlreadyExists.into()))
+    }
+
+    async fn create_multipart_opts(&self, path: &Path, _opts: PutMultipartOptions) -> Result<MultipartId> {
+        self.create_multipart(path).await
+    }
+
+    async fn put_part(&self, path: &Path, id: &MultipartId, part_idx: usize, data: PutPayload) -> Result<PartId> {
+        let (_, staged) = self.staged(path, id)?;
+        let start = self.part_size * part_idx as u64;
+        write_at(&staged, start, &data).await.map_err(|e| not_found_or_generic(&staged, e))?;
+        Ok(PartId { content_id: data.content_length().to_string() })
+    }
+
+    async fn complete_multipart(&self, path: &Path, id: &MultipartId, parts: Vec<PartId>) -> Result<PutResult> {
+        let (object, staged) = self.staged(path, id)?;
+        let expected = parts.iter().map(|part| part.content_id.parse::<u64>().unwrap_or_default()).sum();
+        publish(&staged, &object, expected).await.map_err(|e| not_found_or_generic(&staged, e))?;
+        for earlier in 1..id.parse::<u32>().unwrap_or(1) {
+            let (_, left_behind) = self.staged(path, &earlier.to_string())?;
+            drop(fs::remove_file(left_behind).await); // it may be gone already; nobody reads it
+        }
+        Ok(PutResult { e_tag: None, version: None, extensions: Default::default() })
+    }
+
+    async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
+        let (_, staged) = self.staged(path, id)?;
+        fs::remove_file(&staged).await.map_err(|e| not_found_or_generic(&staged, e))
+    }
+}
+
+async fn create_new(staged: &FilePath) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).create_new(true).open(staged).await.map(drop)
+}
+
+/// Makes the directories that lead to `file`, and has them on disk.
+async fn create_parents(file: &FilePath) -> io::Result<()> {
+    let Some(parent) = file.parent() else { return Ok(()) };
+    let mut known = parent;
+    while !fs::try_exists(known).await? {
+        match known.parent() {
+            Some(next) => known = next,
+            None => break,
+        }
+    }
+    fs::create_dir_all(parent).await?;
+    for directory in parent.ancestors() {
+        sync_directory(directory).await?;
+        if directory == known {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn write_at(staged: &FilePath, start: u64, data: &PutPayload) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).open(staged).await?;
+    file.seek(SeekFrom::Start(start)).await?;
+    for bytes in data {
+        file.write_all(bytes).await?;
+    }
+    file.flush().await // an error of the last write is told here
+}
+
+async fn publish(staged: &FilePath, object: &FilePath, expected: u64) -> io::Result<()> {
+    let file = fs::OpenOptions::new().write(true).open(staged).await?;
+    let length = file.metadata().await?.len();
+    if length != expected {
+        return Err(io::Error::other(format!("the staged file has {length} bytes instead of {expected}")));
+    }
+    file.sync_all().await?;
+    fs::rename(staged, object).await?;
+    match object.parent() {
+        Some(parent) => sync_directory(parent).await,
+        None => Ok(()),
+    }
+}
+
+async fn sync_directory(directory: &FilePath) -> io::Result<()> {
+    fs::File::open(directory).await?.sync_all().await
+}
+
+fn generic(path: &FilePath, source: io::Error) -> Error {
+    let source = io::Error::new(source.kind(), format!("{}: {source}", path.display()));
+    Error::Generic { store: "folder", source: Box::new(source) }
+}
+
+fn not_found_or_generic(path: &FilePath, source: io::Error) -> Error {
+    match source.kind() {
+        ErrorKind::NotFound => Error::NotFound { path: path.display().to_string(), source: Box::new(source) },
+        _ => generic(path, source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(bytes: &[&'static [u8]]) -> Vec<PutPayload> {
+        bytes.iter().map(|b| PutPayload::from_static(b)).collect()
+    }
+
+    fn names(directory: &FilePath) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn parts_may_come_in_any_order_and_twice_and_show_only_when_complete() {
+        let root = tempfile::tempdir().unwrap();
+        let store = FolderParts::new(LocalFileSystem::new_with_prefix(root.path()).unwrap(), 4);
+        let path = Path::from("a/b/o.parquet");
+        let id = store.create_multipart(&path).await.unwrap();
+        let [first, second]: [PutPayload; 2] = parts(&[b"0123", b"45"]).try_into().unwrap();
+        let two = store.put_part(&path, &id, 1, second.clone()).await.unwrap();
+        store.put_part(&path, &id, 1, second).await.unwrap();
+        let one = store.put_part(&path, &id, 0, first).await.unwrap();
+        assert_eq!(names(&root.path().join("a/b")), ["o.parquet#1"]);
+        store.complete_multipart(&path, &id, vec![one, two]).await.unwrap();
+        assert_eq!(names(&root.path().join("a/b")), ["o.parquet"]);
+        assert_eq!(std::fs::read(root.path().join("a/b/o.parquet")).unwrap(), b"012345");
+    }
+
+    #[tokio::test]
+    async fn completing_removes_what_an_earlier_process_left_of_the_object() {
+        let root = tempfile::tempdir().unwrap();
+        let store = FolderParts::new(LocalFileSystem::new_with_prefix(root.path()).unwrap(), 4);
+        let path = Path::from("o");
+        let left_behind = store.create_multipart(&path).await.unwrap();
+        let id = store.create_multipart(&path).await.unwrap();
+        assert_eq!((left_behind.as_str(), id.as_str()), ("1", "2"));
+        store.complete_multipart(&path, &id, vec![]).await.unwrap();
+        assert_eq!(names(root.path()), ["o"]);
+        assert!(matches!(store.complete_multipart(&path, &left_behind, vec![]).await, Err(Error::NotFound { .. })), "its staged file is gone");
+    }
+
+    #[tokio::test]
+    async fn a_staged_file_that_lost_bytes_is_not_published() {
+        let root = tempfile::tempdir().unwrap();
+        let store = FolderParts::new(LocalFileSystem::new_with_prefix(root.path()).unwrap(), 4);
+        let path = Path::from("o");
+        let id = store.create_multipart(&path).await.unwrap();
+        let error = store.complete_multipart(&path, &id, vec![PartId { content_id: "4".to_owned() }]).await.unwrap_err();
+        assert!(error.to_string().contains("the staged file has 0 bytes instead of 4"), "{error}");
+    }
+}

@@ -1,0 +1,219 @@
+//! [`ObjectSink`] over `object_store`: a bucket, container or folder, its rules for names, and its requests.
+//!
+//! [`Objects`] is the sink; the uploads that it opens are in `upload`. Every request goes through one place, which limits how many are under way and
+//! repeats each until it succeeds or fails for a reason that a person must mend (`retry`, `errors`).
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use object_store::multipart::MultipartStore;
+use object_store::path::Path;
+use object_store::{MultipartId, ObjectStore};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::errors::{Action, Class, Failure};
+pub use super::errors::{Flavor, Place};
+pub use super::retry::Backoff;
+use super::retry::Retry;
+use super::upload::ObjectUpload;
+use super::{ObjectSink, StoreError, StoreErrorKind, Upload};
+use crate::connect::Health;
+
+/// Numbers of one sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// Bytes of every part but an object's last; objects below it are one PUT. At least 5 MiB for S3 and GCS.
+    pub part_size: usize,
+    /// Parts of one object under way at once.
+    pub parts_in_flight: usize,
+    /// Requests of the whole sink under way at once.
+    pub requests: usize,
+    /// Waits between attempts.
+    pub backoff: Backoff,
+}
+
+impl Default for Tuning {
+    /// Parts of 8 MiB, 4 at once per object; 16 requests per sink.
+    fn default() -> Self {
+        Self { part_size: 8 << 20, parts_in_flight: 4, requests: 16, backoff: Backoff::default() }
+    }
+}
+
+/// How often an unwanted multipart upload is tried to be removed.
+const ABORT_ATTEMPTS: u32 = 4;
+
+/// A bucket, container or folder as an [`ObjectSink`].
+pub struct Objects(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) place: Place,
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) parts: Arc<dyn MultipartStore>,
+    pub(super) tuning: Tuning,
+    requests: Semaphore,
+    retry: Retry,
+    probe: String,
+}
+
+impl Objects {
+    /// A sink on `objects`, whose multipart uploads go through `parts`: the same store, or for a folder a [`FolderParts`](super::folder::FolderParts).
+    /// `probe` is the key, below the prefix, at which [`check`](ObjectSink::check) starts and aborts an upload: one for which the permissions of the
+    /// real objects hold.
+    #[must_use]
+    pub fn new(objects: Arc<dyn ObjectStore>, parts: Arc<dyn MultipartStore>, place: Place, probe: &str, tuning: Tuning, health: Health) -> Self {
+        let probe = format!("{}{probe}", place.prefix);
+        let (requests, retry) = (Semaphore::new(tuning.requests), Retry::new(tuning.backoff, health));
+        Self(Arc::new(Inner { place, objects, parts, tuning, requests, retry, probe }))
+    }
+}
+
+impl fmt::Display for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.place, f)
+    }
+}
+
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects").field("place", &self.0.place).field("tuning", &self.0.tuning).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl ObjectSink for Objects {
+    async fn check(&self) -> Result<(), StoreError> {
+        let path = parse_key(&self.0.place, &self.0.probe)?;
+        let never = CancellationToken::new();
+        if self.0.place.flavor == Flavor::AzureBlob {
+            return self.0.request(Action::Check, &self.0.probe, &never, || self.0.list_probe(&path)).await;
+        }
+        let id = self.0.request(Action::Check, &self.0.probe, &never, || self.0.parts.create_multipart(&path)).await?;
+        self.0.remove(&path, &id).await;
+        Ok(())
+    }
+
+    fn open(&self, key: String, content_type: &'static str) -> Box<dyn Upload> {
+        let key = format!("{}{key}", self.0.place.prefix);
+        let path = parse_key(&self.0.place, &key);
+        Box::new(ObjectUpload::new(Arc::clone(&self.0), key, path, content_type))
+    }
+}
+
+/// Why `key` cannot be the name of an object, if so: `object_store` writes keys verbatim, except those that it would change or refuse.
+#[must_use]
+pub fn key_problem(key: &str) -> Option<&'static str> {
+    if key.is_empty() {
+        Some("it is empty")
+    } else if key.starts_with('/') || key.ends_with('/') || key.contains("//") {
+        Some("it has an empty segment between slashes")
+    } else if key.split('/').any(|segment| segment == "." || segment == "..") {
+        Some("it has a segment '.' or '..'")
+    } else if key.bytes().any(|byte| byte.is_ascii_control()) {
+        Some("it has a control character")
+    } else if key.len() > 1024 {
+        Some("it is longer than 1024 bytes")
+    } else {
+        None
+    }
+}
+
+fn parse_key(place: &Place, key: &str) -> Result<Path, StoreError> {
+    let refused = |why: &str| {
+        let message =
+            format!("object name '{}' in {place} cannot be written: {why}; change topics.dir, directory.delim or the partitioner", key.escape_debug());
+        StoreError { kind: StoreErrorKind::BadConfig, message }
+    };
+    if let Some(why) = key_problem(key) {
+        return Err(refused(why));
+    }
+    let name = key.rsplit('/').next().unwrap_or(key);
+    let ends_like_a_staged_file = name.split_once('#').is_some_and(|(_, tail)| !tail.is_empty() && tail.bytes().all(|byte| byte.is_ascii_digit()));
+    if place.flavor == Flavor::Folder && ends_like_a_staged_file {
+        return Err(refused("in a folder, names that end in '#' and digits are kept for files that are not whole yet"));
+    }
+    Path::parse(key).map_err(|error| refused(&error.to_string()))
+}
+
+impl Inner {
+    /// One request, repeated until it is answered; the sink's request slots are held while it is under way, not between attempts.
+    pub(super) async fn request<T, F>(&self, action: Action, key: &str, given_up: &CancellationToken, mut request: impl FnMut() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = object_store::Result<T>>,
+    {
+        let what = format!("{action} of {}", self.place.object(key));
+        let attempt = |number| {
+            let request = request();
+            async move {
+                let _slot = self.requests.acquire().await;
+                request.await.map_err(|error| self.place.judge(action, key, number, Failure::of(self.place.flavor, &error)))
+            }
+        };
+        self.retry.run(what, given_up, attempt).await
+    }
+
+    /// Asks for the objects whose names begin with the probe's: none, and one small answer. A credential that may write but not list passes.
+    async fn list_probe(&self, path: &Path) -> object_store::Result<()> {
+        match futures::StreamExt::next(&mut self.objects.list(Some(path))).await {
+            Some(Err(error)) if Failure::of(self.place.flavor, &error).class != Class::Forbidden => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a multipart upload, a few times over when the store does not answer.
+    pub(super) async fn remove(&self, path: &Path, id: &MultipartId) {
+        for attempt in 1..=ABORT_ATTEMPTS {
+            let _slot = self.requests.acquire().await;
+            match self.parts.abort_multipart(path, id).await {
+                Ok(()) => return,
+                Err(error) => match Failure::of(self.place.flavor, &error) {
+                    Failure { class: Class::NotFound, .. } => return,
+                    Failure { text, .. } if attempt == ABORT_ATTEMPTS => {
+                        let object = self.place.object(path.as_ref());
+                        warn!(%object, upload = %id, error = %text, "an unfinished upload stays behind; the bucket's lifecycle rule should remove it");
+                    }
+                    Failure { text, .. } => debug!(upload = %id, error = %text, "an unfinished upload could not be removed yet"),
+                },
+            }
+            tokio::time::sleep(self.tuning.backoff.wait(0, attempt)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_written_verbatim_or_refused() {
+        let place = Place { flavor: Flavor::S3, root: "b".to_owned(), prefix: String::new(), endpoint: None };
+        for key in ["t/y=2024/t+0+0000000000.json", "a b/ü/%2F/:/?&#=/x", "a/...", "-", "a/#1", "\u{a0}", "a\\b", "'\"<>{}|^`~*"] {
+            assert_eq!(parse_key(&place, key).unwrap().as_ref(), key);
+        }
+        let long = "x".repeat(1025);
+        let refused = [
+            ("", "it is empty"),
+            ("/a", "it has an empty segment between slashes"),
+            ("a/", "it has an empty segment between slashes"),
+            ("a//b", "it has an empty segment between slashes"),
+            ("a/./b", "it has a segment '.' or '..'"),
+            ("../b", "it has a segment '.' or '..'"),
+            ("a/b\nc", "it has a control character"),
+            (&long, "it is longer than 1024 bytes"),
+        ];
+        for (key, why) in refused {
+            let error = parse_key(&place, key).unwrap_err();
+            assert_eq!(error.kind, StoreErrorKind::BadConfig);
+            let shown = key.escape_debug();
+            assert_eq!(
+                error.message,
+                format!("object name '{shown}' in s3://b/ cannot be written: {why}; change topics.dir, directory.delim or the partitioner")
+            );
+        }
+        let folder = Place { flavor: Flavor::Folder, ..place };
+        assert!(parse_key(&folder, "a/x.parquet#12").unwrap_err().message.contains("kept for files that are not whole yet"));
+        assert!(parse_key(&folder, "a#1/x#1y").is_ok());
+    }
+}

@@ -1,0 +1,353 @@
+//! One object on its way: one PUT when it is small, a multipart upload when it is large.
+//!
+//! ```text
+//! write ─► waiting (< one part) ─► part tasks (≤ parts_in_flight) ─► store      publish ─► complete, or the one PUT
+//!                                        └─ requests (≤ requests per sink, held only while a request is under way)
+//! ```
+//! The object shows when [`Upload::publish`] returns, and not before. Every chunk's memory is given back when the store has its bytes: with its part, or
+//! at the end of the single PUT. An upload that is dropped unpublished is removed from the store in the background.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt as _, Shared};
+use object_store::multipart::PartId;
+use object_store::path::Path;
+use object_store::{Attribute, Attributes, MultipartId, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::errors::{Action, Flavor};
+use super::objects::Inner;
+use super::{Chunk, StoreError, StoreErrorKind, Upload};
+use crate::memory::Permit;
+
+/// Most parts of one object: the limit of S3 and GCS.
+const MAX_PARTS: usize = 10_000;
+
+/// What an upload and its tasks share.
+struct Object {
+    sink: Arc<Inner>,
+    key: String,
+    path: Path,
+    content_type: &'static str,
+    given_up: CancellationToken,
+}
+
+impl Object {
+    async fn request<T, F>(&self, action: Action, request: impl FnMut() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = object_store::Result<T>>,
+    {
+        self.sink.request(action, &self.key, &self.given_up, request).await
+    }
+
+    fn error(&self, kind: StoreErrorKind, what: &str) -> StoreError {
+        StoreError { kind, message: format!("upload of {}: {what}", self.sink.place.object(&self.key)) }
+    }
+
+    /// Starts the multipart upload, in a task of its own: it is not cut off half-way, so that its number is known to whoever has to remove it.
+    fn start(self: &Arc<Self>) -> Started {
+        let object = Arc::clone(self);
+        let started = tokio::spawn(async move {
+            let attributes = match object.sink.place.flavor {
+                Flavor::S3 | Flavor::Gcs | Flavor::Memory => Attributes::from_iter([(Attribute::ContentType, object.content_type)]),
+                Flavor::AzureBlob | Flavor::Folder => Attributes::new(), // neither has a place for them yet
+            };
+            let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
+            object.request(Action::Create, || object.sink.parts.create_multipart_opts(&object.path, options.clone())).await
+        });
+        let object = Arc::clone(self);
+        started.map(move |joined| joined.unwrap_or_else(|_| Err(object.error(StoreErrorKind::Vanished, "its task ended")))).boxed().shared()
+    }
+
+    async fn upload_part(self: Arc<Self>, started: Started, index: usize, held: Vec<Held>) -> Result<(usize, PartId), StoreError> {
+        let id = started.await?;
+        let payload: PutPayload = held.iter().map(|held| held.bytes.clone()).collect();
+        let part = self.request(Action::Part(index), || self.sink.parts.put_part(&self.path, &id, index, payload.clone())).await?;
+        Ok((index, part)) // what is held goes back here
+    }
+
+    async fn put(&self, payload: PutPayload, attributes: &[(&'static str, String)]) -> Result<(), StoreError> {
+        let options = PutOptions { attributes: self.attributes(attributes), ..PutOptions::default() };
+        self.request(Action::Put, || self.sink.objects.put_opts(&self.path, payload.clone(), options.clone())).await.map(drop)
+    }
+
+    fn attributes(&self, given: &[(&'static str, String)]) -> Attributes {
+        let flavor = self.sink.place.flavor;
+        if flavor == Flavor::Folder {
+            return Attributes::new();
+        }
+        // Azure's metadata names are identifiers.
+        let name = |name: &'static str| if flavor == Flavor::AzureBlob { name.replace('-', "_").into() } else { name.into() };
+        let mut attributes: Attributes = given.iter().map(|(key, value)| (Attribute::Metadata(name(key)), header_text(value))).collect();
+        attributes.insert(Attribute::ContentType, self.content_type.into());
+        attributes
+    }
+
+    /// Makes the parts one visible object. When the upload is not there any more, an earlier completion may have succeeded whose answer was lost:
+    /// then the object is there, in our size.
+    async fn complete(&self, id: &MultipartId, parts: &[PartId], size: u64) -> Result<(), StoreError> {
+        let gone = match self.request(Action::Complete, || self.sink.parts.complete_multipart(&self.path, id, parts.to_vec())).await {
+            Err(error) if error.kind == StoreErrorKind::Vanished => error,
+            other => return other.map(drop),
+        };
+        match self.request(Action::Head, || self.stored_size()).await {
+            Ok(Some(found)) if found == size => Ok(()),
+            Ok(_) => Err(gone),
+            Err(error) => Err(StoreError { kind: StoreErrorKind::Vanished, message: format!("{}; {}", gone.message, error.message) }),
+        }
+    }
+
+    /// Size of the visible object of our name; `None` when there is none.
+    async fn stored_size(&self) -> object_store::Result<Option<u64>> {
+        match self.sink.objects.head(&self.path).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A text as it may stand in a header: printable ASCII; everything else, and `%`, percent-encoded.
+fn header_text(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        match byte {
+            b'%' | 0..=0x1f | 0x7f.. => drop(write!(out, "%{byte:02X}")), // writing to a String does not fail
+            _ => out.push(char::from(byte)),
+        }
+        out
+    })
+}
+
+/// Bytes that wait, with the memory of the chunk that they came in; the parts that share a chunk share its permit.
+struct Held {
+    bytes: Bytes,
+    permit: Arc<Permit>,
+}
+
+/// The number of a multipart upload, once it has one.
+type Started = Shared<BoxFuture<'static, Result<MultipartId, StoreError>>>;
+
+struct Parts {
+    started: Started,
+    tasks: JoinSet<Result<(usize, PartId), StoreError>>,
+    done: Vec<(usize, PartId)>,
+    count: usize,
+}
+
+impl Parts {
+    /// Waits for one part task.
+    async fn join(&mut self, object: &Object) -> Result<(), StoreError> {
+        match self.tasks.join_next().await {
+            Some(Ok(part)) => self.done.push(part?),
+            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Some(Err(_)) => return Err(object.error(StoreErrorKind::Vanished, "a part's task was cancelled")),
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+enum State {
+    Open,
+    Sealed,
+    Published,
+    Failed(StoreError),
+}
+
+pub(super) struct ObjectUpload {
+    object: Arc<Object>,
+    state: State,
+    waiting: VecDeque<Held>,
+    waiting_bytes: usize,
+    size: u64,
+    parts: Option<Parts>,
+    attributes: Vec<(&'static str, String)>,
+}
+
+impl ObjectUpload {
+    /// An upload to `key`, or one that fails as its name does.
+    pub(super) fn new(sink: Arc<Inner>, key: String, path: Result<Path, StoreError>, content_type: &'static str) -> Self {
+        let (path, state) = match path {
+            Ok(path) => (path, State::Open),
+            Err(error) => (Path::ROOT, State::Failed(error)),
+        };
+        let object = Arc::new(Object { sink, key, path, content_type, given_up: CancellationToken::new() });
+        Self { object, state, waiting: VecDeque::new(), waiting_bytes: 0, size: 0, parts: None, attributes: Vec::new() }
+    }
+
+    /// Notes a failure, so that nothing but `abort` does anything after it.
+    fn note<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &result {
+            self.state = State::Failed(error.clone());
+        }
+        result
+    }
+
+    fn still(&self, wanted: &'static str) -> Result<(), StoreError> {
+        match (&self.state, wanted) {
+            (State::Failed(error), _) => Err(error.clone()),
+            (State::Open, "open") | (State::Sealed | State::Published, "sealed") => Ok(()),
+            _ => Err(self.object.error(StoreErrorKind::Vanished, &format!("used when it was not {wanted}"))),
+        }
+    }
+
+    /// Takes the next `length` bytes out of what waits.
+    fn cut(&mut self, length: usize) -> Vec<Held> {
+        let mut rest = length;
+        let mut part = Vec::new();
+        while let Some(mut held) = self.waiting.pop_front() {
+            if held.bytes.len() > rest {
+                part.push(Held { bytes: held.bytes.split_to(rest), permit: Arc::clone(&held.permit) });
+                self.waiting.push_front(held);
+                break;
+            }
+            rest -= held.bytes.len();
+            part.push(held);
+            if rest == 0 {
+                break;
+            }
+        }
+        part.retain(|held| !held.bytes.is_empty());
+        self.waiting_bytes -= length;
+        part
+    }
+
+    /// Sends the next `length` bytes as a part; waits for room in the window.
+    async fn send(&mut self, length: usize) -> Result<(), StoreError> {
+        let held = self.cut(length);
+        let object = &self.object;
+        let parts = self.parts.get_or_insert_with(|| Parts { started: object.start(), tasks: JoinSet::new(), done: Vec::new(), count: 0 });
+        if parts.count == MAX_PARTS {
+            let what = format!("it would need more than {MAX_PARTS} parts: raise the part size (s3.part.size), or end files earlier");
+            return Err(object.error(StoreErrorKind::BadConfig, &what));
+        }
+        while parts.tasks.len() >= object.sink.tuning.parts_in_flight {
+            parts.join(object).await?;
+        }
+        parts.tasks.spawn(Arc::clone(object).upload_part(parts.started.clone(), parts.count, held));
+        parts.count += 1;
+        Ok(())
+    }
+
+    async fn take(&mut self, chunk: Chunk) -> Result<(), StoreError> {
+        self.still("open")?;
+        if chunk.bytes.is_empty() {
+            return Ok(());
+        }
+        self.size += chunk.bytes.len() as u64;
+        self.waiting_bytes += chunk.bytes.len();
+        self.waiting.push_back(Held { bytes: chunk.bytes, permit: Arc::new(chunk.permit) });
+        let part_size = self.object.sink.tuning.part_size;
+        while self.waiting_bytes >= part_size {
+            self.send(part_size).await?;
+        }
+        Ok(())
+    }
+
+    async fn store_all(&mut self) -> Result<(), StoreError> {
+        self.still("open")?;
+        if self.parts.is_some() && self.waiting_bytes > 0 {
+            self.send(self.waiting_bytes).await?;
+        }
+        if let Some(parts) = &mut self.parts {
+            while !parts.tasks.is_empty() {
+                parts.join(&self.object).await?;
+            }
+            parts.done.sort_unstable_by_key(|(index, _)| *index);
+        }
+        Ok(())
+    }
+
+    async fn show(&mut self) -> Result<(), StoreError> {
+        self.still("sealed")?;
+        match &self.parts {
+            _ if matches!(self.state, State::Published) => {}
+            Some(parts) => {
+                let id = parts.started.clone().await?;
+                let done: Vec<PartId> = parts.done.iter().map(|(_, part)| part.clone()).collect();
+                self.object.complete(&id, &done, self.size).await?;
+            }
+            None => {
+                let payload = self.waiting.iter().map(|held| held.bytes.clone()).collect();
+                self.object.put(payload, &self.attributes).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Upload for ObjectUpload {
+    async fn write(&mut self, chunk: Chunk) -> Result<(), StoreError> {
+        let result = self.take(chunk).await;
+        self.note(result)
+    }
+
+    async fn seal(&mut self, attributes: Vec<(&'static str, String)>) -> Result<(), StoreError> {
+        self.attributes = attributes;
+        let result = self.store_all().await;
+        self.note(result)?;
+        self.state = State::Sealed;
+        Ok(())
+    }
+
+    async fn publish(&mut self) -> Result<(), StoreError> {
+        let result = self.show().await;
+        self.note(result)?;
+        self.state = State::Published;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    async fn abort(&mut self) {
+        if let Some(removal) = self.give_up() {
+            removal.await;
+        }
+    }
+}
+
+impl ObjectUpload {
+    /// Ends everything that goes on; what is left to do is removing the parts that the store has.
+    fn give_up(&mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        if matches!(self.state, State::Published) {
+            return None;
+        }
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+        self.state = State::Failed(self.object.error(StoreErrorKind::Vanished, "it was aborted"));
+        self.object.given_up.cancel();
+        let mut parts = self.parts.take()?;
+        let object = Arc::clone(&self.object);
+        Some(async move {
+            parts.tasks.shutdown().await;
+            if let Ok(id) = parts.started.await {
+                object.sink.remove(&object.path, &id).await;
+            }
+        })
+    }
+}
+
+impl Drop for ObjectUpload {
+    fn drop(&mut self) {
+        if let (Some(removal), Ok(runtime)) = (self.give_up(), tokio::runtime::Handle::try_current()) {
+            drop(runtime.spawn(removal));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_become_headers() {
+        for (text, header) in [("0-99", "0-99"), ("a b", "a b"), ("größe", "gr%C3%B6%C3%9Fe"), ("100%\n", "100%25%0A")] {
+            assert_eq!(header_text(text), header);
+        }
+    }
+}
