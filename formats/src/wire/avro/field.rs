@@ -1,0 +1,368 @@
+//! Avro schemas as Arrow fields, as Confluent's `AvroData.toConnectSchema` sees them.
+//!
+//! | Avro | Arrow | Connect metadata |
+//! |---|---|---|
+//! | boolean, float, double, string | Boolean, Float32, Float64, Utf8 | |
+//! | int, `connect.type` int8 or int16 | Int32, Int8, Int16 | |
+//! | int date, int time-millis | Date32, Time32(Millisecond) | Date, Time |
+//! | long, long timestamp-millis | Int64, Timestamp(Millisecond, "UTC") | Timestamp |
+//! | bytes, fixed | Binary | |
+//! | bytes or fixed decimal(p, s) | Decimal128(p, s), Decimal256 from p = 39; p = 64 is upstream's "not declared": 38 | Decimal, `connect.decimal.precision` |
+//! | enum | Utf8 | name, parameters `io.confluent.connect.avro.Enum`, `….Enum.<symbol>` |
+//! | array; of `MapEntry` records | List; Map | |
+//! | map | Map with Utf8 keys | |
+//! | record | Struct | name, documentation |
+//! | union of null and one type | that type, nullable | |
+//! | other unions | Struct with a nullable field for each branch | name `io.confluent.connect.avro.Union` |
+//!
+//! Every other logical type is left out, as upstream: micros are integers, a uuid is a string.
+
+use std::collections::HashMap;
+
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, Fields, TimeUnit};
+use serde_json::Value;
+
+use super::schema::{Kind, RecordField, Schema, short_name};
+use crate::schema::{DEFAULT, DOC, NAME, PARAMETERS, VERSION};
+
+/// Namespace of the names that Confluent's converter gives.
+const CONFLUENT: &str = "io.confluent.connect.avro";
+/// The record name that stands for a struct without a name (`AvroData.DEFAULT_SCHEMA_FULL_NAME`).
+pub(crate) const CONNECT_DEFAULT: &str = "io.confluent.connect.avro.ConnectDefault";
+/// The struct name that stands for a union of more than one type.
+pub(crate) const UNION: &str = "io.confluent.connect.avro.Union";
+/// The parameter that holds an enum's name; with a dot and a symbol after it, that symbol.
+pub(crate) const ENUM: &str = "io.confluent.connect.avro.Enum";
+/// The parameter that holds a decimal's declared precision.
+pub(crate) const DECIMAL_PRECISION: &str = "connect.decimal.precision";
+/// Upstream's precision where none was declared (`AvroData.CONNECT_AVRO_DECIMAL_PRECISION_DEFAULT`).
+pub(crate) const DEFAULT_PRECISION: i64 = 64;
+
+/// Names of Connect's logical types.
+pub(crate) mod logical {
+    /// `org.apache.kafka.connect.data.Decimal`.
+    pub(crate) const DECIMAL: &str = "org.apache.kafka.connect.data.Decimal";
+    /// `org.apache.kafka.connect.data.Date`.
+    pub(crate) const DATE: &str = "org.apache.kafka.connect.data.Date";
+    /// `org.apache.kafka.connect.data.Time`.
+    pub(crate) const TIME: &str = "org.apache.kafka.connect.data.Time";
+    /// `org.apache.kafka.connect.data.Timestamp`.
+    pub(crate) const TIMESTAMP: &str = "org.apache.kafka.connect.data.Timestamp";
+}
+
+/// The converter's settings that change what a schema becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    /// `enhanced.avro.schema.support`: members of a union are called by full names.
+    pub(crate) enhanced: bool,
+    /// `connect.meta.data`: documentation and `connect.parameters` are kept.
+    pub(crate) metadata: bool,
+}
+
+impl Default for Mapping {
+    /// Upstream's defaults.
+    fn default() -> Self {
+        Self { enhanced: false, metadata: true }
+    }
+}
+
+/// The field of a schema.
+///
+/// # Errors
+/// The path and the type that columns cannot hold, for a person.
+pub(crate) fn field(schema: &Schema, name: &str, mapping: Mapping) -> Result<Field, String> {
+    convert(schema, name, mapping, Place::default()).map_err(|fault| match fault.path.is_empty() {
+        true => fault.what,
+        false => format!("field \"{}\": {}", fault.path.iter().rev().map(String::as_str).collect::<Vec<_>>().join("."), fault.what),
+    })
+}
+
+/// What the place of a type adds to it.
+#[derive(Default, Clone, Copy)]
+struct Place<'a> {
+    optional: bool,
+    default: Option<&'a Value>,
+    doc: Option<&'a str>,
+}
+
+struct Fault {
+    path: Vec<String>,
+    what: String,
+}
+
+impl Fault {
+    fn new(what: impl Into<String>) -> Self {
+        Self { path: Vec::new(), what: what.into() }
+    }
+
+    fn below(mut self, name: &str) -> Self {
+        self.path.push(name.to_owned());
+        self
+    }
+}
+
+type Metadata = HashMap<String, String>;
+
+fn parameter(metadata: &mut Metadata, name: &str, value: impl Into<String>) {
+    metadata.insert(format!("{PARAMETERS}{name}"), value.into());
+}
+
+fn convert(schema: &Schema, name: &str, mapping: Mapping, place: Place<'_>) -> Result<Field, Fault> {
+    if let Some((inner, _)) = schema.optional() {
+        // Upstream drops the default of such a field.
+        return convert(inner, name, mapping, Place { optional: true, default: None, doc: place.doc });
+    }
+    let mut metadata = Metadata::new();
+    let data_type = data_type(schema, mapping, &mut metadata)?;
+    describe(schema, mapping, place, &mut metadata);
+    let optional = place.optional || matches!(&schema.kind, Kind::Union(branches) if branches.iter().any(|branch| branch.kind == Kind::Null));
+    Ok(Field::new(name, data_type, optional).with_metadata(metadata))
+}
+
+fn data_type(schema: &Schema, mapping: Mapping, metadata: &mut Metadata) -> Result<DataType, Fault> {
+    Ok(match &schema.kind {
+        Kind::Null => return Err(Fault::new("type null alone holds no value")),
+        Kind::Boolean => DataType::Boolean,
+        Kind::Int => int(schema, metadata)?,
+        Kind::Long if is_logical(schema, "timestamp-millis") => {
+            name_logical(metadata, logical::TIMESTAMP);
+            DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+        }
+        Kind::Long => DataType::Int64,
+        Kind::Float => DataType::Float32,
+        Kind::Double => DataType::Float64,
+        Kind::Bytes | Kind::Fixed { .. } if is_logical(schema, "decimal") => decimal(schema, metadata)?,
+        Kind::Bytes | Kind::Fixed { .. } => DataType::Binary,
+        Kind::String => DataType::Utf8,
+        Kind::Enum { name, symbols, .. } => {
+            parameter(metadata, ENUM, name);
+            symbols.iter().for_each(|symbol| parameter(metadata, &format!("{ENUM}.{symbol}"), symbol));
+            DataType::Utf8
+        }
+        Kind::Array(items) => match map_entry(items) {
+            Some((key, value)) => map(convert(&key.schema, "key", mapping, Place::default())?, convert(&value.schema, "value", mapping, Place::default())?),
+            None => DataType::List(convert(items, "item", mapping, Place::default())?.into()),
+        },
+        Kind::Map(values) => map(Field::new("key", DataType::Utf8, false), convert(values, "value", mapping, Place::default())?),
+        Kind::Record { fields, .. } => DataType::Struct(record(fields, mapping)?),
+        Kind::Union(branches) => {
+            metadata.insert(NAME.to_owned(), UNION.to_owned());
+            DataType::Struct(union(branches, mapping)?)
+        }
+    })
+}
+
+/// True for that logical type, in any case, as upstream compares.
+pub(crate) fn is_logical(schema: &Schema, name: &str) -> bool {
+    schema.logical().is_some_and(|logical| logical.eq_ignore_ascii_case(name))
+}
+
+fn name_logical(metadata: &mut Metadata, name: &str) {
+    metadata.insert(NAME.to_owned(), name.to_owned());
+    metadata.insert(VERSION.to_owned(), "1".to_owned());
+}
+
+fn int(schema: &Schema, metadata: &mut Metadata) -> Result<DataType, Fault> {
+    if is_logical(schema, "date") {
+        name_logical(metadata, logical::DATE);
+        return Ok(DataType::Date32);
+    }
+    if is_logical(schema, "time-millis") {
+        name_logical(metadata, logical::TIME);
+        return Ok(DataType::Time32(TimeUnit::Millisecond));
+    }
+    match schema.text("connect.type") {
+        _ if schema.logical().is_some() => Ok(DataType::Int32),
+        None => Ok(DataType::Int32),
+        Some("int8") => Ok(DataType::Int8),
+        Some("int16") => Ok(DataType::Int16),
+        Some(other) => Err(Fault::new(format!("\"connect.type\" of an int is \"{other}\", it must be int8 or int16"))),
+    }
+}
+
+fn decimal(schema: &Schema, metadata: &mut Metadata) -> Result<DataType, Fault> {
+    let scale = schema.integer("scale").unwrap_or(0);
+    let declared = schema.integer("precision").filter(|precision| *precision != DEFAULT_PRECISION);
+    name_logical(metadata, logical::DECIMAL);
+    parameter(metadata, "scale", scale.to_string());
+    if let Some(precision) = declared {
+        parameter(metadata, DECIMAL_PRECISION, precision.to_string());
+    }
+    let refused =
+        || Fault::new(format!("decimal with precision {} and scale {scale}, columns hold up to {DECIMAL256_MAX_PRECISION} digits", declared.unwrap_or(38)));
+    let digits = declared.unwrap_or_else(|| i64::from(DECIMAL128_MAX_PRECISION)).max(scale);
+    let digits = u8::try_from(digits).ok().filter(|digits| (1..=DECIMAL256_MAX_PRECISION).contains(digits)).ok_or_else(refused)?;
+    let scale = i8::try_from(scale).map_err(|_| refused())?;
+    Ok(if digits > DECIMAL128_MAX_PRECISION { DataType::Decimal256(digits, scale) } else { DataType::Decimal128(digits, scale) })
+}
+
+/// The fields of the records that stand for the entries of a map whose keys are not strings (`AvroData.isMapEntry`); none when their form is another or
+/// the key may be null, which Arrow's maps cannot hold.
+pub(crate) fn map_entry(items: &Schema) -> Option<(&RecordField, &RecordField)> {
+    match &items.kind {
+        Kind::Record { name, fields, .. }
+            if short_name(name) == "MapEntry" && name.starts_with(CONFLUENT) || items.text("connect.internal.type") == Some("MapEntry") =>
+        {
+            match fields.as_slice() {
+                [key, value] if key.name == "key" && value.name == "value" && key.schema.optional().is_none() => Some((key, value)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn map(key: Field, value: Field) -> DataType {
+    DataType::Map(Field::new("entries", DataType::Struct(vec![key, value].into()), false).into(), false)
+}
+
+fn record(fields: &[RecordField], mapping: Mapping) -> Result<Fields, Fault> {
+    fields
+        .iter()
+        .map(|field| {
+            let place = Place { optional: false, default: field.default.as_ref(), doc: field.doc.as_deref() };
+            convert(&field.schema, &field.name, mapping, place).map_err(|fault| fault.below(&field.name))
+        })
+        .collect()
+}
+
+fn union(branches: &[Schema], mapping: Mapping) -> Result<Fields, Fault> {
+    let mut fields: Vec<Field> = Vec::with_capacity(branches.len());
+    for branch in branches.iter().filter(|branch| branch.kind != Kind::Null) {
+        let name = member_name(branch, mapping);
+        if fields.iter().any(|field| field.name() == name) {
+            return Err(Fault::new(format!("a union has two branches called \"{name}\"; set enhanced.avro.schema.support=true to tell them apart")));
+        }
+        fields.push(convert(branch, name, mapping, Place { optional: true, ..Place::default() }).map_err(|fault| fault.below(name))?);
+    }
+    if fields.is_empty() { Err(Fault::new("a union without any type but null holds no value")) } else { Ok(fields.into()) }
+}
+
+/// What the struct that stands for a union calls a branch (`AvroData.unionMemberFieldName`).
+fn member_name(branch: &Schema, mapping: Mapping) -> &str {
+    match &branch.kind {
+        Kind::Record { name, .. } | Kind::Enum { name, .. } => {
+            if mapping.enhanced {
+                name
+            } else {
+                short_name(name)
+            }
+        }
+        _ => branch.type_name(),
+    }
+}
+
+/// Adds what a schema says of itself: name, version, documentation, default, parameters.
+fn describe(schema: &Schema, mapping: Mapping, place: Place<'_>, metadata: &mut Metadata) {
+    let doc = match &schema.kind {
+        Kind::Record { doc, .. } | Kind::Enum { doc, .. } => doc.as_deref(),
+        _ => None,
+    };
+    if mapping.metadata
+        && let Some(doc) = place.doc.or(doc).or_else(|| schema.text("connect.doc"))
+    {
+        metadata.insert(DOC.to_owned(), doc.to_owned());
+    }
+    if let Some(name) = schema.text("connect.name").or(match &schema.kind {
+        Kind::Record { name, .. } | Kind::Enum { name, .. } => Some(name),
+        _ => None,
+    }) && name != CONNECT_DEFAULT
+    {
+        metadata.entry(NAME.to_owned()).or_insert_with(|| name.to_owned());
+    }
+    if let Some(version) = schema.integer("connect.version") {
+        metadata.entry(VERSION.to_owned()).or_insert_with(|| version.to_string());
+    }
+    if mapping.metadata
+        && let Some(Value::Object(parameters)) = schema.props.get("connect.parameters")
+    {
+        parameters.iter().filter_map(|(name, value)| value.as_str().map(|value| (name, value))).for_each(|(name, value)| parameter(metadata, name, value));
+    }
+    if let Some(default) = place.default.or_else(|| schema.props.get("connect.default")) {
+        metadata.insert(DEFAULT.to_owned(), default.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<Field, String> {
+        Schema::parse(text).and_then(|schema| field(&schema, "v", Mapping::default()))
+    }
+
+    #[test]
+    fn avro_types_and_their_columns() {
+        let ms = || DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        let table = [
+            (r#""boolean""#, DataType::Boolean, false),
+            (r#"["null","long"]"#, DataType::Int64, true),
+            (r#"["long","null"]"#, DataType::Int64, true),
+            (r#"{"type":"int","connect.type":"int8"}"#, DataType::Int8, false),
+            (r#"{"type":"int","connect.type":"int16"}"#, DataType::Int16, false),
+            (r#"{"type":"int","logicalType":"date"}"#, DataType::Date32, false),
+            (r#"{"type":"int","logicalType":"time-millis"}"#, DataType::Time32(TimeUnit::Millisecond), false),
+            (r#"{"type":"long","logicalType":"timestamp-millis"}"#, ms(), false),
+            (r#"{"type":"long","logicalType":"timestamp-micros"}"#, DataType::Int64, false),
+            (r#"{"type":"long","logicalType":"local-timestamp-millis"}"#, DataType::Int64, false),
+            (r#"{"type":"string","logicalType":"uuid"}"#, DataType::Utf8, false),
+            (r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}"#, DataType::Decimal128(9, 2), false),
+            (r#"{"type":"bytes","logicalType":"decimal","precision":64,"scale":2}"#, DataType::Decimal128(38, 2), false),
+            (r#"{"type":"bytes","logicalType":"decimal","precision":50,"scale":2}"#, DataType::Decimal256(50, 2), false),
+            (r#"{"type":"fixed","name":"F","size":8,"logicalType":"decimal","precision":18}"#, DataType::Decimal128(18, 0), false),
+            (r#"{"type":"fixed","name":"F","size":8}"#, DataType::Binary, false),
+            (r#"{"type":"enum","name":"n.E","symbols":["A"]}"#, DataType::Utf8, false),
+            (r#"{"type":"array","items":["null","int"]}"#, DataType::List(Field::new("item", DataType::Int32, true).into()), false),
+            (r#"{"type":"map","values":"int"}"#, map(Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Int32, false)), false),
+            (
+                r#"{"type":"array","items":{"type":"record","name":"MapEntry","namespace":"io.confluent.connect.avro","fields":[{"name":"key","type":"int"},{"name":"value","type":"int"}]}}"#,
+                map(Field::new("key", DataType::Int32, false), Field::new("value", DataType::Int32, false)),
+                false,
+            ),
+            (
+                r#"["null","int","string"]"#,
+                DataType::Struct(vec![Field::new("int", DataType::Int32, true), Field::new("string", DataType::Utf8, true)].into()),
+                true,
+            ),
+        ];
+        for (text, data_type, nullable) in table {
+            let field = of(text).unwrap();
+            assert_eq!((field.data_type(), field.is_nullable()), (&data_type, nullable), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_columns_cannot_hold_is_refused_with_its_path() {
+        let table = [
+            (r#""null""#, "type null alone holds no value"),
+            (
+                r#"{"type":"record","name":"R","fields":[{"name":"a","type":{"type":"record","name":"S","fields":[{"name":"b","type":"null"}]}}]}"#,
+                "field \"a.b\": type null alone holds no value",
+            ),
+            (
+                r#"["int",{"type":"array","items":"int"},{"type":"array","items":"long"}]"#,
+                "a union has two branches called \"array\"; set enhanced.avro.schema.support=true to tell them apart",
+            ),
+            (r#"{"type":"bytes","logicalType":"decimal","precision":100,"scale":2}"#, "decimal with precision 100 and scale 2, columns hold up to 76 digits"),
+        ];
+        for (text, want) in table {
+            assert_eq!(of(text).unwrap_err(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn connect_metadata_rides_on_the_field() {
+        let text = r#"{"type":"record","name":"Order","namespace":"shop","connect.version":3,"doc":"an order","fields":[
+            {"name":"state","type":{"type":"enum","name":"State","symbols":["NEW"]},"default":"NEW","doc":"where it is"},
+            {"name":"price","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}}]}"#;
+        let order = of(text).unwrap();
+        let get = |field: &Field, key: &str| field.metadata().get(key).cloned().unwrap_or_default();
+        assert_eq!([NAME, VERSION, DOC].map(|key| get(&order, key)), ["shop.Order", "3", "an order"]);
+        let DataType::Struct(fields) = order.data_type() else { panic!() };
+        assert_eq!([NAME, DEFAULT, DOC].map(|key| get(&fields[0], key)), ["shop.State", "\"NEW\"", "where it is"]);
+        assert_eq!(get(&fields[0], "connect.parameters.io.confluent.connect.avro.Enum"), "shop.State");
+        assert_eq!(get(&fields[0], "connect.parameters.io.confluent.connect.avro.Enum.NEW"), "NEW");
+        assert_eq!(get(&fields[1], NAME), logical::DECIMAL);
+        assert_eq!(get(&fields[1], "connect.parameters.connect.decimal.precision"), "9");
+    }
+}
