@@ -1,7 +1,234 @@
-//! Placeholder.
+//! The Parquet format: `ArrowWriter` over bytes, with encodings chosen from the data.
+//!
+//! Parts: [`ParquetFormat`], the settings; [`Parquet`], one file's encoder; [`types`], which types a file can hold; [`encodings`], which
+//! encoding suits a column. The shape of a file is upstream's where readers see it (message name, `list.element`, `key_value`, codec names
+//! and extensions); lists are always three-level.
+//!
+//! Guarantee: the same rows, given in the same batches and row groups, make the same bytes.
 
-use super::File;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use bytes::Bytes;
+use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+
+use super::{Encoder, File, FileFormat, FileStats, FormatError, Options};
+use crate::schema::NAME;
+
+mod encodings;
+mod types;
 
 /// Registration.
-pub(super) const FILE: File =
-    File { name: "parquet", aliases: &[], doc: "", build: |_| Err(super::FormatError::Config { key: String::new(), message: String::new() }) };
+pub(super) const FILE: File = File {
+    name: FORMAT,
+    aliases: &[
+        "io.confluent.connect.s3.format.parquet.ParquetFormat",
+        "io.confluent.connect.gcs.format.parquet.ParquetFormat",
+        "io.confluent.connect.azure.blob.format.parquet.ParquetFormat",
+        "io.confluent.connect.azure.storage.format.parquet.ParquetFormat",
+    ],
+    doc: "Apache Parquet: one column chunk per field and row group, compressed with parquet.codec (snappy unless set).",
+    build,
+};
+
+const FORMAT: &str = "parquet";
+
+/// The key that names the codec.
+const CODEC: &str = "parquet.codec";
+
+/// The message's name where the struct has none: Avro's, since upstream writes Parquet through Avro.
+const DEFAULT_NAME: &str = "ConnectDefault";
+
+/// Rows that are looked at before encodings are chosen.
+const CHOICE_ROWS: usize = 16_384;
+
+fn build(options: &Options) -> Result<Box<dyn FileFormat>, FormatError> {
+    let config = |message: String| FormatError::Config { key: CODEC.to_owned(), message };
+    let (compression, extension) = match options.get(CODEC).map_or("snappy", |text| text.trim()) {
+        "none" => (Compression::UNCOMPRESSED, ".parquet"),
+        "snappy" => (Compression::SNAPPY, ".snappy.parquet"),
+        "gzip" => (Compression::GZIP(GzipLevel::default()), ".gz.parquet"),
+        "zstd" => (Compression::ZSTD(ZstdLevel::default()), ".zstd.parquet"),
+        known @ ("lz4" | "lz4_raw" | "brotli" | "lzo") => {
+            return Err(config(format!("\"{known}\" is not supported yet; values taken: none, snappy, gzip, zstd")));
+        }
+        other => return Err(config(format!("\"{other}\" is not a codec; values taken: none, snappy, gzip, zstd (lower case)"))),
+    };
+    Ok(Box::new(ParquetFormat { compression, extension }))
+}
+
+/// Parquet with a codec.
+#[derive(Debug)]
+struct ParquetFormat {
+    compression: Compression,
+    extension: &'static str,
+}
+
+impl FileFormat for ParquetFormat {
+    fn extension(&self) -> &str {
+        self.extension
+    }
+
+    fn content_type(&self) -> &'static str {
+        "application/vnd.apache.parquet"
+    }
+
+    fn needs_columns(&self) -> bool {
+        true
+    }
+
+    fn encoder(&self, field: &FieldRef) -> Result<Box<dyn Encoder>, FormatError> {
+        let DataType::Struct(fields) = field.data_type() else {
+            return Err(types::unsupported(
+                format!("values of type {}", field.data_type()),
+                "parquet needs records with fields: use a converter that gives structs, or another format.class",
+            ));
+        };
+        types::check(fields)?;
+        Ok(Box::new(Parquet {
+            schema: Arc::new(Schema::new(fields.clone())),
+            name: field.metadata().get(NAME).map_or(DEFAULT_NAME, String::as_str).to_owned(),
+            compression: self.compression,
+            state: State::Choosing { waiting: Vec::new(), rows: 0 },
+            ready: Vec::new(),
+            rows: 0,
+        }))
+    }
+}
+
+/// The encoder of one file.
+struct Parquet {
+    schema: SchemaRef,
+    name: String,
+    compression: Compression,
+    state: State,
+    ready: Vec<Bytes>,
+    rows: u64,
+}
+
+enum State {
+    /// The first rows, until there are enough to choose encodings from.
+    Choosing {
+        waiting: Vec<StructArray>,
+        rows: usize,
+    },
+    Writing(Box<ArrowWriter<Vec<u8>>>),
+}
+
+impl Encoder for Parquet {
+    fn write(&mut self, rows: &ArrayRef) -> Result<(), FormatError> {
+        let rows = self.structs(rows)?;
+        self.rows += u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        match &mut self.state {
+            State::Choosing { waiting, rows: count } => {
+                *count += rows.len();
+                waiting.push(rows);
+                if *count >= CHOICE_ROWS {
+                    self.writer(false)?;
+                }
+            }
+            State::Writing(writer) => write(writer, &rows)?,
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), FormatError> {
+        if matches!(&self.state, State::Choosing { rows: 0, .. }) {
+            return Ok(());
+        }
+        let writer = self.writer(true)?;
+        writer.flush().map_err(encode)?;
+        writer.sync().map_err(encode)?;
+        let bytes = std::mem::take(writer.inner_mut());
+        if !bytes.is_empty() {
+            self.ready.push(bytes.into());
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.ready)
+    }
+
+    fn encoded_bytes(&self) -> u64 {
+        match &self.state {
+            State::Choosing { .. } => 0,
+            State::Writing(writer) => count(writer.bytes_written()),
+        }
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        let ready: usize = self.ready.iter().map(Bytes::len).sum();
+        let held = match &self.state {
+            State::Choosing { waiting, .. } => waiting.iter().map(Array::get_array_memory_size).sum(),
+            State::Writing(writer) => writer.memory_size() + writer.inner().capacity(),
+        };
+        count(ready + held)
+    }
+
+    fn finish(mut self: Box<Self>, footer: &[(String, String)]) -> Result<(Vec<Bytes>, FileStats), FormatError> {
+        let writer = self.writer(true)?;
+        for (key, value) in footer {
+            writer.append_key_value_metadata(KeyValue::new(key.clone(), value.clone()));
+        }
+        let row_groups = writer.finish().map_err(encode)?.num_row_groups();
+        let bytes = std::mem::take(writer.inner_mut());
+        let length = writer.bytes_written();
+        self.ready.push(bytes.into());
+        Ok((self.ready, FileStats { rows: self.rows, bytes: count(length), row_groups: count(row_groups) }))
+    }
+}
+
+impl Parquet {
+    /// The rows as records of this file.
+    fn structs(&self, rows: &ArrayRef) -> Result<StructArray, FormatError> {
+        if rows.null_count() > 0 {
+            let row = (0..rows.len()).find(|row| rows.is_null(*row)).unwrap_or(0);
+            return Err(encode(format!("row \"{row}\" is null, a file holds records only; set behavior.on.null.values")));
+        }
+        match rows.as_struct_opt() {
+            Some(rows) if rows.fields() == self.schema.fields() => Ok(rows.clone()),
+            _ => Err(encode(format!("rows of type {} in a file of {}", rows.data_type(), self.schema))),
+        }
+    }
+
+    /// The writer, made now if it is not there yet: encodings are chosen from the rows that waited. `whole` says that they are a whole row group.
+    fn writer(&mut self, whole: bool) -> Result<&mut ArrowWriter<Vec<u8>>, FormatError> {
+        if let State::Choosing { waiting, .. } = &mut self.state {
+            let waiting = std::mem::take(waiting);
+            let properties = encodings::choose(properties(self.compression), &self.schema, &waiting, whole)?;
+            let options = ArrowWriterOptions::new().with_properties(properties.build()).with_schema_root(self.name.clone());
+            let mut writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&self.schema), options).map_err(encode)?;
+            waiting.iter().try_for_each(|rows| write(&mut writer, rows))?;
+            self.state = State::Writing(Box::new(writer));
+        }
+        match &mut self.state {
+            State::Writing(writer) => Ok(writer),
+            State::Choosing { .. } => Err(encode("the writer was not made")),
+        }
+    }
+}
+
+/// What all columns share. The row group's end is the caller's to say.
+fn properties(compression: Compression) -> WriterPropertiesBuilder {
+    WriterProperties::builder().set_compression(compression).set_max_row_group_row_count(None).set_coerce_types(true)
+}
+
+fn write(writer: &mut ArrowWriter<Vec<u8>>, rows: &StructArray) -> Result<(), FormatError> {
+    if rows.is_empty() { Ok(()) } else { writer.write(&RecordBatch::from(rows)).map_err(encode) }
+}
+
+fn count(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+fn encode(error: impl ToString) -> FormatError {
+    FormatError::Encode { format: FORMAT, message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests;
