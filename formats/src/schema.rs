@@ -12,10 +12,21 @@
 //! | schemaless JSON, kept as text | Utf8 with the extension name `arrow.json` | |
 //!
 //! `optional` is the field's nullability; name, version, doc, default and parameters ride in the field's metadata under the keys below.
+//! A tombstone is a null in its column, also where the schema is not optional. An optional map key is a plain key here: Arrow's keys are never null.
+//!
+//! Parts: [`connect`] reads the JSON form of a Connect schema into a field; [`widen`] makes one field of two inferred ones, and old columns fit it.
+//!
+//! Guarantee: the mapping is total over what Connect can state, or names the part that it refuses.
 
 use std::collections::HashMap;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
+
+pub mod connect;
+pub mod widen;
+
+pub use connect::{SchemaError, from_connect_json};
+pub use widen::{Conflict, adapt, merge, unify};
 
 /// Metadata key: the Connect schema's name.
 pub const NAME: &str = "connect.name";
@@ -27,6 +38,16 @@ pub const DOC: &str = "connect.doc";
 pub const DEFAULT: &str = "connect.default";
 /// Metadata key prefix: `connect.parameters.<name>` holds one schema parameter.
 pub const PARAMETERS: &str = "connect.parameters.";
+/// Connect's logical type of decimals: bytes, an unscaled big-endian integer; `scale` is a parameter.
+pub const DECIMAL: &str = "org.apache.kafka.connect.data.Decimal";
+/// Connect's logical type of dates: int32, days since the epoch.
+pub const DATE: &str = "org.apache.kafka.connect.data.Date";
+/// Connect's logical type of times of day: int32, milliseconds since midnight.
+pub const TIME: &str = "org.apache.kafka.connect.data.Time";
+/// Connect's logical type of instants: int64, milliseconds since the epoch, UTC.
+pub const TIMESTAMP: &str = "org.apache.kafka.connect.data.Timestamp";
+/// Schema parameter that says how many digits a decimal has (Confluent's `AvroData`); Connect itself knows no precision.
+pub const DECIMAL_PRECISION: &str = "connect.decimal.precision";
 /// Metadata key of Arrow's extension types.
 pub const EXTENSION_NAME: &str = "ARROW:extension:name";
 /// Arrow's canonical extension name for JSON text.
