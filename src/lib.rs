@@ -60,5 +60,8 @@ pub mod clock;
 /// Logs.
 pub mod telemetry;
 
+/// `lakehead standalone`: one worker, until it is told to end.
+pub mod standalone;
+
 /// `lakehead quickstart`: the main job with nothing installed.
 pub mod quickstart;

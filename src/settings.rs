@@ -1,1 +1,329 @@
-//! Placeholder.
+//! The worker's settings file: text in, typed settings out. The one place that reads the environment.
+//!
+//! Parts: [`properties`] (the file format), [`keys`] (the table of keys), [`providers`] (references to secrets), [`clients`] (what Kafka clients are
+//! given), [`connector_file`] (connectors on the command line), [`host`] (what the machine gives).
+//!
+//! Guarantee: every key acts, or is known to ask for nothing, or is refused or warned about by name; values of secrets are in no message.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::connect::Props;
+use crate::connect::config::{ConfigError, Values, check};
+
+pub mod clients;
+pub mod connector_file;
+pub mod host;
+pub mod keys;
+pub mod properties;
+pub mod providers;
+
+pub use clients::consumer_props;
+pub use host::Host;
+use keys::{DISTRIBUTED, PREFIXES, WORKER_KEYS};
+use providers::Providers;
+
+const DEFAULT_MEMORY_BYTES: u64 = 256 << 20;
+
+/// Where the REST API listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Host name or address, without brackets; empty = every interface.
+    pub host: String,
+    /// Port; 0 = one that is free.
+    pub port: u16,
+}
+
+/// Which `consumer.override.*` connectors may use: upstream's `connector.client.config.override.policy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverridePolicy {
+    /// Any.
+    All,
+    /// None.
+    None,
+    /// `sasl.jaas.config`, `sasl.mechanism` and `security.protocol`.
+    Principal,
+}
+
+impl OverridePolicy {
+    /// The policy's name in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "All",
+            Self::None => "None",
+            Self::Principal => "Principal",
+        }
+    }
+
+    /// True when the client's setting (without prefix) may be overridden.
+    #[must_use]
+    pub fn allows(self, setting: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::None => false,
+            Self::Principal => matches!(setting, "sasl.jaas.config" | "sasl.mechanism" | "security.protocol"),
+        }
+    }
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object per line.
+    Json,
+}
+
+/// A worker's settings: numbers and texts, no live components.
+#[derive(Clone)]
+pub struct Settings {
+    /// The whole file, references resolved.
+    pub props: Props,
+    /// Where the REST API listens; never empty.
+    pub listeners: Vec<Listener>,
+    /// `rest.advertised.host.name`.
+    pub advertised_host: Option<String>,
+    /// `rest.advertised.port`.
+    pub advertised_port: Option<u16>,
+    /// `task.shutdown.graceful.timeout.ms`.
+    pub task_shutdown_graceful_timeout: Duration,
+    /// `offset.flush.interval.ms`.
+    pub offset_flush_interval: Duration,
+    /// `offset.flush.timeout.ms`.
+    pub offset_flush_timeout: Duration,
+    /// `connector.client.config.override.policy`.
+    pub override_policy: OverridePolicy,
+    /// `config.providers`.
+    pub providers: Providers,
+    /// `lakehead.memory.limit`, bytes.
+    pub memory_limit_bytes: u64,
+    /// `lakehead.cpu.threads`, at least 1.
+    pub cpu_threads: usize,
+    /// `lakehead.log.format`.
+    pub log_format: LogFormat,
+    /// What is logged: a `tracing` filter, from `LAKEHEAD_LOG` or `RUST_LOG`.
+    pub log_filter: String,
+    /// Name of the machine.
+    pub host_name: String,
+    /// What deserves a warning once there is a log.
+    pub warnings: Vec<String>,
+}
+
+impl fmt::Debug for Settings {
+    /// Without the texts of the file, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("keys", &self.props.keys())
+            .field("listeners", &self.listeners)
+            .field("memory_limit_bytes", &self.memory_limit_bytes)
+            .field("cpu_threads", &self.cpu_threads)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A worker's settings cannot be used. `Display` is one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsError(
+    /// Every problem.
+    pub Vec<String>,
+);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+impl From<Vec<ConfigError>> for SettingsError {
+    fn from(errors: Vec<ConfigError>) -> Self {
+        Self(errors.into_iter().map(|error| error.message).collect())
+    }
+}
+
+impl Settings {
+    /// Reads a worker file.
+    ///
+    /// # Errors
+    /// [`SettingsError`] with every problem, the file named.
+    pub fn load(path: &Path, host: &Host) -> Result<Self, SettingsError> {
+        let named = |message: String| SettingsError(vec![format!("worker file {}: {message}", path.display())]);
+        let bytes = std::fs::read(path).map_err(|error| named(error.to_string()))?;
+        let props = properties::parse(&bytes).map_err(|error| named(error.to_string()))?;
+        Self::from_props(&props, host).map_err(|error| named(error.to_string()))
+    }
+
+    /// Settings from a worker's configuration.
+    ///
+    /// # Errors
+    /// [`SettingsError`] with every problem.
+    pub fn from_props(props: &Props, host: &Host) -> Result<Self, SettingsError> {
+        let providers = Providers::from_props(props, &host.environment)?;
+        let props = providers.resolve(props)?;
+        let report = check(&[WORKER_KEYS], &props, |key| DISTRIBUTED.contains(&key) || PREFIXES.iter().any(|prefix| key.starts_with(prefix)));
+        let mut problems: Vec<String> = report.errors.into_iter().map(|error| error.message).collect();
+        let mut warnings = Vec::new();
+        if !report.unknown.is_empty() {
+            warnings.push(format!("the worker's configuration has keys that nothing here uses: {}", report.unknown.join(", ")));
+        }
+        let values = Values { tables: &[WORKER_KEYS], props: &props };
+        let listeners = listeners(&values).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Vec::new()
+        });
+        let memory_limit_bytes = memory_limit(&values, host).unwrap_or_else(|problem| {
+            problems.push(problem);
+            0
+        });
+        if !problems.is_empty() {
+            return Err(SettingsError(problems));
+        }
+        let millis = |key| Duration::from_millis(values.long(key).and_then(|n| u64::try_from(n).ok()).unwrap_or(0));
+        let log_filter = ["LAKEHEAD_LOG", "RUST_LOG"].iter().find_map(|name| host.environment.get(*name)).map_or("info", String::as_str);
+        Ok(Self {
+            listeners,
+            advertised_host: values.non_blank("rest.advertised.host.name").map(str::to_owned),
+            advertised_port: values.long("rest.advertised.port").and_then(|n| u16::try_from(n).ok()),
+            task_shutdown_graceful_timeout: millis("task.shutdown.graceful.timeout.ms"),
+            offset_flush_interval: millis("offset.flush.interval.ms"),
+            offset_flush_timeout: millis("offset.flush.timeout.ms"),
+            override_policy: override_policy(values.text("connector.client.config.override.policy")),
+            memory_limit_bytes,
+            cpu_threads: values.long("lakehead.cpu.threads").and_then(|n| usize::try_from(n).ok()).unwrap_or(host.cores).max(1),
+            log_format: if values.text("lakehead.log.format").eq_ignore_ascii_case("json") { LogFormat::Json } else { LogFormat::Text },
+            log_filter: log_filter.to_owned(),
+            host_name: host.name.clone(),
+            warnings,
+            providers,
+            props,
+        })
+    }
+}
+
+fn override_policy(name: &str) -> OverridePolicy {
+    let name = name.rsplit('.').next().unwrap_or(name);
+    match name.strip_suffix("ConnectorClientConfigOverridePolicy").unwrap_or(name) {
+        "None" => OverridePolicy::None,
+        "Principal" => OverridePolicy::Principal,
+        _ => OverridePolicy::All,
+    }
+}
+
+fn memory_limit(values: &Values<'_>, host: &Host) -> Result<u64, String> {
+    let Some(text) = values.non_blank("lakehead.memory.limit") else {
+        return Ok(host.memory_limit_bytes.map_or(DEFAULT_MEMORY_BYTES, |limit| DEFAULT_MEMORY_BYTES.min(limit / 2)));
+    };
+    match host::parse_bytes(text) {
+        Some(bytes) if bytes >= 1 << 20 => Ok(bytes),
+        _ => Err(format!("lakehead.memory.limit=\"{text}\" is not a size of at least 1 MiB (give bytes, or a number with KiB, MiB or GiB)")),
+    }
+}
+
+/// `listeners`, or the keys that came before it.
+fn listeners(values: &Values<'_>) -> Result<Vec<Listener>, String> {
+    let legacy = values.props.contains_key("rest.host.name") || values.props.contains_key("rest.port");
+    if legacy && !values.props.contains_key("listeners") {
+        let port = values.long("rest.port").unwrap_or(8083);
+        let port = u16::try_from(port).map_err(|_| format!("rest.port={port} is not a port"))?;
+        return Ok(vec![Listener { host: values.text("rest.host.name").to_owned(), port }]);
+    }
+    let listeners: Vec<Listener> = values.list("listeners").into_iter().map(listener).collect::<Result<_, _>>()?;
+    if listeners.is_empty() { Err("listeners is empty: give at least one address, for example http://:8083".to_owned()) } else { Ok(listeners) }
+}
+
+fn listener(text: &str) -> Result<Listener, String> {
+    let wrong = |why: &str| format!("listeners: \"{text}\" {why}; an address looks like http://host:8083 or http://:8083");
+    let (scheme, address) = text.split_once("://").ok_or_else(|| wrong("has no protocol"))?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => {}
+        "https" => return Err(wrong("asks for HTTPS, which is not supported yet (put a proxy that ends TLS in front)")),
+        _ => return Err(wrong("has an unknown protocol")),
+    }
+    let (host, port) = address.rsplit_once(':').ok_or_else(|| wrong("has no port"))?;
+    let port = port.trim_end_matches('/').parse().map_err(|_| wrong("has no valid port"))?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Ok(Listener { host: host.to_owned(), port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> Result<Settings, SettingsError> {
+        let base = "bootstrap.servers=b:9092\nkey.converter=K\nvalue.converter=V\n";
+        let props = properties::parse(format!("{base}{text}").as_bytes()).unwrap();
+        Settings::from_props(&props, &Host { cores: 3, name: "h".to_owned(), ..Host::default() })
+    }
+
+    #[test]
+    fn the_defaults_are_upstreams() {
+        let settings = settings("").unwrap();
+        assert_eq!(settings.listeners, [Listener { host: String::new(), port: 8083 }]);
+        assert_eq!(settings.task_shutdown_graceful_timeout, Duration::from_secs(5));
+        assert_eq!(settings.offset_flush_interval, Duration::from_secs(60));
+        assert_eq!(settings.override_policy, OverridePolicy::All);
+        assert_eq!((settings.memory_limit_bytes, settings.cpu_threads), (256 << 20, 3));
+        assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+    }
+
+    #[test]
+    fn listeners_are_addresses() {
+        for (text, expected) in [
+            ("listeners=http://:8084", vec![("", 8084)]),
+            ("listeners=HTTP://localhost:1, http://[::1]:2/", vec![("localhost", 1), ("::1", 2)]),
+            ("rest.port=8090", vec![("", 8090)]),
+            ("rest.host.name=a", vec![("a", 8083)]),
+            ("listeners=http://b:1\nrest.port=8090\nrest.host.name=a", vec![("b", 1)]),
+        ] {
+            let listeners = settings(text).unwrap().listeners;
+            assert_eq!(listeners.iter().map(|l| (l.host.as_str(), l.port)).collect::<Vec<_>>(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_by_name() {
+        for (text, expected) in [
+            ("listeners=https://:8443", "listeners: \"https://:8443\" asks for HTTPS"),
+            ("listeners=:8443", "listeners: \":8443\" has no protocol"),
+            ("listeners=http://:x", "listeners: \"http://:x\" has no valid port"),
+            ("listeners=", "listeners is empty"),
+            ("rest.extension.classes=com.example.Auth", "Invalid value com.example.Auth for configuration rest.extension.classes: REST extensions are Java classes"),
+            ("offset.flush.interval.ms=soon", "Invalid value soon for configuration offset.flush.interval.ms: Not a number of type LONG"),
+            ("lakehead.memory.limit=lots", "lakehead.memory.limit=\"lots\" is not a size"),
+            ("connector.client.config.override.policy=Mine", "Invalid value Mine for configuration connector.client.config.override.policy"),
+        ] {
+            let error = settings(text).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{text}: {error}");
+        }
+        let missing = Settings::from_props(&Props::new(), &Host::default()).unwrap_err();
+        assert_eq!(missing.0.len(), 3, "{missing}");
+    }
+
+    #[test]
+    fn unknown_keys_are_warned_about_and_known_families_are_not() {
+        let settings = settings("consumer.x=1\nssl.keystore.location=/k\ngroup.id=g\nvalue.converter.schemas.enable=false\noffset.flush.intervall.ms=1").unwrap();
+        assert_eq!(settings.warnings, ["the worker's configuration has keys that nothing here uses: offset.flush.intervall.ms"]);
+    }
+
+    #[test]
+    fn the_default_memory_is_half_of_a_small_container() {
+        let limit = |container: Option<u64>| {
+            let values = Values { tables: &[WORKER_KEYS], props: &Props::new() };
+            memory_limit(&values, &Host { memory_limit_bytes: container, ..Host::default() }).unwrap()
+        };
+        assert_eq!(limit(None), 256 << 20);
+        assert_eq!(limit(Some(8 << 30)), 256 << 20);
+        assert_eq!(limit(Some(100 << 20)), 50 << 20);
+        assert_eq!(settings("lakehead.memory.limit=1g").unwrap().memory_limit_bytes, 1 << 30);
+    }
+
+    #[test]
+    fn debug_output_has_no_values() {
+        let settings = settings("sasl.jaas.config=hunter2").unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+}

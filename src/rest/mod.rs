@@ -1,1 +1,144 @@
-//! Placeholder.
+//! The Connect REST API over the herder's handle: paths, status codes, bodies and messages of Apache Kafka 4.3.
+//!
+//! Parts: [`root`] (`/`, `/health`), [`connectors`], [`plugins`] (`/connector-plugins`), [`model`] (the bodies), [`error`] (every answer that is an error),
+//! [`body`] (what requests bring), [`server`] (listening and ending).
+//!
+//! Nothing here knows of workers, Kafka or stores.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+
+use crate::runtime::HerderHandle;
+
+pub mod body;
+pub mod connectors;
+pub mod error;
+pub mod model;
+pub mod plugins;
+pub mod root;
+pub mod server;
+
+use error::ApiError;
+pub use server::{Bound, Server};
+
+/// Upstream's `rest.api.timeout.ms` default: how long a request may take.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// What the handlers share.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// The herder.
+    pub herder: HerderHandle,
+    /// How long a request may take.
+    pub timeout: Duration,
+}
+
+/// The whole API as a service.
+#[must_use]
+pub fn router(api: Arc<Api>) -> Router {
+    let routes = Router::new()
+        .route("/", get(root::server_info))
+        .route("/health", get(root::health))
+        .route("/connectors", get(connectors::list).post(connectors::create))
+        .route("/connectors/{connector}", get(connectors::info).delete(connectors::delete))
+        .route("/connectors/{connector}/config", get(connectors::config).put(connectors::put_config).patch(connectors::patch_config))
+        .route("/connectors/{connector}/status", get(connectors::status))
+        .route("/connectors/{connector}/restart", post(connectors::restart))
+        .route("/connectors/{connector}/pause", put(connectors::pause))
+        .route("/connectors/{connector}/resume", put(connectors::resume))
+        .route("/connectors/{connector}/stop", put(connectors::stop))
+        .route("/connectors/{connector}/tasks", get(connectors::tasks).post(connectors::internal_tasks))
+        .route("/connectors/{connector}/fence", put(connectors::internal_fence))
+        .route("/connectors/{connector}/tasks/{task}/status", get(connectors::task_status))
+        .route("/connectors/{connector}/tasks/{task}/restart", post(connectors::restart_task))
+        .route("/connector-plugins", get(plugins::list))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(|| async { ApiError::NOT_FOUND })
+        .layer(from_fn(options))
+        .layer(from_fn(acceptable))
+        .layer(from_fn_with_state(Arc::clone(&api), in_time))
+        .with_state(api);
+    // Paths are made regular before they are matched, so this layer is around a router of its own.
+    Router::new().fallback_service(routes).layer(from_fn(regular_path))
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::METHOD_NOT_ALLOWED
+}
+
+/// Trailing slashes are taken as upstream does; so is its refusal of empty segments and encoded slashes, which come as an HTML page from its HTTP server.
+async fn regular_path(mut request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if path.contains("//") || path.to_ascii_lowercase().contains("%2f") {
+        let page = format!("<html><head><title>Error 400</title></head><body><h2>HTTP ERROR 400 Ambiguous URI path</h2><p>{}</p></body></html>", escape(path));
+        return (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "text/html;charset=iso-8859-1")], page).into_response();
+    }
+    if path.len() > 1 && path.ends_with('/') {
+        let trimmed = path.trim_end_matches('/');
+        let uri = match request.uri().query() {
+            Some(query) => format!("{trimmed}?{query}").parse(),
+            None => trimmed.parse(),
+        };
+        if let Ok(uri) = uri {
+            let _: Uri = std::mem::replace(request.uri_mut(), uri);
+        }
+    }
+    next.run(request).await
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// `OPTIONS` answers with the methods of the path.
+async fn options(request: Request, next: Next) -> Response {
+    let wanted = request.method() == Method::OPTIONS;
+    let response = next.run(request).await;
+    match response.headers().get(header::ALLOW) {
+        Some(allow) if wanted && response.status() == StatusCode::METHOD_NOT_ALLOWED => {
+            let methods = format!("{},OPTIONS", allow.to_str().unwrap_or_default());
+            let allow = HeaderValue::try_from(&methods).unwrap_or(HeaderValue::from_static("OPTIONS"));
+            (StatusCode::OK, [(header::ALLOW, allow), (header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))], methods.replace(',', ", ")).into_response()
+        }
+        _ => response,
+    }
+}
+
+/// Every answer is JSON: a client that takes no JSON gets 406, where the path exists.
+async fn acceptable(request: Request, next: Next) -> Response {
+    let takes_json = takes_json(request.headers()) || request.method() == Method::OPTIONS;
+    if takes_json {
+        return next.run(request).await;
+    }
+    // Nothing may be changed for a client that cannot read the answer, so the request goes on as OPTIONS, which only tells whether there is such a path.
+    let mut probe = request;
+    *probe.method_mut() = Method::OPTIONS;
+    match next.run(probe).await.status() {
+        StatusCode::NOT_FOUND => ApiError::NOT_FOUND.into_response(),
+        _ => ApiError::NOT_ACCEPTABLE.into_response(),
+    }
+}
+
+fn takes_json(headers: &HeaderMap) -> bool {
+    let mut accept = headers.get_all(header::ACCEPT).iter().peekable();
+    accept.peek().is_none()
+        || accept.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|range| {
+            let kind = range.split(';').next().unwrap_or_default().trim();
+            ["*/*", "*", "application/*", "application/json", ""].iter().any(|taken| kind.eq_ignore_ascii_case(taken))
+        })
+}
+
+/// A request that takes too long is answered with an error; what it asked for goes on.
+async fn in_time(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(api.timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Request timed out. The worker is still at it; ask for the status to see how it goes.").into_response(),
+    }
+}

@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Workers, tasks, the herder: who runs what, and what state it is in.
+//!
+//! Parts: [`herder`] (an actor that owns every connector's configuration and decides what runs), [`worker`] (starts, watches and stops tasks),
+//! [`sink_task`] (one task of a sink connector), [`status`] (what others may read while a task runs), [`validate`] (what a connector's configuration must be,
+//! with the keys in [`sink_keys`]).
+//!
+//! Guarantee: a request about one connector never waits for another connector, and no task stops because another one failed. Nothing here knows that object
+//! storage exists.
+
+pub mod herder;
+pub mod sink_keys;
+pub mod sink_task;
+pub mod status;
+pub mod validate;
+pub mod worker;
+
+pub use herder::{Herder, HerderError, HerderHandle};
+pub use validate::validate;

@@ -1,0 +1,74 @@
+//! Every answer that is an error: `{"error_code", "message"}`, upstream's `ErrorMessage` and `ConnectExceptionMapper`.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::runtime::HerderError;
+
+/// An error answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    status: StatusCode,
+    message: Cow<'static, str>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error_code: u16,
+    message: &'a str,
+}
+
+impl ApiError {
+    /// There is no such path.
+    pub const NOT_FOUND: Self = Self { status: StatusCode::NOT_FOUND, message: Cow::Borrowed("HTTP 404 Not Found") };
+    /// The path does not take this method.
+    pub const METHOD_NOT_ALLOWED: Self = Self { status: StatusCode::METHOD_NOT_ALLOWED, message: Cow::Borrowed("HTTP 405 Method Not Allowed") };
+    /// The client takes no JSON.
+    pub const NOT_ACCEPTABLE: Self = Self { status: StatusCode::NOT_ACCEPTABLE, message: Cow::Borrowed("HTTP 406 Not Acceptable") };
+    /// The request's body is no JSON.
+    pub const UNSUPPORTED_MEDIA_TYPE: Self = Self { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, message: Cow::Borrowed("HTTP 415 Unsupported Media Type") };
+
+    /// An error with that status and message.
+    #[must_use]
+    pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// 500 with that message: what upstream answers to everything that it did not foresee, unreadable bodies included.
+    #[must_use]
+    pub fn internal(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+
+    /// 400 with that message.
+    #[must_use]
+    pub fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+}
+
+impl From<HerderError> for ApiError {
+    fn from(error: HerderError) -> Self {
+        match error {
+            HerderError::NotFound(message) => Self::new(StatusCode::NOT_FOUND, message),
+            HerderError::Conflict(message) => Self::new(StatusCode::CONFLICT, message),
+            HerderError::BadRequest(message) => Self::bad_request(message),
+            HerderError::Internal(message) => Self::internal(message),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// As upstream, 405, 406 and 415 have no `Content-Type`, although their body is the same JSON.
+    fn into_response(self) -> Response {
+        let body = Body { error_code: self.status.as_u16(), message: &self.message };
+        let mut response = (self.status, axum::Json(body)).into_response();
+        if matches!(self.status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_ACCEPTABLE | StatusCode::UNSUPPORTED_MEDIA_TYPE) {
+            let _: Option<HeaderValue> = response.headers_mut().remove(header::CONTENT_TYPE);
+        }
+        response
+    }
+}

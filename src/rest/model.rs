@@ -1,0 +1,167 @@
+//! Bodies of answers: upstream's `rest.entities`, member names and order included.
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use crate::connect::{Props, TaskReport};
+use crate::runtime::herder;
+use crate::runtime::status;
+
+/// The version that connectors and tasks show.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// `GET /`: `ServerInfo`.
+#[derive(Debug, Serialize)]
+pub struct ServerInfo<'a> {
+    /// Version of the Connect API that this worker stands for; clients parse it.
+    pub version: &'static str,
+    /// This program and its version, where upstream has its commit.
+    pub commit: &'static str,
+    /// Id of the Kafka cluster; null until a broker told it.
+    pub kafka_cluster_id: Option<&'a str>,
+}
+
+/// `GET /health`: `WorkerStatus`.
+#[derive(Debug, Serialize)]
+pub struct WorkerStatus {
+    /// `healthy`, `starting` or `unhealthy`.
+    pub status: &'static str,
+    /// In words.
+    pub message: &'static str,
+}
+
+/// `ConnectorInfo`.
+#[derive(Debug, Serialize)]
+pub struct ConnectorInfo {
+    name: String,
+    config: Props,
+    tasks: Vec<TaskId>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+/// `ConnectorTaskId`.
+#[derive(Debug, Serialize)]
+pub struct TaskId {
+    connector: String,
+    task: u32,
+}
+
+/// `TaskInfo`.
+#[derive(Debug, Serialize)]
+pub struct TaskInfo {
+    id: TaskId,
+    config: Props,
+}
+
+/// `ConnectorStateInfo`.
+#[derive(Debug, Serialize)]
+pub struct ConnectorStatus {
+    name: String,
+    connector: ConnectorState,
+    tasks: Vec<TaskStatus>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+/// `ConnectorStateInfo.ConnectorState`.
+#[derive(Debug, Serialize)]
+pub struct ConnectorState {
+    state: &'static str,
+    worker_id: String,
+    version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
+}
+
+/// `ConnectorStateInfo.TaskState`, and our figures.
+#[derive(Debug, Serialize)]
+pub struct TaskStatus {
+    id: u32,
+    state: &'static str,
+    worker_id: String,
+    version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
+    lakehead: Figures,
+}
+
+/// What upstream has no place for in the status: promises and figures of one run of a task.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    #[serde(flatten)]
+    report: TaskReport,
+    consumed: u64,
+    consumed_bytes: u64,
+    rejected: u64,
+    /// Records past the committed offsets; null while not known.
+    committed_lag: Option<u64>,
+    committed: Committed,
+}
+
+/// Next offset after a restart, by `topic-partition`.
+#[derive(Debug)]
+pub struct Committed(crate::batch::Offsets);
+
+impl Serialize for Committed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (partition, offset) in &self.0 {
+            map.serialize_entry(&partition.to_string(), offset)?;
+        }
+        map.end()
+    }
+}
+
+/// `PluginInfo`.
+#[derive(Debug, Serialize)]
+pub struct PluginInfo {
+    /// Class name.
+    pub class: &'static str,
+    /// `source`, `sink`, …
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Version.
+    pub version: &'static str,
+}
+
+impl From<herder::ConnectorInfo> for ConnectorInfo {
+    fn from(info: herder::ConnectorInfo) -> Self {
+        let tasks = info.tasks.iter().map(|&task| TaskId { connector: info.name.to_string(), task }).collect();
+        Self { name: info.name.to_string(), config: info.config, tasks, kind: info.kind }
+    }
+}
+
+impl TaskInfo {
+    /// A task of that connector.
+    #[must_use]
+    pub fn new(connector: &str, info: herder::TaskInfo) -> Self {
+        Self { id: TaskId { connector: connector.to_owned(), task: info.task }, config: info.config }
+    }
+}
+
+impl From<status::ConnectorStatus> for ConnectorStatus {
+    fn from(status: status::ConnectorStatus) -> Self {
+        let connector = ConnectorState {
+            state: status.state.as_str(),
+            worker_id: status.worker_id.to_string(),
+            version: VERSION,
+            trace: status.trace.filter(|trace| !trace.is_empty()),
+        };
+        Self { name: status.name.to_string(), connector, tasks: status.tasks.into_iter().map(TaskStatus::from).collect(), kind: status.kind }
+    }
+}
+
+impl From<status::TaskStatus> for TaskStatus {
+    fn from(status: status::TaskStatus) -> Self {
+        let status::Figures { report, consumed, consumed_bytes, committed, lag, rejected } = status.figures;
+        Self {
+            id: status.task,
+            state: status.state.as_str(),
+            worker_id: status.worker_id.to_string(),
+            version: VERSION,
+            trace: status.trace.filter(|trace| !trace.is_empty()),
+            lakehead: Figures { report, consumed, consumed_bytes, rejected, committed_lag: lag, committed: Committed(committed) },
+        }
+    }
+}

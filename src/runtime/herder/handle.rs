@@ -1,0 +1,321 @@
+//! How others reach the herder: requests with a place for the answer, and a handle that is cheap to clone.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::connect::{Connector, Props};
+use crate::runtime::status::{ConnectorStatus, Live, TaskStatus};
+use crate::runtime::validate::RawConfig;
+
+/// Requests that may wait for the herder.
+pub const REQUESTS_BOUND: usize = 64;
+
+/// A request could not be done. The texts are upstream's, so clients may look at them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HerderError {
+    /// No such connector or task (404).
+    #[error("{0}")]
+    NotFound(String),
+    /// The connector exists already (409).
+    #[error("{0}")]
+    Conflict(String),
+    /// The configuration or request is wrong (400).
+    #[error("{0}")]
+    BadRequest(String),
+    /// Anything else (500).
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// What is wanted of a connector: upstream's `TargetState`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Tasks run.
+    Started,
+    /// Tasks keep their place in the group and take no records.
+    Paused,
+    /// There are no tasks.
+    Stopped,
+}
+
+impl std::str::FromStr for Target {
+    type Err = String;
+
+    /// `RUNNING`, `PAUSED` or `STOPPED`, in any case: the `initial_state` of a new connector (KIP-980).
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_uppercase().as_str() {
+            "RUNNING" => Ok(Self::Started),
+            "PAUSED" => Ok(Self::Paused),
+            "STOPPED" => Ok(Self::Stopped),
+            _ => Err(format!("initial_state \"{text}\" is not one of RUNNING, PAUSED, STOPPED")),
+        }
+    }
+}
+
+/// A connector, as `GET /connectors/{name}` shows it.
+#[derive(Debug, Clone)]
+pub struct ConnectorInfo {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its configuration as it was given.
+    pub config: Props,
+    /// Numbers of its tasks.
+    pub tasks: Vec<u32>,
+    /// `source` or `sink`.
+    pub kind: &'static str,
+}
+
+/// A task and its configuration, as `GET /connectors/{name}/tasks` shows it.
+#[derive(Debug, Clone)]
+pub struct TaskInfo {
+    /// The task's number.
+    pub task: u32,
+    /// Its configuration as it was given, references unresolved.
+    pub config: Props,
+}
+
+/// What was done by a create or replace.
+#[derive(Debug, Clone)]
+pub struct Put {
+    /// True when the connector is new.
+    pub created: bool,
+    /// The connector afterwards.
+    pub info: ConnectorInfo,
+}
+
+/// Where an answer goes. Nobody may be waiting any more.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, HerderError>>;
+
+/// What the herder receives.
+#[derive(Debug)]
+pub(super) enum Request {
+    Read(Read),
+    Write { connector: Arc<str>, command: Command },
+    Ping(oneshot::Sender<()>),
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// Questions: answered at once.
+#[derive(Debug)]
+pub(super) enum Read {
+    Names(Reply<Vec<Arc<str>>>),
+    Info(Arc<str>, Reply<ConnectorInfo>),
+    Tasks(Arc<str>, Reply<Vec<TaskInfo>>),
+    Status(Arc<str>, Reply<ConnectorStatus>),
+    TaskStatus(Arc<str>, u32, Reply<TaskStatus>),
+    Live(Arc<str>, Reply<Vec<Arc<Live>>>),
+}
+
+/// Changes of one connector: one after the other, in the order in which they came.
+#[derive(Debug)]
+pub(super) enum Command {
+    Put { config: RawConfig, target: Option<Target>, allow_replace: bool, reply: Reply<Put> },
+    Patch { patch: RawConfig, reply: Reply<Put> },
+    Delete(Reply<()>),
+    SetTarget(Target, Reply<()>),
+    RestartConnector(Reply<()>),
+    Restart { include_tasks: bool, only_failed: bool, reply: Reply<ConnectorStatus> },
+    RestartTask(u32, Reply<()>),
+}
+
+/// What everybody may know without asking the herder.
+#[derive(Debug)]
+pub(super) struct About {
+    pub(super) worker_id: Arc<str>,
+    pub(super) connectors: &'static [&'static dyn Connector],
+    pub(super) cluster_id: OnceLock<String>,
+    pub(super) ready: watch::Sender<bool>,
+}
+
+/// The herder, as REST and the commands see it; cheap to clone. Every method is cancel-safe in that a request that was sent is carried out, whether or not
+/// somebody waits for its answer.
+#[derive(Debug, Clone)]
+pub struct HerderHandle {
+    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) about: Arc<About>,
+}
+
+impl HerderHandle {
+    /// `host:port` of this worker.
+    #[must_use]
+    pub fn worker_id(&self) -> &Arc<str> {
+        &self.about.worker_id
+    }
+
+    /// The connectors that can be created.
+    #[must_use]
+    pub fn plugins(&self) -> &'static [&'static dyn Connector] {
+        self.about.connectors
+    }
+
+    /// Id of the Kafka cluster; `None` until a broker told it.
+    #[must_use]
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.about.cluster_id.get().map(String::as_str)
+    }
+
+    /// A broker told the id of the Kafka cluster; only the first call counts.
+    pub fn set_cluster_id(&self, id: String) {
+        drop(self.about.cluster_id.set(id));
+    }
+
+    /// The connectors of the command line have been created: from now on the worker is healthy.
+    pub fn set_ready(&self) {
+        self.about.ready.send_replace(true);
+    }
+
+    /// True after [`set_ready`](Self::set_ready).
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        *self.about.ready.borrow()
+    }
+
+    /// Waits until the worker is ready and the herder answers.
+    pub async fn healthy(&self) {
+        let mut ready = self.about.ready.subscribe();
+        let (reply, answer) = oneshot::channel();
+        let lively = ready.wait_for(|ready| *ready).await.is_ok() && self.requests.send(Request::Ping(reply)).await.is_ok() && answer.await.is_ok();
+        if !lively {
+            // The herder has ended: it will never be healthy again.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Names of all connectors, sorted.
+    ///
+    /// # Errors
+    /// [`HerderError::Internal`] while the worker shuts down; so for every method below.
+    pub async fn names(&self) -> Result<Vec<Arc<str>>, HerderError> {
+        self.read(Read::Names).await
+    }
+
+    /// A connector with its configuration.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`].
+    pub async fn info(&self, name: &str) -> Result<ConnectorInfo, HerderError> {
+        self.read(|reply| Read::Info(name.into(), reply)).await
+    }
+
+    /// A connector's tasks with their configurations.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`].
+    pub async fn tasks(&self, name: &str) -> Result<Vec<TaskInfo>, HerderError> {
+        self.read(|reply| Read::Tasks(name.into(), reply)).await
+    }
+
+    /// States and figures of a connector and its tasks.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`].
+    pub async fn status(&self, name: &str) -> Result<ConnectorStatus, HerderError> {
+        self.read(|reply| Read::Status(name.into(), reply)).await
+    }
+
+    /// State and figures of a task.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`].
+    pub async fn task_status(&self, name: &str, task: u32) -> Result<TaskStatus, HerderError> {
+        self.read(|reply| Read::TaskStatus(name.into(), task, reply)).await
+    }
+
+    /// What the tasks of a connector show while they run, by task number.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`].
+    pub async fn live(&self, name: &str) -> Result<Vec<Arc<Live>>, HerderError> {
+        self.read(|reply| Read::Live(name.into(), reply)).await
+    }
+
+    /// Creates a connector, in the state `target` (started when `None`).
+    ///
+    /// # Errors
+    /// [`HerderError::BadRequest`] with every problem of the configuration, [`HerderError::Conflict`] when the name is taken.
+    pub async fn create(&self, name: &str, config: RawConfig, target: Option<Target>) -> Result<Put, HerderError> {
+        self.write(name, |reply| Command::Put { config, target, allow_replace: false, reply }).await
+    }
+
+    /// Creates a connector or replaces its configuration.
+    ///
+    /// # Errors
+    /// [`HerderError::BadRequest`] with every problem of the configuration.
+    pub async fn put(&self, name: &str, config: RawConfig) -> Result<Put, HerderError> {
+        self.write(name, |reply| Command::Put { config, target: None, allow_replace: true, reply }).await
+    }
+
+    /// Changes some keys of a connector's configuration; a null removes the key.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`], or [`HerderError::BadRequest`] with every problem of the configuration.
+    pub async fn patch(&self, name: &str, patch: RawConfig) -> Result<Put, HerderError> {
+        self.write(name, |reply| Command::Patch { patch, reply }).await
+    }
+
+    /// Removes a connector, its tasks stopped first. Its committed offsets stay in Kafka.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`].
+    pub async fn delete(&self, name: &str) -> Result<(), HerderError> {
+        self.write(name, Command::Delete).await
+    }
+
+    /// Starts, pauses or stops a connector.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`] ([`HerderError::Internal`] for a stop, as upstream's standalone worker).
+    pub async fn set_target(&self, name: &str, target: Target) -> Result<(), HerderError> {
+        self.write(name, |reply| Command::SetTarget(target, reply)).await
+    }
+
+    /// Restarts the connector, but none of its tasks.
+    ///
+    /// # Errors
+    /// [`HerderError::Internal`] when there is no such connector, as upstream's standalone worker.
+    pub async fn restart_connector(&self, name: &str) -> Result<(), HerderError> {
+        self.write(name, Command::RestartConnector).await
+    }
+
+    /// Restarts the connector and, if wanted, its tasks: all, or those that failed. Returns what was restarted, shown as RESTARTING.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`].
+    pub async fn restart(&self, name: &str, include_tasks: bool, only_failed: bool) -> Result<ConnectorStatus, HerderError> {
+        self.write(name, |reply| Command::Restart { include_tasks, only_failed, reply }).await
+    }
+
+    /// Restarts a task.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`] for the task, [`HerderError::Internal`] for the connector, as upstream's standalone worker.
+    pub async fn restart_task(&self, name: &str, task: u32) -> Result<(), HerderError> {
+        self.write(name, |reply| Command::RestartTask(task, reply)).await
+    }
+
+    /// Stops every task and ends the herder. Returns when all is over.
+    pub async fn shutdown(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.requests.send(Request::Shutdown(reply)).await.is_ok() {
+            // An error means that the herder has ended, which is what was asked for.
+            drop(done.await);
+        }
+    }
+
+    async fn read<T>(&self, question: impl FnOnce(Reply<T>) -> Read) -> Result<T, HerderError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Read(question(reply)), answer).await
+    }
+
+    async fn write<T>(&self, connector: &str, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, HerderError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Write { connector: connector.into(), command: command(reply) }, answer).await
+    }
+
+    async fn ask<T>(&self, request: Request, answer: oneshot::Receiver<Result<T, HerderError>>) -> Result<T, HerderError> {
+        let over = || HerderError::Internal("the worker is shutting down".to_owned());
+        self.requests.send(request).await.map_err(|_| over())?;
+        answer.await.map_err(|_| over())?
+    }
+}

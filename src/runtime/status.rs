@@ -1,0 +1,211 @@
+//! States of connectors and tasks, and what others may read while a task runs.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::batch::Offsets;
+use crate::connect::{Health, TaskReport};
+
+/// State of a connector or task: upstream's `AbstractStatus.State`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum State {
+    /// Not started yet, or stopped with the worker.
+    #[default]
+    Unassigned,
+    /// At work.
+    Running,
+    /// Keeps its place in the group and takes no records.
+    Paused,
+    /// Ended with an error, and stays so until it is restarted.
+    Failed,
+    /// Being restarted.
+    Restarting,
+    /// A connector without tasks, until it is resumed.
+    Stopped,
+}
+
+impl State {
+    /// As the REST API prints it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unassigned => "UNASSIGNED",
+            Self::Running => "RUNNING",
+            Self::Paused => "PAUSED",
+            Self::Failed => "FAILED",
+            Self::Restarting => "RESTARTING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// One task of one connector.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaskId {
+    /// The connector's name.
+    pub connector: Arc<str>,
+    /// The task's number, from 0.
+    pub task: u32,
+}
+
+impl fmt::Display for TaskId {
+    /// As upstream: `orders-0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.connector, self.task)
+    }
+}
+
+/// What a running task shows to others. The task writes its figures, the worker its state; anybody may read.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// What the task is waiting for.
+    pub health: Health,
+    state: Mutex<(State, Option<String>)>,
+    figures: Mutex<Figures>,
+}
+
+/// Figures of one run of a task, from its start on.
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    /// What the connector's task says about itself.
+    pub report: TaskReport,
+    /// Records taken from Kafka.
+    pub consumed: u64,
+    /// Bytes of these records' keys and values.
+    pub consumed_bytes: u64,
+    /// Next offset to consume after a restart, by partition, as last committed.
+    pub committed: Offsets,
+    /// Records in the assigned partitions that lie past the committed offsets; `None` while that is not known.
+    pub lag: Option<u64>,
+    /// Records that were rejected and tolerated.
+    pub rejected: u64,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Live {
+    /// A copy of the figures.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        locked(&self.figures).clone()
+    }
+
+    /// Records were taken from Kafka.
+    pub fn add_consumed(&self, records: u64, bytes: u64) {
+        let mut figures = locked(&self.figures);
+        figures.consumed += records;
+        figures.consumed_bytes += bytes;
+    }
+
+    /// Records were rejected and tolerated.
+    pub fn add_rejected(&self, records: u64) {
+        locked(&self.figures).rejected += records;
+    }
+
+    /// These offsets were committed.
+    pub fn set_committed(&self, offsets: &Offsets) {
+        locked(&self.figures).committed.extend(offsets.iter().map(|(partition, offset)| (partition.clone(), *offset)));
+    }
+
+    /// Records that lie past the committed offsets.
+    pub fn set_lag(&self, lag: Option<u64>) {
+        locked(&self.figures).lag = lag;
+    }
+
+    /// The connector's task said this.
+    pub fn set_report(&self, report: TaskReport) {
+        locked(&self.figures).report = report;
+    }
+
+    /// The task's state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        locked(&self.state).0
+    }
+
+    /// What the status shows as `trace`: why the task failed, or what a running task waits for.
+    #[must_use]
+    pub fn trace(&self) -> Option<String> {
+        locked(&self.state).1.clone().or_else(|| self.health.trouble())
+    }
+
+    /// The task failed; it stays so whatever else happens to this run of it.
+    pub fn fail(&self, trace: String) {
+        *locked(&self.state) = (State::Failed, Some(trace));
+    }
+
+    /// The task goes to that state, unless it has failed.
+    pub fn set_state(&self, to: State) {
+        let mut state = locked(&self.state);
+        if state.0 != State::Failed {
+            state.0 = to;
+        }
+    }
+}
+
+/// A connector and its tasks: the answer of `GET /connectors/{name}/status`.
+#[derive(Debug, Clone)]
+pub struct ConnectorStatus {
+    /// The connector's name.
+    pub name: Arc<str>,
+    /// State of the connector itself.
+    pub state: State,
+    /// Why the connector failed.
+    pub trace: Option<String>,
+    /// `host:port` of the worker.
+    pub worker_id: Arc<str>,
+    /// `source` or `sink`.
+    pub kind: &'static str,
+    /// The tasks, by number.
+    pub tasks: Vec<TaskStatus>,
+}
+
+/// One task: the answer of `GET /connectors/{name}/tasks/{n}/status`.
+#[derive(Debug, Clone)]
+pub struct TaskStatus {
+    /// The task's number.
+    pub task: u32,
+    /// Its state.
+    pub state: State,
+    /// Why it failed, or what it waits for.
+    pub trace: Option<String>,
+    /// `host:port` of the worker.
+    pub worker_id: Arc<str>,
+    /// Figures.
+    pub figures: Figures,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::TopicPartition;
+
+    #[test]
+    fn a_failed_task_stays_failed() {
+        let live = Live::default();
+        live.set_state(State::Running);
+        live.fail("no such bucket".to_owned());
+        live.set_state(State::Paused);
+        assert_eq!((live.state(), live.trace().as_deref()), (State::Failed, Some("no such bucket")));
+    }
+
+    #[test]
+    fn a_running_task_shows_what_it_waits_for() {
+        let live = Live::default();
+        live.set_state(State::Running);
+        assert_eq!(live.trace(), None);
+        live.health.set("store", Some("s3: 503 since 12:00".to_owned()));
+        assert_eq!((live.state(), live.trace().as_deref()), (State::Running, Some("s3: 503 since 12:00")));
+    }
+
+    #[test]
+    fn committed_offsets_are_kept_by_partition() {
+        let live = Live::default();
+        let (a, b) = (TopicPartition::new("t", 0), TopicPartition::new("t", 1));
+        live.set_committed(&Offsets::from([(a.clone(), 1), (b.clone(), 2)]));
+        live.set_committed(&Offsets::from([(a.clone(), 5)]));
+        assert_eq!(live.figures().committed, Offsets::from([(a, 5), (b, 2)]));
+    }
+}

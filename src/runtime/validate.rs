@@ -1,0 +1,211 @@
+//! What a connector's configuration must be before anything is started: `AbstractHerder.validateConnectorConfig`, for sinks.
+//!
+//! Pure but for the files that config providers read: no network, no store. Every problem is reported, in upstream's words where it has some.
+
+use std::collections::BTreeMap;
+
+use crate::connect::config::{Check, ConfigError, Type, Values, check};
+use crate::connect::{Connector, Props};
+use crate::plugins;
+use crate::runtime::herder::HerderError;
+use crate::runtime::sink_keys::{PREFIXES, SINK_KEYS};
+use crate::settings::Settings;
+use crate::settings::clients::{CONSUMER_OVERRIDE, below};
+
+/// A configuration as a request brings it: a value may be null, which is an error of its own.
+pub type RawConfig = BTreeMap<String, Option<String>>;
+
+/// A configuration that passed.
+#[derive(Debug, Clone)]
+pub struct Valid {
+    /// The kind of connector.
+    pub class: &'static dyn Connector,
+    /// As it was given: references stay.
+    pub raw: Props,
+}
+
+/// Checks a configuration.
+///
+/// # Errors
+/// [`HerderError::BadRequest`] with upstream's message: every problem on a line.
+pub fn validate(connectors: &[&'static dyn Connector], settings: &Settings, config: RawConfig) -> Result<Valid, HerderError> {
+    let mut errors = Vec::new();
+    let mut raw = Props::new();
+    for (key, value) in config {
+        match value {
+            Some(value) => drop(raw.insert(key, value)),
+            None => errors.push(ConfigError::new(key, "Null value can not be supplied as the configuration value.")),
+        }
+    }
+    let props = settings.providers.resolve(&raw).map_err(|errors| invalid(&errors))?;
+    let Some(class) = props.get("connector.class") else {
+        let name = raw.get("name").map_or(String::new(), |name| format!("name={name}"));
+        return Err(HerderError::BadRequest(format!("Connector config {{{name}}} contains no connector type")));
+    };
+    let class = plugins::find(connectors, class.trim()).map_err(HerderError::BadRequest)?;
+    errors.extend(framework(&props, settings));
+    let report = class.validate(&props);
+    let is_ours = |key: &str| SINK_KEYS.iter().any(|k| k.name == key) || PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+    let unknown: Vec<&str> = report.unknown.iter().map(String::as_str).filter(|key| !is_ours(key)).collect();
+    errors.extend(report.errors);
+    errors.extend(stages(class, &props, settings));
+    if !errors.is_empty() {
+        return Err(invalid(&errors));
+    }
+    if !unknown.is_empty() {
+        tracing::warn!(connector = raw.get("name").map_or("", String::as_str), "configuration keys that nothing here uses: {}", unknown.join(", "));
+    }
+    Ok(Valid { class, raw })
+}
+
+/// The stages between Kafka and the connector: its converters and transforms must be ones that can be built.
+fn stages(_class: &'static dyn Connector, _props: &Props, _settings: &Settings) -> Vec<ConfigError> {
+    Vec::new()
+}
+
+/// Upstream's answer to a configuration with errors, `AbstractHerder.maybeAddConfigErrors`.
+fn invalid(errors: &[ConfigError]) -> HerderError {
+    let lines: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
+    HerderError::BadRequest(format!(
+        "Connector configuration is invalid and contains the following {} error(s):\n{}\nYou can also find the above list of errors at the endpoint `/connector-plugins/{{connectorType}}/config/validate`",
+        errors.len(),
+        lines.join("\n")
+    ))
+}
+
+/// The framework's own checks.
+fn framework(props: &Props, settings: &Settings) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    for error in check(&[SINK_KEYS], props, |_| true).errors {
+        // As upstream, a text that is no number is also a missing number to a key that must have one.
+        let key = SINK_KEYS.iter().find(|key| key.name == error.key && matches!(key.check, Check::Range(..)));
+        let second = key.filter(|key| matches!(key.kind, Type::Int | Type::Long) && error.message.contains("Not a number"));
+        errors.push(error);
+        errors.extend(
+            second.map(|key| ConfigError::new(key.name, format!("Invalid value null for configuration {}: Value must be non-null", key.name))),
+        );
+    }
+    errors.extend(props.get("name").and_then(|name| check_name(name)));
+    errors.extend(check_topics(props));
+    errors.extend(check_overrides(props, settings));
+    errors
+}
+
+/// `ConfigDef.NonEmptyStringWithoutControlChars`.
+fn check_name(name: &str) -> Option<ConfigError> {
+    let why = |why: String| Some(ConfigError::new("name", format!("Invalid value {name} for configuration name: {why}")));
+    if name.is_empty() {
+        return why("String may not be empty".to_owned());
+    }
+    let found: Vec<String> = name.chars().filter(|c| c.is_control()).map(|c| u32::from(c).to_string()).collect();
+    if found.is_empty() { None } else { why(format!("String may not contain control sequences but had the following ASCII chars: {}", found.join(", "))) }
+}
+
+/// Exactly one of `topics` and `topics.regex`; as upstream, the problem is reported for both keys.
+fn check_topics(props: &Props) -> Vec<ConfigError> {
+    let values = Values { tables: &[SINK_KEYS], props };
+    let both = |message: &str| ["topics", "topics.regex"].map(|key| ConfigError::new(key, message)).to_vec();
+    match (values.non_blank("topics"), values.non_blank("topics.regex")) {
+        (Some(_), Some(_)) => both("topics and topics.regex are mutually exclusive options, but both are set."),
+        (None, None) => both("Must configure one of topics or topics.regex"),
+        (Some(_), None) if values.list("topics").iter().all(|topic| topic.is_empty()) => both("Must configure one of topics or topics.regex"),
+        (Some(_), None) => Vec::new(),
+        (None, Some(pattern)) => match regex::Regex::new(pattern) {
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                let why = error.to_string().lines().last().unwrap_or("").trim_start_matches("error: ").to_owned();
+                vec![ConfigError::new("topics.regex", format!("Invalid value {pattern} for configuration topics.regex: Invalid regular expression: {why}"))]
+            }
+        },
+    }
+}
+
+/// The worker's policy for `consumer.override.*`, and what no policy can allow.
+fn check_overrides(props: &Props, settings: &Settings) -> Vec<ConfigError> {
+    let policy = settings.override_policy;
+    let refused = |setting: &str, value: &str| {
+        if !policy.allows(setting) {
+            let name = policy.name();
+            return Some(format!("The '{name}' policy does not allow '{setting}' to be overridden in the connector configuration."));
+        }
+        let auto_commit = setting == "enable.auto.commit" && !value.trim().eq_ignore_ascii_case("false");
+        auto_commit.then(|| format!("Invalid value {value} for configuration {CONSUMER_OVERRIDE}{setting}: offsets are committed only when records are durable"))
+    };
+    below(props, CONSUMER_OVERRIDE).filter_map(|(s, v)| Some(ConfigError::new(format!("{CONSUMER_OVERRIDE}{s}"), refused(&s, &v)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Host;
+
+    fn messages(worker: &[(&str, &str)], connector: &[(&str, &str)]) -> Vec<String> {
+        let pairs = |pairs: &[(&str, &str)]| -> Props { pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() };
+        let mut props = pairs(&[("bootstrap.servers", "b"), ("key.converter", "K"), ("value.converter", "V")]);
+        props.extend(pairs(worker));
+        let settings = Settings::from_props(&props, &Host::default()).unwrap();
+        let mut config = pairs(&[("name", "c"), ("connector.class", "X")]);
+        config.extend(pairs(connector));
+        framework(&config, &settings).into_iter().map(|error| error.message).collect()
+    }
+
+    #[test]
+    fn framework_keys_are_checked_in_upstreams_words() {
+        const NEITHER: &str = "Must configure one of topics or topics.regex";
+        const BOTH: &str = "topics and topics.regex are mutually exclusive options, but both are set.";
+        let t = ("topics", "t");
+        let cases: &[(&[(&str, &str)], &[&str])] = &[
+            (&[t], &[]),
+            (&[("topics.regex", "a.*")], &[]),
+            (&[], &[NEITHER, NEITHER]),
+            (&[("topics", " , ")], &[NEITHER, NEITHER]),
+            (&[t, ("topics.regex", "b.*")], &[BOTH, BOTH]),
+            (
+                &[t, ("tasks.max", "abc")],
+                &[
+                    "Invalid value abc for configuration tasks.max: Not a number of type INT",
+                    "Invalid value null for configuration tasks.max: Value must be non-null",
+                ],
+            ),
+            (&[t, ("tasks.max", "0")], &["Invalid value 0 for configuration tasks.max: Value must be at least 1"]),
+            (&[t, ("name", "")], &["Invalid value  for configuration name: String may not be empty"]),
+            (
+                &[t, ("name", "a\u{1}b")],
+                &["Invalid value a\u{1}b for configuration name: String may not contain control sequences but had the following ASCII chars: 1"],
+            ),
+            (&[t, ("errors.tolerance", "some")], &["Invalid value some for configuration errors.tolerance: String must be one of: none, all"]),
+            (
+                &[("topics.regex", "a(")],
+                &["Invalid value a( for configuration topics.regex: Invalid regular expression: unclosed group"],
+            ),
+            (
+                &[t, ("consumer.override.enable.auto.commit", "true")],
+                &["Invalid value true for configuration consumer.override.enable.auto.commit: offsets are committed only when records are durable"],
+            ),
+        ];
+        for (connector, expected) in cases {
+            assert_eq!(messages(&[], connector), *expected, "{connector:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_supported_is_refused_with_the_reason() {
+        for (key, value, reason) in [
+            ("predicates", "p", "predicates are not supported yet"),
+            ("errors.deadletterqueue.topic.name", "dlq", "dead letter queues are not supported yet"),
+            ("connector.plugin.version", "[1,2)", "there is one version of every connector"),
+        ] {
+            let messages = messages(&[], &[("topics", "t"), (key, value)]);
+            assert!(messages.len() == 1 && messages[0].contains(reason) && messages[0].contains(key), "{messages:?}");
+        }
+    }
+
+    #[test]
+    fn the_override_policy_holds() {
+        let connector = [("topics", "t"), ("consumer.override.fetch.min.bytes", "1"), ("consumer.override.sasl.mechanism", "PLAIN")];
+        let refused = |policy: &str| messages(&[("connector.client.config.override.policy", policy)], &connector);
+        assert!(refused("All").is_empty());
+        assert_eq!(refused("Principal"), ["The 'Principal' policy does not allow 'fetch.min.bytes' to be overridden in the connector configuration."]);
+        assert_eq!(refused("None").len(), 2);
+    }
+}

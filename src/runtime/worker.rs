@@ -1,0 +1,142 @@
+//! Starts, watches and stops tasks. Knows nothing of who wants them, or of the other workers.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::connect::{Connector, Props, TaskError};
+use crate::env::Env;
+use crate::runtime::sink_task::{self, SinkTaskSpec, TaskControl};
+use crate::runtime::status::{Live, State, TaskId};
+use crate::settings::Settings;
+
+/// How long a dropped task may take to be gone.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// The tasks that run in this process.
+#[derive(Debug)]
+pub struct Worker {
+    settings: Arc<Settings>,
+    env: Env,
+    running: BTreeMap<TaskId, Running>,
+}
+
+/// How a running task is reached.
+#[derive(Debug)]
+struct Running {
+    stop: CancellationToken,
+    paused: watch::Sender<bool>,
+    live: Arc<Live>,
+    abort: AbortHandle,
+    /// Ends when the task has ended and its state says how.
+    watcher: JoinHandle<()>,
+}
+
+impl Worker {
+    /// A worker without tasks.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, env: Env) -> Self {
+        Self { settings, env, running: BTreeMap::new() }
+    }
+
+    /// Starts a task and returns what it shows. `props` is the connector's configuration with references resolved.
+    pub fn start(&mut self, id: TaskId, class: &'static dyn Connector, props: Props, paused: bool) -> Arc<Live> {
+        debug_assert!(!self.running.contains_key(&id), "{id} runs already");
+        let live = Arc::new(Live::default());
+        let stop = CancellationToken::new();
+        let (pause, paused_rx) = watch::channel(paused);
+        let spec = SinkTaskSpec {
+            connector: Arc::clone(&id.connector),
+            task: id.task,
+            class,
+            props,
+            worker: Arc::clone(&self.settings),
+            env: self.env.clone(),
+        };
+        let control = TaskControl { paused: paused_rx, stop: stop.clone(), live: Arc::clone(&live) };
+        live.set_state(if paused { State::Paused } else { State::Running });
+        tracing::info!(connector = %id.connector, task = id.task, "task started");
+        let task = tokio::spawn(Box::pin(sink_task::run(spec, control)));
+        let abort = task.abort_handle();
+        let watcher = tokio::spawn(watch(task, id.clone(), stop.clone(), Arc::clone(&live)));
+        self.running.insert(id, Running { stop, paused: pause, live: Arc::clone(&live), abort, watcher });
+        live
+    }
+
+    /// Pauses or resumes tasks; those that do not run are left out.
+    pub fn set_paused(&self, ids: &[TaskId], paused: bool) {
+        for running in ids.iter().filter_map(|id| self.running.get(id)) {
+            running.paused.send_replace(paused);
+            running.live.set_state(if paused { State::Paused } else { State::Running });
+        }
+    }
+
+    /// Asks tasks to end. The returned future is done when all of them have, or when they were dropped after `task.shutdown.graceful.timeout.ms`; it
+    /// borrows nothing. The tasks end even when the future is not polled, but then nobody bounds how long they take.
+    pub fn stop(&mut self, ids: &[TaskId]) -> impl Future<Output = ()> + Send + 'static {
+        let stopping: Vec<(TaskId, Running)> = ids.iter().filter_map(|id| self.running.remove_entry(id)).collect();
+        for (_, running) in &stopping {
+            running.stop.cancel();
+        }
+        let grace = self.settings.task_shutdown_graceful_timeout;
+        let deadline = tokio::time::Instant::now() + grace;
+        async move {
+            for (id, running) in stopping {
+                end(id, running, deadline, grace).await;
+            }
+        }
+    }
+
+    /// Every task that was started and not stopped, failed ones included.
+    #[must_use]
+    pub fn ids(&self) -> Vec<TaskId> {
+        self.running.keys().cloned().collect()
+    }
+}
+
+/// Waits for a task that was asked to end, and drops it at the deadline.
+async fn end(id: TaskId, mut running: Running, deadline: tokio::time::Instant, grace: Duration) {
+    if tokio::time::timeout_at(deadline, &mut running.watcher).await.is_err() {
+        tracing::warn!(
+            connector = %id.connector,
+            task = id.task,
+            "the task did not end within task.shutdown.graceful.timeout.ms={} and is dropped; its unpublished records will be read again",
+            grace.as_millis()
+        );
+        running.abort.abort();
+        // A task that does not even yield is left behind.
+        drop(tokio::time::timeout(LAST_WAIT, running.watcher).await);
+    }
+}
+
+/// Waits for the end of a task and writes down how it ended.
+async fn watch(task: JoinHandle<Result<(), TaskError>>, id: TaskId, stop: CancellationToken, live: Arc<Live>) {
+    let failure = match task.await {
+        Ok(Ok(())) if stop.is_cancelled() => None,
+        Ok(Ok(())) => Some("the task ended although nobody stopped it".to_owned()),
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(error) => error.try_into_panic().ok().map(|panic| format!("the task panicked: {}", message(panic.as_ref()))),
+    };
+    match failure {
+        None => {
+            live.set_state(State::Unassigned);
+            tracing::info!(connector = %id.connector, task = id.task, "task stopped");
+        }
+        Some(trace) => {
+            tracing::error!(connector = %id.connector, task = id.task, "task failed: {trace}");
+            live.fail(trace);
+        }
+    }
+}
+
+/// The text of a panic.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
+}

@@ -1,0 +1,78 @@
+//! The Kafka clients' configuration, from the worker's and the connector's: upstream's `Worker.baseConsumerConfigs`.
+
+use crate::connect::Props;
+
+/// Start of a connector's settings for its own consumer (KIP-458).
+pub const CONSUMER_OVERRIDE: &str = "consumer.override.";
+
+/// The configuration of the consumer of one sink task, in Kafka's Java spelling. Later wins: the defaults for sinks, the worker's security settings
+/// (`security.*`, `ssl.*`, `sasl.*`, `client.dns.lookup`), the worker's `consumer.*`, the connector's `consumer.override.*`. Offsets are committed by the
+/// task alone, so `enable.auto.commit` is false whatever is set. `worker` and `connector` are resolved: no references to config providers.
+#[must_use]
+pub fn consumer_props(worker: &Props, connector_name: &str, connector: &Props, task: u32) -> crate::kafka::Props {
+    let mut consumer = Props::from([
+        ("auto.offset.reset".to_owned(), "earliest".to_owned()),
+        ("client.id".to_owned(), format!("connector-consumer-{connector_name}-{task}")),
+        ("group.id".to_owned(), format!("connect-{connector_name}")),
+        // Java's default; librdkafka's own is read_committed.
+        ("isolation.level".to_owned(), "read_uncommitted".to_owned()),
+    ]);
+    let is_shared = |key: &str| {
+        matches!(key, "bootstrap.servers" | "client.dns.lookup")
+            || (key != "ssl.client.auth" && ["security.", "ssl.", "sasl."].iter().any(|prefix| key.starts_with(prefix)))
+    };
+    consumer.extend(worker.iter().filter(|(key, _)| is_shared(key)).map(|(k, v)| (k.clone(), v.clone())));
+    consumer.extend(below(worker, "consumer."));
+    consumer.extend(below(connector, CONSUMER_OVERRIDE));
+    consumer.insert("enable.auto.commit".to_owned(), "false".to_owned());
+    consumer
+}
+
+/// The settings that start with `prefix`, the prefix cut off.
+pub fn below<'a>(props: &'a Props, prefix: &'a str) -> impl Iterator<Item = (String, String)> + 'a {
+    props.iter().filter_map(move |(key, value)| key.strip_prefix(prefix).filter(|rest| !rest.is_empty()).map(|rest| (rest.to_owned(), value.clone())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn props(pairs: &[(&str, &str)]) -> Props {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_sink_consumer_is_configured_as_upstream() {
+        let worker = props(&[
+            ("bootstrap.servers", "b:9092"),
+            ("key.converter", "x"),
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", "PLAIN"),
+            ("ssl.client.auth", "required"),
+            ("consumer.fetch.min.bytes", "10"),
+            ("consumer.sasl.mechanism", "SCRAM-SHA-256"),
+            ("consumer.", "nothing"),
+            ("producer.acks", "all"),
+        ]);
+        let connector = props(&[("consumer.override.fetch.min.bytes", "20"), ("consumer.override.enable.auto.commit", "true"), ("topics", "t")]);
+        let expected = props(&[
+            ("auto.offset.reset", "earliest"),
+            ("bootstrap.servers", "b:9092"),
+            ("client.id", "connector-consumer-c-2"),
+            ("enable.auto.commit", "false"),
+            ("fetch.min.bytes", "20"),
+            ("group.id", "connect-c"),
+            ("isolation.level", "read_uncommitted"),
+            ("sasl.mechanism", "SCRAM-SHA-256"),
+            ("security.protocol", "SASL_SSL"),
+        ]);
+        assert_eq!(consumer_props(&worker, "c", &connector, 2), expected);
+    }
+
+    #[test]
+    fn a_connector_may_choose_its_group() {
+        let connector = props(&[("consumer.override.group.id", "mine"), ("consumer.override.auto.offset.reset", "latest")]);
+        let consumer = consumer_props(&Props::new(), "c", &connector, 0);
+        assert_eq!((consumer["group.id"].as_str(), consumer["auto.offset.reset"].as_str()), ("mine", "latest"));
+    }
+}

@@ -1,0 +1,131 @@
+//! The worker's keys as a table: `WorkerConfig` and `StandaloneConfig` of Apache Kafka 4.3, and our own `lakehead.*`.
+//!
+//! Every key either acts, or is taken because nothing depends on it here (its doc says so), or is refused by name unless its value asks for nothing.
+
+use crate::connect::config::{Check, ConfigKey, Importance, Type};
+
+const COMMON: &str = "Common";
+const REST: &str = "REST";
+const OURS: &str = "Lakehead";
+
+/// An optional key of medium importance; the table below states the differences.
+const fn key(name: &'static str, kind: Type, default: Option<&'static str>, check: Check, group: &'static str, doc: &'static str) -> ConfigKey {
+    ConfigKey { name, kind, default, required: false, importance: Importance::Medium, group, doc, check }
+}
+
+const fn required(name: &'static str, kind: Type, doc: &'static str) -> ConfigKey {
+    ConfigKey { required: true, importance: Importance::High, ..key(name, kind, None, Check::NotBlank, COMMON, doc) }
+}
+
+/// Every worker key of standalone mode.
+pub static WORKER_KEYS: &[ConfigKey] = &[
+    required("bootstrap.servers", Type::List, "Brokers to start from, `host:port`, comma separated."),
+    required("key.converter", Type::Class, "Converter of record keys for connectors that name none; its settings follow as `key.converter.*`."),
+    required("value.converter", Type::Class, "Converter of record values for connectors that name none; its settings follow as `value.converter.*`."),
+    key(
+        "header.converter",
+        Type::Class,
+        Some("org.apache.kafka.connect.storage.SimpleHeaderConverter"),
+        Check::Any,
+        COMMON,
+        "Converter of record headers for connectors that name none.",
+    ),
+    key("client.dns.lookup", Type::String, Some("use_all_dns_ips"), Check::Any, COMMON, "How clients use the addresses of a broker's name; given to every client."),
+    key(
+        "task.shutdown.graceful.timeout.ms",
+        Type::Long,
+        Some("5000"),
+        Check::Range(0, i64::MAX),
+        COMMON,
+        "Milliseconds that tasks are given to end what they are publishing before they are dropped. Dropped tasks lose nothing: their records are read again.",
+    ),
+    key("offset.flush.interval.ms", Type::Long, Some("60000"), Check::Range(0, i64::MAX), COMMON, "Milliseconds between commits of consumer offsets."),
+    key("offset.flush.timeout.ms", Type::Long, Some("5000"), Check::Range(0, i64::MAX), COMMON, "Milliseconds that a commit of offsets may take."),
+    key("offset.storage.file.filename", Type::String, None, Check::Any, COMMON, "File for the offsets of source connectors; taken, and not written: sinks keep theirs in Kafka."),
+    key("plugin.path", Type::List, None, Check::Any, COMMON, "Folders of Java plugins; taken, and not read: every plugin is built in."),
+    key("plugin.discovery", Type::String, Some("hybrid_warn"), Check::Any, COMMON, "How Java plugins are looked for; taken, and not used: every plugin is built in."),
+    key("config.providers", Type::List, Some(""), Check::Any, COMMON, "Aliases of config providers: `config.providers.<alias>.class`, `config.providers.<alias>.param.*`."),
+    key(
+        "connector.client.config.override.policy",
+        Type::Class,
+        Some("All"),
+        Check::OneOf(&[
+            "All",
+            "None",
+            "Principal",
+            "org.apache.kafka.connect.connector.policy.AllConnectorClientConfigOverridePolicy",
+            "org.apache.kafka.connect.connector.policy.NoneConnectorClientConfigOverridePolicy",
+            "org.apache.kafka.connect.connector.policy.PrincipalConnectorClientConfigOverridePolicy",
+        ]),
+        COMMON,
+        "Which `consumer.override.*` connectors may use.",
+    ),
+    key("topic.creation.enable", Type::Boolean, Some("true"), Check::Any, COMMON, "For source connectors; taken, and not used by sinks."),
+    key("topic.tracking.enable", Type::Boolean, Some("true"), Check::Any, COMMON, "Whether topics in use are recorded; taken, and not used yet."),
+    key("topic.tracking.allow.reset", Type::Boolean, Some("true"), Check::Any, COMMON, "Whether that record may be reset; taken, and not used yet."),
+    key("metrics.sample.window.ms", Type::Long, Some("30000"), Check::Any, COMMON, "Window of JMX metrics; taken, and not used: there is no JMX."),
+    key("metrics.num.samples", Type::Int, Some("2"), Check::Any, COMMON, "Samples of JMX metrics; taken, and not used: there is no JMX."),
+    key("metrics.recording.level", Type::String, Some("INFO"), Check::Any, COMMON, "Level of JMX metrics; taken, and not used: there is no JMX."),
+    key("metric.reporters", Type::List, None, Check::Any, COMMON, "Java classes that report metrics; taken, and not loaded: there is no JMX."),
+    key("auto.include.jmx.reporter", Type::Boolean, Some("true"), Check::Any, COMMON, "Taken, and not used: there is no JMX."),
+    key("listeners", Type::List, Some("http://:8083"), Check::Any, REST, "Addresses of the REST API, `http://host:port`, comma separated; an empty host means every interface."),
+    key("rest.host.name", Type::String, None, Check::Any, REST, "Host of the REST API where `listeners` is absent (key of Kafka before 3.0)."),
+    key("rest.port", Type::Int, None, Check::Range(0, 65_535), REST, "Port of the REST API where `listeners` is absent (key of Kafka before 3.0)."),
+    key("rest.advertised.host.name", Type::String, None, Check::Any, REST, "Host in the worker's id."),
+    key("rest.advertised.port", Type::Int, None, Check::Range(0, 65_535), REST, "Port in the worker's id."),
+    key("rest.advertised.listener", Type::String, None, Check::Only(&["", "http"], "the REST API is served over HTTP only"), REST, "Protocol between workers."),
+    key(
+        "rest.extension.classes",
+        Type::List,
+        Some(""),
+        Check::Only(&[""], "REST extensions are Java classes and cannot be loaded; put a proxy that authenticates in front of the REST API"),
+        REST,
+        "Java classes that extend the REST API.",
+    ),
+    key("access.control.allow.origin", Type::String, Some(""), Check::Only(&[""], "cross-origin requests are not supported yet"), REST, "Origins that browsers may send requests from."),
+    key("access.control.allow.methods", Type::String, Some(""), Check::Any, REST, "Methods that browsers may use from other origins; without effect while `access.control.allow.origin` is empty."),
+    key("response.http.headers.config", Type::String, Some(""), Check::Only(&[""], "extra response headers are not supported yet"), REST, "Headers added to every answer."),
+    key("admin.listeners", Type::List, None, Check::Only(&[""], "a separate admin listener is not supported yet"), REST, "Addresses of the admin endpoints; empty = none."),
+    key("ssl.client.auth", Type::String, Some("none"), Check::Any, REST, "Client certificates at HTTPS listeners, of which there are none; taken, and not used."),
+    key(
+        "lakehead.memory.limit",
+        Type::String,
+        None,
+        Check::Any,
+        OURS,
+        "Bytes of records that the process may hold, as a number or with a unit (`512MiB`). Default: 256 MiB, or half of the container's limit where that is less.",
+    ),
+    key("lakehead.cpu.threads", Type::Int, None, Check::Range(1, 1024), OURS, "Threads for decoding and encoding. Default: the cores that the process may use."),
+    key("lakehead.log.format", Type::String, Some("text"), Check::OneOfIgnoreCase(&["text", "json"]), OURS, "Form of the log on standard error."),
+];
+
+/// Starts of keys that belong to clients, converters and providers.
+pub static PREFIXES: &[&str] = &[
+    "consumer.",
+    "producer.",
+    "admin.",
+    "key.converter.",
+    "value.converter.",
+    "header.converter.",
+    "config.providers.",
+    "listeners.https.",
+    "admin.listeners.https.",
+    "connector.client.config.override.",
+    "metrics.context.",
+    "security.",
+    "ssl.",
+    "sasl.",
+];
+
+/// Keys of distributed mode, which upstream's standalone worker ignores too: they are not worth a warning.
+pub static DISTRIBUTED: &[&str] = &[
+    "group.id",
+    "config.storage.topic",
+    "config.storage.replication.factor",
+    "offset.storage.topic",
+    "offset.storage.partitions",
+    "offset.storage.replication.factor",
+    "status.storage.topic",
+    "status.storage.partitions",
+    "status.storage.replication.factor",
+];

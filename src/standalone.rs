@@ -1,0 +1,174 @@
+//! `lakehead standalone`: one worker, its connectors from files, its REST API; until it is told to end. Upstream's `ConnectStandalone`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::compute::Compute;
+use crate::env::Env;
+use crate::kafka::Kafka;
+use crate::memory::Budget;
+use crate::plugins;
+use crate::rest::{Bound, Server};
+use crate::runtime::{Herder, HerderHandle};
+use crate::settings::connector_file::{self, ConnectorFile};
+use crate::settings::{Host, Settings};
+
+/// How long REST requests may still be answered when the worker ends.
+const REST_GRACE: Duration = Duration::from_millis(500);
+
+/// Why a worker did not start: the message is one line, the code is upstream's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct StartError {
+    /// Exit code of the process: 1 for the worker's settings, 3 for REST and connectors.
+    pub code: u8,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl StartError {
+    fn settings(error: impl ToString) -> Self {
+        Self { code: 1, message: error.to_string() }
+    }
+
+    fn start(error: impl ToString) -> Self {
+        Self { code: 3, message: error.to_string() }
+    }
+}
+
+/// What the command line gives, read and checked.
+#[derive(Debug)]
+pub struct Plan {
+    /// The worker's settings.
+    pub settings: Arc<Settings>,
+    /// The connectors to create.
+    pub connectors: Vec<ConnectorFile>,
+}
+
+impl Plan {
+    /// Reads the files; nothing is started.
+    ///
+    /// # Errors
+    /// [`StartError`] with one line that names the file.
+    pub fn read(worker: &Path, connectors: &[PathBuf]) -> Result<Self, StartError> {
+        let settings = Settings::load(worker, &Host::detect()).map_err(StartError::settings)?;
+        let connectors = connectors.iter().map(|path| connector_file::read(path)).collect::<Result<_, _>>().map_err(StartError::start)?;
+        Ok(Self { settings: Arc::new(settings), connectors })
+    }
+}
+
+/// A worker with its REST API.
+#[derive(Debug)]
+pub struct Running {
+    /// The herder.
+    pub herder: HerderHandle,
+    server: Server,
+}
+
+impl Running {
+    /// Starts a worker without connectors: binds the listeners, starts the herder, serves the API.
+    ///
+    /// # Errors
+    /// [`StartError`] when a listener cannot be bound.
+    pub async fn start(settings: &Arc<Settings>, kafka: Arc<dyn Kafka>) -> Result<Self, StartError> {
+        let bound = Bound::bind(&settings.listeners).await.map_err(StartError::start)?;
+        let env = Env {
+            clock: Clock::system(),
+            kafka,
+            compute: Compute::pool(settings.cpu_threads),
+            memory: Budget::new(settings.memory_limit_bytes),
+        };
+        let worker_id = bound.worker_id(settings);
+        let herder = Herder::start(Arc::clone(settings), env, &worker_id, plugins::CONNECTORS);
+        for address in bound.addresses() {
+            tracing::info!(worker_id, "REST API listening on http://{address}");
+        }
+        let server = bound.serve(herder.clone());
+        Ok(Self { herder, server })
+    }
+
+    /// Creates the connectors of the command line, in their order, and declares the worker ready.
+    ///
+    /// # Errors
+    /// [`StartError`] at the first connector that cannot be created.
+    pub async fn create(&self, connectors: Vec<ConnectorFile>) -> Result<(), StartError> {
+        for file in connectors {
+            let target = match file.initial_state.as_deref() {
+                None => None,
+                Some(text) => Some(text.parse().map_err(|error| StartError::start(format!("connector {}: {error}", file.name)))?),
+            };
+            let config: BTreeMap<_, _> = file.config.into_iter().map(|(key, value)| (key, Some(value))).collect();
+            let created = self.herder.create(&file.name, config, target).await;
+            created.map_err(|error| StartError::start(format!("connector {}: {error}", file.name)))?;
+        }
+        self.herder.set_ready();
+        Ok(())
+    }
+
+    /// Ends the worker: no more requests, then every task drained within `task.shutdown.graceful.timeout.ms`.
+    pub async fn stop(self) {
+        self.server.stop(REST_GRACE).await;
+        self.herder.shutdown().await;
+    }
+}
+
+/// Runs a worker until the process is told to end (SIGTERM, SIGINT), and drains it. A second signal ends the process at once.
+///
+/// # Errors
+/// [`StartError`] when it could not start; what had been started is stopped again.
+pub async fn run(plan: Plan, kafka: Arc<dyn Kafka>) -> Result<(), StartError> {
+    let ended = ended().map_err(StartError::start)?;
+    for warning in &plan.settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let running = Running::start(&plan.settings, kafka).await?;
+    if let Err(error) = running.create(plan.connectors).await {
+        running.stop().await;
+        return Err(error);
+    }
+    let signal = ended.await;
+    tracing::info!("{signal}: the worker stops");
+    let again = ended_again();
+    tokio::select! {
+        () = running.stop() => tracing::info!("the worker has stopped"),
+        () = again => tracing::warn!("told to end a second time: what was not yet published is dropped, and will be read again"),
+    }
+    Ok(())
+}
+
+/// Listens for SIGTERM and SIGINT from now on; the future tells which one came.
+///
+/// # Errors
+/// [`std::io::Error`] when signals cannot be listened for.
+pub fn ended() -> std::io::Result<impl Future<Output = &'static str>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}
+
+async fn ended_again() {
+    match ended() {
+        Ok(ended) => drop(ended.await),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Runs `job` on the async threads of a process that has `cpu_threads` for its work. Threads that still hold data when it ends are not waited for.
+///
+/// # Errors
+/// Those of `job`, or [`StartError`] when threads cannot be started.
+pub fn block_on<T>(cpu_threads: usize, job: impl Future<Output = Result<T, StartError>>) -> Result<T, StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cpu_threads).thread_name("lakehead").enable_all().build();
+    let runtime = runtime.map_err(StartError::start)?;
+    let done = runtime.block_on(job);
+    runtime.shutdown_background();
+    done
+}
