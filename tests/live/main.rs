@@ -1,0 +1,19 @@
+//! The product against real parts: a Kafka broker, an S3 server, a schema registry, and readers that we did not write.
+//!
+//! Each test runs the `lakehead` binary as users do, with a worker file and connector files, and looks at it from outside: the REST API, the committed
+//! offsets, the objects in the bucket. Nothing waits for a fixed time; everything waits for what it needs, up to a deadline. The servers are started once for all
+//! tests and end with them (`tests/servers/guard.sh`); `make test` installs them.
+//!
+//! Parts: [`servers`] (what is started), [`broker`] (topics, records, offsets), [`worker`] (the binary and its REST API), [`bucket`] (what was written),
+//! and the tests: [`volume`] (a million records in each format), [`crash`] (kill -9, and members that come and go), [`bad_input`] (records and settings that
+//! are wrong), [`outage`] (parts that are down).
+#![expect(clippy::expect_used, reason = "whatever goes wrong in a harness fails the test")]
+
+mod bad_input;
+mod broker;
+mod bucket;
+mod crash;
+mod outage;
+mod servers;
+mod volume;
+mod worker;
