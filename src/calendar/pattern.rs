@@ -7,8 +7,6 @@
 //! Names of months and days are printed in English; a pattern that needs them under another locale is refused, as are zone names: they differ
 //! between versions of Java.
 
-use std::fmt::Write;
-
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike};
 
 use super::{DAY_MS, Zone};
@@ -355,9 +353,10 @@ fn name(which: Name, at: &NaiveDateTime) -> &'static str {
 }
 
 fn push_number(out: &mut String, value: i64, width: usize) {
-    let sign = if value < 0 { "-" } else { "" };
-    // writing to a String cannot fail
-    let _: Result<(), std::fmt::Error> = write!(out, "{sign}{:0width$}", value.unsigned_abs());
+    let digits = value.unsigned_abs().to_string();
+    out.push_str(if value < 0 { "-" } else { "" });
+    out.extend(std::iter::repeat_n('0', width.saturating_sub(digits.len())));
+    out.push_str(&digits);
 }
 
 /// The first `digits` digits of a second's fraction; a millisecond has three of them.

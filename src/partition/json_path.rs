@@ -262,7 +262,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in "[{}\\[\\]\":,a\\\\ 1é]{0,24}") {
-            let _ = find("a.a", &text);
+            prop_assert!(find("a.a", &text).is_none() || text.trim_start().starts_with('{'));
         }
     }
 }
