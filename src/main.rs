@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError { code, message }) => {
-            eprintln!("lakehead: {message}");
+            eprintln!("lakehead: {}", message.lines().collect::<Vec<_>>().join("; "));
             ExitCode::from(code)
         }
     }

@@ -43,10 +43,7 @@ fn unknown(connectors: &[&'static dyn Connector], name: &str) -> String {
         .min()
         .filter(|(distance, _)| *distance <= wanted.len() / 3);
     let hint = nearest.map_or(String::new(), |(_, candidate)| format!("; did you mean {candidate}?"));
-    format!(
-        "Failed to find any class that implements Connector and which name matches {name}, available connectors are: {}{hint}",
-        available.join(", ")
-    )
+    format!("Failed to find any class that implements Connector and which name matches {name}, available connectors are: {}{hint}", available.join(", "))
 }
 
 /// Levenshtein's distance.

@@ -291,7 +291,10 @@ mod tests {
             ("listeners=:8443", "listeners: \":8443\" has no protocol"),
             ("listeners=http://:x", "listeners: \"http://:x\" has no valid port"),
             ("listeners=", "listeners is empty"),
-            ("rest.extension.classes=com.example.Auth", "Invalid value com.example.Auth for configuration rest.extension.classes: REST extensions are Java classes"),
+            (
+                "rest.extension.classes=com.example.Auth",
+                "Invalid value com.example.Auth for configuration rest.extension.classes: REST extensions are Java classes",
+            ),
             ("offset.flush.interval.ms=soon", "Invalid value soon for configuration offset.flush.interval.ms: Not a number of type LONG"),
             ("lakehead.memory.limit=lots", "lakehead.memory.limit=\"lots\" is not a size"),
             ("connector.client.config.override.policy=Mine", "Invalid value Mine for configuration connector.client.config.override.policy"),
@@ -305,7 +308,8 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_warned_about_and_known_families_are_not() {
-        let settings = settings("consumer.x=1\nssl.keystore.location=/k\ngroup.id=g\nvalue.converter.schemas.enable=false\noffset.flush.intervall.ms=1").unwrap();
+        let settings =
+            settings("consumer.x=1\nssl.keystore.location=/k\ngroup.id=g\nvalue.converter.schemas.enable=false\noffset.flush.intervall.ms=1").unwrap();
         assert_eq!(settings.warnings, ["the worker's configuration has keys that nothing here uses: offset.flush.intervall.ms"]);
     }
 

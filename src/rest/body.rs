@@ -78,7 +78,9 @@ const NO_CONFIG: &str = "Cannot invoke \"java.util.Map.get(Object)\" because \"c
 fn create_connector(bytes: &[u8]) -> Result<CreateConnector, ApiError> {
     const CLASS: &str = "org.apache.kafka.connect.runtime.rest.entities.CreateConnectorRequest";
     let Some(mut object) = object(bytes, CLASS)? else {
-        return Err(ApiError::internal("Cannot invoke \"org.apache.kafka.connect.runtime.rest.entities.CreateConnectorRequest.name()\" because \"createRequest\" is null"));
+        return Err(ApiError::internal(
+            "Cannot invoke \"org.apache.kafka.connect.runtime.rest.entities.CreateConnectorRequest.name()\" because \"createRequest\" is null",
+        ));
     };
     if let Some(unknown) = object.keys().find(|key| !matches!(key.as_str(), "name" | "config" | "initial_state")) {
         return Err(ApiError::internal(format!(
@@ -98,7 +100,11 @@ fn create_connector(bytes: &[u8]) -> Result<CreateConnector, ApiError> {
     let config = match object.remove("config") {
         Some(Value::Object(object)) => config(object)?,
         None | Some(Value::Null) => return Err(ApiError::internal(NO_CONFIG)),
-        Some(_) => return Err(ApiError::internal("Cannot deserialize value of type `java.util.LinkedHashMap<java.lang.String,java.lang.String>`: \"config\" must be an object")),
+        Some(_) => {
+            return Err(ApiError::internal(
+                "Cannot deserialize value of type `java.util.LinkedHashMap<java.lang.String,java.lang.String>`: \"config\" must be an object",
+            ));
+        }
     };
     Ok(CreateConnector { name, config, initial_state })
 }

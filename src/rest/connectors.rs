@@ -171,10 +171,11 @@ fn named(name: &str, mut config: RawConfig) -> Answer<RawConfig> {
 
 /// 201 with the absolute address of the new connector, as the client reaches this worker.
 fn created(headers: &HeaderMap, put: Put) -> Response {
-    let location = headers.get(header::HOST).and_then(|host| host.to_str().ok()).and_then(|host| url::Url::parse(&format!("http://{host}/")).ok()).map(|mut url| {
-        url.set_path(&format!("/connectors/{}", put.info.name));
-        url.to_string()
-    });
+    let location =
+        headers.get(header::HOST).and_then(|host| host.to_str().ok()).and_then(|host| url::Url::parse(&format!("http://{host}/")).ok()).map(|mut url| {
+            url.set_path(&format!("/connectors/{}", put.info.name));
+            url.to_string()
+        });
     let mut response = (StatusCode::CREATED, Json(ConnectorInfo::from(put.info))).into_response();
     if let Some(location) = location.and_then(|location| HeaderValue::try_from(location).ok()) {
         drop(response.headers_mut().insert(header::LOCATION, location));

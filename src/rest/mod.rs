@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -41,7 +41,6 @@ pub struct Api {
 }
 
 /// The whole API as a service.
-#[must_use]
 pub fn router(api: Arc<Api>) -> Router {
     let routes = Router::new()
         .route("/", get(root::server_info))
@@ -61,12 +60,14 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/connector-plugins", get(plugins::list))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(|| async { ApiError::NOT_FOUND })
+        .with_state(Arc::clone(&api));
+    // A layer of a router sees a request after it was matched. These change path and method, so they are around a router of their own.
+    Router::new()
+        .fallback_service(routes)
         .layer(from_fn(options))
         .layer(from_fn(acceptable))
-        .layer(from_fn_with_state(Arc::clone(&api), in_time))
-        .with_state(api);
-    // Paths are made regular before they are matched, so this layer is around a router of its own.
-    Router::new().fallback_service(routes).layer(from_fn(regular_path))
+        .layer(from_fn(regular_path))
+        .layer(from_fn_with_state(api, in_time))
 }
 
 async fn method_not_allowed() -> ApiError {
@@ -87,7 +88,7 @@ async fn regular_path(mut request: Request, next: Next) -> Response {
             None => trimmed.parse(),
         };
         if let Ok(uri) = uri {
-            let _: Uri = std::mem::replace(request.uri_mut(), uri);
+            *request.uri_mut() = uri;
         }
     }
     next.run(request).await
@@ -105,7 +106,8 @@ async fn options(request: Request, next: Next) -> Response {
         Some(allow) if wanted && response.status() == StatusCode::METHOD_NOT_ALLOWED => {
             let methods = format!("{},OPTIONS", allow.to_str().unwrap_or_default());
             let allow = HeaderValue::try_from(&methods).unwrap_or(HeaderValue::from_static("OPTIONS"));
-            (StatusCode::OK, [(header::ALLOW, allow), (header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))], methods.replace(',', ", ")).into_response()
+            (StatusCode::OK, [(header::ALLOW, allow), (header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))], methods.replace(',', ", "))
+                .into_response()
         }
         _ => response,
     }
@@ -139,6 +141,7 @@ fn takes_json(headers: &HeaderMap) -> bool {
 async fn in_time(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(api.timeout, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Request timed out. The worker is still at it; ask for the status to see how it goes.").into_response(),
+        Err(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Request timed out. The worker is still at it; ask for the status to see how it goes.")
+            .into_response(),
     }
 }

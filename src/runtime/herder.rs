@@ -291,12 +291,9 @@ impl Herder {
             return answer(reply, Err(HerderError::NotFound(format!("Task {id} not found"))));
         };
         task.live.set_state(State::Restarting);
-        self.stop_then(Arc::clone(&name), &[id.clone()], move |herder| {
-            let result = if herder.start_again(&name, std::slice::from_ref(&id)) {
-                Ok(())
-            } else {
-                Err(HerderError::Internal(format!("Failed to start task: {id}")))
-            };
+        self.stop_then(Arc::clone(&name), std::slice::from_ref(&id.clone()), move |herder| {
+            let result =
+                if herder.start_again(&name, std::slice::from_ref(&id)) { Ok(()) } else { Err(HerderError::Internal(format!("Failed to start task: {id}"))) };
             answer(reply, result);
         });
     }

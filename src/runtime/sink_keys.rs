@@ -26,7 +26,14 @@ pub static SINK_KEYS: &[ConfigKey] = &[
     ConfigKey { required: true, ..high(key("name", Type::String, None, Check::Any, COMMON, "The connector's name, unique in the cluster.")) },
     ConfigKey {
         required: true,
-        ..high(key("connector.class", Type::String, None, Check::Any, COMMON, "Class name or alias of the connector: one of those that `GET /connector-plugins` lists."))
+        ..high(key(
+            "connector.class",
+            Type::String,
+            None,
+            Check::Any,
+            COMMON,
+            "Class name or alias of the connector: one of those that `GET /connector-plugins` lists.",
+        ))
     },
     key(
         "connector.plugin.version",
@@ -38,12 +45,47 @@ pub static SINK_KEYS: &[ConfigKey] = &[
     ),
     high(key("tasks.max", Type::Int, Some("1"), Check::Range(1, i32::MAX as i64), COMMON, "Tasks that share the partitions of the connector's topics.")),
     low(key("tasks.max.enforce", Type::Boolean, Some("true"), Check::Any, COMMON, "Whether more tasks than `tasks.max` are an error; sinks never have more.")),
-    low(key("key.converter", Type::Class, None, Check::Any, COMMON, "Converter of record keys; the worker's where absent. Its settings follow as `key.converter.*`.")),
-    low(key("value.converter", Type::Class, None, Check::Any, COMMON, "Converter of record values; the worker's where absent. Its settings follow as `value.converter.*`.")),
+    low(key(
+        "key.converter",
+        Type::Class,
+        None,
+        Check::Any,
+        COMMON,
+        "Converter of record keys; the worker's where absent. Its settings follow as `key.converter.*`.",
+    )),
+    low(key(
+        "value.converter",
+        Type::Class,
+        None,
+        Check::Any,
+        COMMON,
+        "Converter of record values; the worker's where absent. Its settings follow as `value.converter.*`.",
+    )),
     low(key("header.converter", Type::Class, None, Check::Any, COMMON, "Converter of record headers; the worker's where absent.")),
-    low(key("key.converter.plugin.version", Type::String, None, Check::Only(&["", "latest"], "there is one version of every converter"), COMMON, "Version of the key converter.")),
-    low(key("value.converter.plugin.version", Type::String, None, Check::Only(&["", "latest"], "there is one version of every converter"), COMMON, "Version of the value converter.")),
-    low(key("header.converter.plugin.version", Type::String, None, Check::Only(&["", "latest"], "there is one version of every converter"), COMMON, "Version of the header converter.")),
+    low(key(
+        "key.converter.plugin.version",
+        Type::String,
+        None,
+        Check::Only(&["", "latest"], "there is one version of every converter"),
+        COMMON,
+        "Version of the key converter.",
+    )),
+    low(key(
+        "value.converter.plugin.version",
+        Type::String,
+        None,
+        Check::Only(&["", "latest"], "there is one version of every converter"),
+        COMMON,
+        "Version of the value converter.",
+    )),
+    low(key(
+        "header.converter.plugin.version",
+        Type::String,
+        None,
+        Check::Only(&["", "latest"], "there is one version of every converter"),
+        COMMON,
+        "Version of the header converter.",
+    )),
     low(key(
         "config.action.reload",
         Type::String,
@@ -54,7 +96,14 @@ pub static SINK_KEYS: &[ConfigKey] = &[
     )),
     high(key("topics", Type::List, Some(""), Check::Any, COMMON, "Topics to read, comma separated; this or `topics.regex`.")),
     high(key("topics.regex", Type::String, Some(""), Check::Any, COMMON, "Regular expression for the whole names of topics to read; this or `topics`.")),
-    low(key("transforms", Type::List, Some(""), Check::Any, TRANSFORMS, "Aliases of the transforms, in the order in which they are applied: `transforms.<alias>.type`.")),
+    low(key(
+        "transforms",
+        Type::List,
+        Some(""),
+        Check::Any,
+        TRANSFORMS,
+        "Aliases of the transforms, in the order in which they are applied: `transforms.<alias>.type`.",
+    )),
     low(key("predicates", Type::List, Some(""), Check::Only(&[""], "predicates are not supported yet"), PREDICATES, "Aliases of predicates of transforms.")),
     key(
         "errors.retry.timeout",
@@ -64,7 +113,14 @@ pub static SINK_KEYS: &[ConfigKey] = &[
         ERRORS,
         "Milliseconds to retry a failed operation, -1 for ever. Trouble that heals (store, registry, brokers) is retried for ever here, and shown in the status.",
     ),
-    key("errors.retry.delay.max.ms", Type::Long, Some("60000"), Check::Range(1, i64::MAX), ERRORS, "Most milliseconds between retries; taken, the back-off has its own bound."),
+    key(
+        "errors.retry.delay.max.ms",
+        Type::Long,
+        Some("60000"),
+        Check::Range(1, i64::MAX),
+        ERRORS,
+        "Most milliseconds between retries; taken, the back-off has its own bound.",
+    ),
     key(
         "errors.tolerance",
         Type::String,
@@ -74,20 +130,33 @@ pub static SINK_KEYS: &[ConfigKey] = &[
         "`none`: a record that cannot be converted, transformed or written fails the task. `all`: it is skipped and counted.",
     ),
     key("errors.log.enable", Type::Boolean, Some("false"), Check::Any, ERRORS, "Whether each skipped record is logged with its topic, partition and offset."),
-    key("errors.log.include.messages", Type::Boolean, Some("false"), Check::Any, ERRORS, "Whether these lines hold more of the record; keys and values are never logged."),
+    key(
+        "errors.log.include.messages",
+        Type::Boolean,
+        Some("false"),
+        Check::Any,
+        ERRORS,
+        "Whether these lines hold more of the record; keys and values are never logged.",
+    ),
     key("errors.deadletterqueue.topic.name", Type::String, Some(""), Check::Only(&[""], NO_DLQ), ERRORS, "Topic for records that failed; empty = none."),
-    key("errors.deadletterqueue.topic.replication.factor", Type::Int, Some("3"), Check::Any, ERRORS, "Replication factor of that topic; without effect while there is none."),
-    key("errors.deadletterqueue.context.headers.enable", Type::Boolean, Some("false"), Check::Any, ERRORS, "Whether records there tell why they failed; without effect while there is none."),
+    key(
+        "errors.deadletterqueue.topic.replication.factor",
+        Type::Int,
+        Some("3"),
+        Check::Any,
+        ERRORS,
+        "Replication factor of that topic; without effect while there is none.",
+    ),
+    key(
+        "errors.deadletterqueue.context.headers.enable",
+        Type::Boolean,
+        Some("false"),
+        Check::Any,
+        ERRORS,
+        "Whether records there tell why they failed; without effect while there is none.",
+    ),
 ];
 
 /// Starts of keys that belong to transforms, converters and clients.
-pub static PREFIXES: &[&str] = &[
-    "transforms.",
-    "predicates.",
-    "key.converter.",
-    "value.converter.",
-    "header.converter.",
-    "consumer.override.",
-    "producer.override.",
-    "admin.override.",
-];
+pub static PREFIXES: &[&str] =
+    &["transforms.", "predicates.", "key.converter.", "value.converter.", "header.converter.", "consumer.override.", "producer.override.", "admin.override."];

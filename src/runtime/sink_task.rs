@@ -48,6 +48,7 @@ pub async fn run(spec: SinkTaskSpec, control: TaskControl) -> Result<(), TaskErr
         env: spec.env,
         health: control.live.health.clone(),
         progress: Arc::new(tokio::sync::Notify::new()),
+        tolerates: spec.props.get("errors.tolerance").is_some_and(|text| text == "all"),
     };
     let mut task = spec.class.sink_task(&spec.props, cx)?;
     task.start().await?;

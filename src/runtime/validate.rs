@@ -81,9 +81,7 @@ fn framework(props: &Props, settings: &Settings) -> Vec<ConfigError> {
         let key = SINK_KEYS.iter().find(|key| key.name == error.key && matches!(key.check, Check::Range(..)));
         let second = key.filter(|key| matches!(key.kind, Type::Int | Type::Long) && error.message.contains("Not a number"));
         errors.push(error);
-        errors.extend(
-            second.map(|key| ConfigError::new(key.name, format!("Invalid value null for configuration {}: Value must be non-null", key.name))),
-        );
+        errors.extend(second.map(|key| ConfigError::new(key.name, format!("Invalid value null for configuration {}: Value must be non-null", key.name))));
     }
     errors.extend(props.get("name").and_then(|name| check_name(name)));
     errors.extend(check_topics(props));
@@ -129,7 +127,8 @@ fn check_overrides(props: &Props, settings: &Settings) -> Vec<ConfigError> {
             return Some(format!("The '{name}' policy does not allow '{setting}' to be overridden in the connector configuration."));
         }
         let auto_commit = setting == "enable.auto.commit" && !value.trim().eq_ignore_ascii_case("false");
-        auto_commit.then(|| format!("Invalid value {value} for configuration {CONSUMER_OVERRIDE}{setting}: offsets are committed only when records are durable"))
+        auto_commit
+            .then(|| format!("Invalid value {value} for configuration {CONSUMER_OVERRIDE}{setting}: offsets are committed only when records are durable"))
     };
     below(props, CONSUMER_OVERRIDE).filter_map(|(s, v)| Some(ConfigError::new(format!("{CONSUMER_OVERRIDE}{s}"), refused(&s, &v)?))).collect()
 }
@@ -174,10 +173,7 @@ mod tests {
                 &["Invalid value a\u{1}b for configuration name: String may not contain control sequences but had the following ASCII chars: 1"],
             ),
             (&[t, ("errors.tolerance", "some")], &["Invalid value some for configuration errors.tolerance: String must be one of: none, all"]),
-            (
-                &[("topics.regex", "a(")],
-                &["Invalid value a( for configuration topics.regex: Invalid regular expression: unclosed group"],
-            ),
+            (&[("topics.regex", "a(")], &["Invalid value a( for configuration topics.regex: Invalid regular expression: unclosed group"]),
             (
                 &[t, ("consumer.override.enable.auto.commit", "true")],
                 &["Invalid value true for configuration consumer.override.enable.auto.commit: offsets are committed only when records are durable"],

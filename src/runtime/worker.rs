@@ -51,14 +51,8 @@ impl Worker {
         let live = Arc::new(Live::default());
         let stop = CancellationToken::new();
         let (pause, paused_rx) = watch::channel(paused);
-        let spec = SinkTaskSpec {
-            connector: Arc::clone(&id.connector),
-            task: id.task,
-            class,
-            props,
-            worker: Arc::clone(&self.settings),
-            env: self.env.clone(),
-        };
+        let spec =
+            SinkTaskSpec { connector: Arc::clone(&id.connector), task: id.task, class, props, worker: Arc::clone(&self.settings), env: self.env.clone() };
         let control = TaskControl { paused: paused_rx, stop: stop.clone(), live: Arc::clone(&live) };
         live.set_state(if paused { State::Paused } else { State::Running });
         tracing::info!(connector = %id.connector, task = id.task, "task started");

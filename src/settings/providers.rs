@@ -139,7 +139,11 @@ fn allowed_paths(key: &str, props: &Props) -> Result<Vec<PathBuf>, ConfigError> 
     let list = props.get(key).map_or("", String::as_str);
     let folder = |text: &str| {
         let path = PathBuf::from(text);
-        if path.is_absolute() && path.is_dir() { Ok(path) } else { Err(ConfigError::new(key, format!("{key}: \"{text}\" is not the absolute path of a folder"))) }
+        if path.is_absolute() && path.is_dir() {
+            Ok(path)
+        } else {
+            Err(ConfigError::new(key, format!("{key}: \"{text}\" is not the absolute path of a folder")))
+        }
     };
     list.split(',').map(str::trim).filter(|text| !text.is_empty()).map(folder).collect()
 }

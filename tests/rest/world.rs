@@ -1,0 +1,229 @@
+//! A worker in this process: herder, REST API, a connector that takes everything, and a Kafka without records.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lakehead::batch::{Batch, Offsets, TopicPartition};
+use lakehead::clock::Clock;
+use lakehead::compute::Compute;
+use lakehead::connect::config::{Check, ConfigKey, Importance, Report, Type, check};
+use lakehead::connect::{Connector, ErrorKind, Kind, Props, SinkTask, TaskContext, TaskError, TaskReport};
+use lakehead::env::Env;
+use lakehead::kafka::{Consumer, Kafka, KafkaError, Polled, Subscription, Wanted};
+use lakehead::memory::Budget;
+use lakehead::rest::{Bound, Server};
+use lakehead::runtime::{Herder, HerderHandle};
+use lakehead::settings::{Host, Listener, Settings};
+use lakehead_formats::column::Reject;
+use lakehead_formats::wire::Want;
+
+/// A sink that takes everything. `mode` says how its tasks behave: `fail`, `panic` or `stuck` (in `close`).
+#[derive(Debug)]
+struct Blackhole;
+
+static KEYS: &[ConfigKey] = &[
+    ConfigKey {
+        name: "mode",
+        kind: Type::String,
+        default: Some("work"),
+        required: false,
+        importance: Importance::Low,
+        group: "Blackhole",
+        doc: "How tasks behave.",
+        check: Check::OneOf(&["work", "fail", "panic", "stuck"]),
+    },
+    ConfigKey {
+        name: "depth",
+        kind: Type::Int,
+        default: None,
+        required: true,
+        importance: Importance::High,
+        group: "Blackhole",
+        doc: "Required, and without meaning.",
+        check: Check::Any,
+    },
+];
+
+impl Connector for Blackhole {
+    fn class(&self) -> &'static str {
+        "io.lakehead.test.BlackholeSinkConnector"
+    }
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
+    }
+    fn kind(&self) -> Kind {
+        Kind::Sink
+    }
+    fn validate(&self, props: &Props) -> Report {
+        check(&[KEYS], props, |_| false)
+    }
+    fn want(&self, _: &Props) -> Want {
+        Want::Any
+    }
+    fn sink_task(&self, props: &Props, _: TaskContext) -> Result<Box<dyn SinkTask>, TaskError> {
+        let mode = props.get("mode").cloned().unwrap_or_default();
+        Ok(Box::new(BlackholeTask { mode }))
+    }
+}
+
+struct BlackholeTask {
+    mode: String,
+}
+
+#[async_trait]
+impl SinkTask for BlackholeTask {
+    async fn start(&mut self) -> Result<(), TaskError> {
+        match self.mode.as_str() {
+            "fail" => Err(TaskError::new(ErrorKind::BadConfig, "the hole is full").with("hole", "h1")),
+            "panic" => panic!("the hole has no bottom"),
+            _ => Ok(()),
+        }
+    }
+    async fn open(&mut self, _: &[TopicPartition]) -> Result<(), TaskError> {
+        Ok(())
+    }
+    async fn put(&mut self, _: Batch) -> Result<Vec<Reject>, TaskError> {
+        Ok(Vec::new())
+    }
+    fn has_room(&self) -> bool {
+        true
+    }
+    fn relieve(&mut self) {}
+    async fn tick(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
+    async fn durable(&mut self) -> Result<Offsets, TaskError> {
+        if self.mode == "stuck" { std::future::pending().await } else { Ok(Offsets::new()) }
+    }
+    async fn close(&mut self, _: &[TopicPartition], _: bool) -> Result<(), TaskError> {
+        if self.mode == "stuck" { std::future::pending().await } else { Ok(()) }
+    }
+    fn report(&self) -> TaskReport {
+        TaskReport { guarantee: "at-least-once".to_owned(), ..TaskReport::default() }
+    }
+}
+
+/// A Kafka whose topics stay empty.
+#[derive(Debug)]
+struct Silence;
+
+impl Kafka for Silence {
+    fn consumer(&self, _: &lakehead::kafka::Props, _: &Subscription) -> Result<Box<dyn Consumer>, KafkaError> {
+        Ok(Box::new(Self))
+    }
+}
+
+#[async_trait]
+impl Consumer for Silence {
+    async fn next(&mut self, _: Wanted) -> Polled {
+        std::future::pending().await
+    }
+    async fn commit(&self, _: &Offsets) -> Result<(), KafkaError> {
+        Ok(())
+    }
+    async fn seek(&mut self, _: &Offsets) -> Result<(), KafkaError> {
+        Ok(())
+    }
+    async fn close(&mut self) {}
+    fn end_offsets(&self) -> Offsets {
+        Offsets::new()
+    }
+}
+
+/// A running worker.
+pub(crate) struct World {
+    pub(crate) herder: HerderHandle,
+    pub(crate) address: SocketAddr,
+    client: reqwest::Client,
+    server: Server,
+}
+
+/// An answer, read to its end.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.text).unwrap_or(serde_json::Value::Null)
+    }
+}
+
+impl World {
+    /// A worker that is ready. `more` is added to its settings.
+    pub(crate) async fn start(more: &[(&str, &str)]) -> Self {
+        let strings = "org.apache.kafka.connect.storage.StringConverter";
+        let base =
+            [("bootstrap.servers", "nowhere:9092"), ("key.converter", strings), ("value.converter", strings), ("task.shutdown.graceful.timeout.ms", "200")];
+        let props: Props = base.iter().chain(more).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let settings = Arc::new(Settings::from_props(&props, &Host::default()).unwrap());
+        let bound = Bound::bind(&[Listener { host: "127.0.0.1".to_owned(), port: 0 }]).await.unwrap();
+        let address = bound.addresses()[0];
+        let env = Env { clock: Clock::system(), kafka: Arc::new(Silence), compute: Compute::pool(1), memory: Budget::new(1 << 20) };
+        let herder = Herder::start(Arc::clone(&settings), env, "worker-s:8083", &[&Blackhole]);
+        herder.set_cluster_id("JNvtBRpsQyOBhTDQ7gZ7YA".to_owned());
+        herder.set_ready();
+        let server = bound.serve(herder.clone());
+        Self { herder, address, client: reqwest::Client::new(), server }
+    }
+
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
+        let url = format!("http://{}{path}", self.address);
+        let mut request = self.client.request(method.parse().unwrap(), url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let response = request.send().await.unwrap();
+        Answer { status: response.status().as_u16(), headers: response.headers().clone(), text: response.text().await.unwrap() }
+    }
+
+    /// A request with a JSON body.
+    pub(crate) async fn json(&self, method: &str, path: &str, body: serde_json::Value) -> Answer {
+        self.send(method, path, &[("Content-Type", "application/json")], Some(body.to_string())).await
+    }
+
+    /// A request without a body.
+    pub(crate) async fn call(&self, method: &str, path: &str) -> Answer {
+        self.send(method, path, &[], None).await
+    }
+
+    /// Creates a connector of the blackhole.
+    pub(crate) async fn create(&self, name: &str, more: &[(&str, &str)]) {
+        let mut config = serde_json::json!({"connector.class": "BlackholeSink", "topics": "t", "depth": "1"});
+        for (key, value) in more {
+            config[*key] = (*value).into();
+        }
+        let created = self.json("POST", "/connectors", serde_json::json!({"name": name, "config": config})).await;
+        assert_eq!(created.status, 201, "{}", created.text);
+    }
+
+    /// The connector's state and its tasks' states, as the REST API shows them.
+    pub(crate) async fn states(&self, name: &str) -> (String, Vec<String>) {
+        let status = self.call("GET", &format!("/connectors/{name}/status")).await.json();
+        let text = |value: &serde_json::Value| value["state"].as_str().unwrap_or_default().to_owned();
+        (text(&status["connector"]), status["tasks"].as_array().into_iter().flatten().map(text).collect())
+    }
+
+    /// Waits until the states are these.
+    pub(crate) async fn settle(&self, name: &str, connector: &str, tasks: &[&str]) {
+        for _ in 0..500 {
+            let (state, states) = self.states(name).await;
+            if state == connector && states == tasks {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("{name} is {:?}, not {connector} with tasks {tasks:?}", self.states(name).await);
+    }
+
+    pub(crate) async fn stop(self) {
+        self.server.stop(std::time::Duration::from_millis(100)).await;
+        self.herder.shutdown().await;
+    }
+}
