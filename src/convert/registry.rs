@@ -1,0 +1,229 @@
+//! Confluent's Schema Registry over HTTP: the text of a schema by its id.
+//!
+//! Parts: [`Registry`], the client; [`settings`], its keys. Every task of the process that names the same registry with the same settings
+//! shares one client, which remembers each schema (a registry never changes the text of an id) and asks once for it, however many tasks wait.
+//!
+//! Guarantee: a registry that is down costs time, never records: it is asked again for ever, with the trouble in the task's health. A
+//! credential is never part of an error or a log line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use lakehead_formats::wire::SchemaId;
+use reqwest::StatusCode;
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+use url::Url;
+
+use crate::connect::{ErrorKind, Health, Props, TaskError};
+
+mod settings;
+
+use settings::Settings;
+
+/// Waits between two rounds of asking.
+const BACKOFF_MS: [u64; 8] = [100, 200, 400, 800, 1600, 3200, 6400, 10_000];
+
+/// References that one schema may have, theirs included.
+const MOST_REFERENCES: usize = 1000;
+
+/// A client of one registry; cheap to clone.
+#[derive(Clone)]
+pub struct Registry(Arc<Client>);
+
+struct Client {
+    http: reqwest::Client,
+    settings: Settings,
+    known: Mutex<BTreeMap<SchemaId, Arc<OnceCell<Arc<str>>>>>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("urls", &self.0.settings.names()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Registry {
+    /// The addresses, without credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.settings.names().join(","))
+    }
+}
+
+/// Clients that are in use, by their settings.
+static CLIENTS: LazyLock<Mutex<BTreeMap<Settings, Weak<Client>>>> = LazyLock::new(Mutex::default);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A map of finished values is whole at any time.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why a round of asking brought no schema.
+enum Miss {
+    /// The registry has no such schema, or one that cannot be used: the records are bad.
+    Unusable(String),
+    /// Asking again may help.
+    Transient(String),
+    /// A person must act.
+    Fatal(ErrorKind, String),
+}
+
+/// A schema, as `GET /schemas/ids/{id}` and `GET /subjects/{subject}/versions/{version}` answer.
+#[derive(Deserialize)]
+struct Answer {
+    schema: String,
+    #[serde(rename = "schemaType")]
+    kind: Option<String>,
+    #[serde(default)]
+    references: Vec<Reference>,
+}
+
+#[derive(Deserialize)]
+struct Reference {
+    subject: String,
+    version: i64,
+}
+
+/// An error, as the registry answers.
+#[derive(Deserialize)]
+struct Refusal {
+    error_code: i64,
+}
+
+impl Registry {
+    /// The client for a converter's own settings (`key.converter.*` or `value.converter.*` with that prefix cut off). Reads files that the
+    /// settings name, asks nothing.
+    ///
+    /// # Errors
+    /// Every setting that is wrong or not supported: its key without the prefix, and what is wrong.
+    pub fn open(options: &Props) -> Result<Self, Vec<(String, String)>> {
+        let settings = Settings::parse(options)?;
+        let mut clients = lock(&CLIENTS);
+        if let Some(client) = clients.get(&settings).and_then(Weak::upgrade) {
+            return Ok(Self(client));
+        }
+        let http = settings.http()?;
+        let client = Arc::new(Client { http, settings: settings.clone(), known: Mutex::default() });
+        clients.retain(|_, client| client.strong_count() > 0);
+        clients.insert(settings, Arc::downgrade(&client));
+        Ok(Self(client))
+    }
+
+    /// The text of that schema, with the schemas that it refers to written into it; `Err` inside says why records with this id are bad. Waits
+    /// while the registry does not answer, and says so in `health`. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] when the registry refuses the credentials, [`ErrorKind::BadConfig`] when what answers is not a registry.
+    pub async fn schema(&self, id: SchemaId, health: &Health) -> Result<Result<Arc<str>, String>, TaskError> {
+        let cell = Arc::clone(lock(&self.0.known).entry(id).or_default());
+        let mut rounds = BACKOFF_MS.into_iter();
+        loop {
+            let answer = match cell.get_or_try_init(|| self.0.ask_all(id)).await {
+                Ok(text) => Ok(Ok(Arc::clone(text))),
+                Err(Miss::Unusable(reason)) => Ok(Err(reason)),
+                Err(Miss::Fatal(kind, message)) => Err(TaskError::new(kind, message).with("schema id", id)),
+                Err(Miss::Transient(trouble)) => {
+                    health.set("registry", Some(format!("waiting for the schema registry: {trouble}")));
+                    tokio::time::sleep(Duration::from_millis(rounds.next().unwrap_or(10_000))).await;
+                    continue;
+                }
+            };
+            health.set("registry", None);
+            return answer;
+        }
+    }
+}
+
+impl Client {
+    /// Asks each address in turn until one answers.
+    async fn ask_all(&self, id: SchemaId) -> Result<Arc<str>, Miss> {
+        let mut troubles = Vec::new();
+        for base in &self.settings.urls {
+            match self.whole(base, id).await {
+                Err(Miss::Transient(trouble)) => troubles.push(trouble),
+                answer => return answer,
+            }
+        }
+        Err(Miss::Transient(troubles.join("; ")))
+    }
+
+    /// The schema of an address, with what it refers to.
+    async fn whole(&self, base: &Url, id: SchemaId) -> Result<Arc<str>, Miss> {
+        let answer = self.get(base, &["schemas", "ids", &id.to_string()]).await?;
+        if let Some(kind) = answer.kind.as_deref().filter(|kind| *kind != "AVRO") {
+            return Err(Miss::Unusable(format!("it is a schema of type \"{kind}\", not AVRO: use the converter for that type")));
+        }
+        if answer.references.is_empty() {
+            return Ok(answer.schema.into());
+        }
+        let mut waiting = answer.references;
+        let mut seen = BTreeSet::new();
+        let mut texts = Vec::new();
+        while let Some(reference) = waiting.pop() {
+            if !seen.insert((reference.subject.clone(), reference.version)) {
+                continue;
+            }
+            if seen.len() > MOST_REFERENCES {
+                return Err(Miss::Unusable(format!("it refers to more than {MOST_REFERENCES} schemas")));
+            }
+            let found = self.get(base, &["subjects", &reference.subject, "versions", &reference.version.to_string()]).await;
+            let found = found.map_err(|miss| match miss {
+                Miss::Unusable(reason) => Miss::Unusable(format!("its reference \"{}\" version {}: {reason}", reference.subject, reference.version)),
+                other => other,
+            })?;
+            waiting.extend(found.references);
+            texts.push(found.schema);
+        }
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        lakehead_formats::wire::avro::inline(&answer.schema, &texts).map(Into::into).map_err(Miss::Unusable)
+    }
+
+    /// One request.
+    async fn get(&self, base: &Url, path: &[&str]) -> Result<Answer, Miss> {
+        let mut url = base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let name = settings::name(base);
+        let request = self.settings.authorize(self.http.get(url)).header("Accept", "application/vnd.schemaregistry.v1+json, application/json; q=0.9");
+        let transient = |error: reqwest::Error| Miss::Transient(format!("{name}: {}", causes(&error.without_url())));
+        let response = request.send().await.map_err(transient)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(transient)?;
+        match status {
+            StatusCode::OK => serde_json::from_slice(&body).map_err(|error| {
+                Miss::Fatal(ErrorKind::BadConfig, format!("{name} does not answer like a schema registry ({error}); check schema.registry.url"))
+            }),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Miss::Fatal(
+                ErrorKind::Denied,
+                format!("schema registry {name} answered {status}; check basic.auth.credentials.source and basic.auth.user.info, and what that user may read"),
+            )),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(Miss::Transient(format!("{name} answered {status}"))),
+            _ if status.is_server_error() => Err(Miss::Transient(format!("{name} answered {status}"))),
+            // 40401 subject, 40402 version, 40403 schema not found.
+            StatusCode::NOT_FOUND if serde_json::from_slice::<Refusal>(&body).is_ok_and(|refusal| (40_401..=40_403).contains(&refusal.error_code)) => {
+                Err(Miss::Unusable(format!("the schema registry {name} does not know it")))
+            }
+            _ => Err(Miss::Fatal(ErrorKind::BadConfig, format!("{name} answered {status}, not like a schema registry; check schema.registry.url"))),
+        }
+    }
+}
+
+/// An error and what it was caused by, in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

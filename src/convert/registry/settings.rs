@@ -1,0 +1,284 @@
+//! The registry client's keys, with upstream's spellings (`AbstractKafkaSchemaSerDeConfig`, `SchemaRegistryClientConfig`).
+//!
+//! Most client keys may also be written with the prefix `schema.registry.`; a key with the prefix wins. Keys that would change what the
+//! client does and are not supported are refused by name; keys for producers (`auto.register.schemas`, …) mean nothing to a sink and are left alone.
+
+use std::fmt;
+
+use url::Url;
+
+use crate::connect::Props;
+
+/// Everything that the client is told. Two converters with equal settings share a client.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Settings {
+    /// Addresses, tried in turn; a user and password in one of them is sent to it alone.
+    pub(super) urls: Vec<Url>,
+    credentials: Option<Credentials>,
+    connect_timeout_ms: u64,
+    read_timeout_ms: u64,
+    /// PEM texts: who is trusted besides the system's roots, and who we are.
+    trusted: Option<String>,
+    identity: Option<String>,
+    proxy: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Credentials {
+    Basic { user: String, password: String },
+    Bearer(String),
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("urls", &self.names()).finish_non_exhaustive()
+    }
+}
+
+/// An address without user and password.
+pub(super) fn name(url: &Url) -> String {
+    let mut url = url.clone();
+    // Both fail only for an address that cannot have a user.
+    url.set_username("").ok();
+    url.set_password(None).ok();
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+type Problem = (String, String);
+
+/// Reads keys and gathers problems.
+struct Reader<'a> {
+    options: &'a Props,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    /// The trimmed text of a client key, with its prefix or without; `None` when it is blank.
+    fn text(&self, key: &str) -> Option<&'a str> {
+        let prefixed = format!("schema.registry.{key}");
+        self.options.get(&prefixed).or_else(|| self.options.get(key)).map(|text| text.trim()).filter(|text| !text.is_empty())
+    }
+
+    fn problem(&mut self, key: &str, message: impl Into<String>) {
+        self.problems.push((key.to_owned(), message.into()));
+    }
+
+    fn number(&mut self, key: &str, default: u64) -> u64 {
+        match self.text(key).map(str::parse::<u32>) {
+            None => default,
+            Some(Ok(number)) => u64::from(number),
+            Some(Err(_)) => {
+                self.problem(key, format!("\"{}\" is not a number of milliseconds", self.text(key).unwrap_or_default()));
+                default
+            }
+        }
+    }
+
+    fn urls(&mut self) -> Vec<Url> {
+        let key = "schema.registry.url";
+        let text = self.options.get(key).map_or("", |text| text.trim());
+        if text.is_empty() {
+            self.problem(key, "Missing required configuration \"schema.registry.url\" which has no default value.");
+        }
+        let mut urls = Vec::new();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            match Url::parse(part) {
+                Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => urls.push(url),
+                Ok(url) => self.problem(key, format!("\"{}\" is not an address; an http or https URL is taken, or several with commas between", name(&url))),
+                // The text may hold a password.
+                Err(error) => self.problem(key, format!("not a URL: {error}; an http or https URL is taken, or several with commas between")),
+            }
+        }
+        urls
+    }
+
+    fn credentials(&mut self) -> Option<Credentials> {
+        if let Some(source) = self.text("bearer.auth.credentials.source") {
+            let key = "bearer.auth.credentials.source";
+            return match (source, self.text("bearer.auth.token")) {
+                ("STATIC_TOKEN", Some(token)) => Some(Credentials::Bearer(token.to_owned())),
+                ("STATIC_TOKEN", None) => self.none("bearer.auth.token", "STATIC_TOKEN needs the token here"),
+                _ => self.none(key, &format!("\"{source}\" is not supported; values taken: STATIC_TOKEN")),
+            };
+        }
+        match self.text("basic.auth.credentials.source").unwrap_or("URL") {
+            "URL" => None,
+            "USER_INFO" => match self.text("basic.auth.user.info").and_then(|info| info.split_once(':')) {
+                Some((user, password)) => Some(Credentials::Basic { user: user.to_owned(), password: password.to_owned() }),
+                None => self.none("basic.auth.user.info", "USER_INFO needs user and password here, with a colon between"),
+            },
+            "SASL_INHERIT" => self.none("basic.auth.credentials.source", "SASL_INHERIT is not supported; values taken: URL, USER_INFO"),
+            other => self.none("basic.auth.credentials.source", &format!("\"{other}\" is not a source; values taken: URL, USER_INFO")),
+        }
+    }
+
+    fn none<T>(&mut self, key: &str, message: &str) -> Option<T> {
+        self.problem(key, message);
+        None
+    }
+
+    /// The PEM text of a trust store or key store: in `texts` keys themselves, or in the file that `location` names.
+    fn pem(&mut self, store: &str, texts: &[&str]) -> Option<String> {
+        let (kind, location) = (format!("ssl.{store}.type"), format!("ssl.{store}.location"));
+        let inline: Vec<&str> = texts.iter().filter_map(|key| self.options.get(&format!("schema.registry.{key}")).map(|text| text.trim())).collect();
+        let path = self.options.get(&format!("schema.registry.{location}")).map_or("", |path| path.trim());
+        if path.is_empty() && inline.is_empty() {
+            return None;
+        }
+        let given = self.options.get(&format!("schema.registry.{kind}")).map_or("JKS", |text| text.trim());
+        if !given.eq_ignore_ascii_case("PEM") {
+            let hint = "convert it: keytool -importkeystore to PKCS12, then openssl pkcs12 to PEM";
+            return self.none(&format!("schema.registry.{kind}"), &format!("\"{given}\" is not supported; values taken: PEM ({hint})"));
+        }
+        if !inline.is_empty() {
+            return Some(inline.join("\n"));
+        }
+        match std::fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(error) => self.none(&format!("schema.registry.{location}"), &format!("cannot read \"{path}\": {error}")),
+        }
+    }
+
+    /// Keys that would change what is read, and what they may say.
+    fn refused(&mut self) {
+        const ONLY: [(&str, &[&str], &str); 6] = [
+            ("use.latest.version", &["false"], "records are read with the schema that they were written with"),
+            ("use.latest.with.metadata", &[], "records are read with the schema that they were written with"),
+            ("context.name.strategy", &["io.confluent.kafka.serializers.context.NullContextNameStrategy"], "contexts other than the default are not supported"),
+            ("ssl.endpoint.identification.algorithm", &["https"], "the host's name is always checked"),
+            ("ssl.key.password", &[], "an encrypted key is not supported: store it without a password and restrict the file"),
+            ("ssl.keystore.password", &[], "a PEM store has no password"),
+        ];
+        for (key, taken, why) in ONLY {
+            let named = if key.starts_with("ssl.") { format!("schema.registry.{key}") } else { key.to_owned() };
+            if let Some(value) = self.options.get(&named).map(|value| value.trim())
+                && !taken.iter().any(|taken| taken.eq_ignore_ascii_case(value))
+            {
+                let values = if taken.is_empty() { "leave it out".to_owned() } else { format!("values taken: {}", taken.join(", ")) };
+                self.problem(&named, format!("{why}; {values}"));
+            }
+        }
+    }
+}
+
+impl Settings {
+    /// Reads a converter's settings.
+    ///
+    /// # Errors
+    /// Every problem: key and message.
+    pub(super) fn parse(options: &Props) -> Result<Self, Vec<Problem>> {
+        let mut reader = Reader { options, problems: Vec::new() };
+        reader.refused();
+        let settings = Self {
+            urls: reader.urls(),
+            credentials: reader.credentials(),
+            connect_timeout_ms: reader.number("http.connect.timeout.ms", 60_000),
+            read_timeout_ms: reader.number("http.read.timeout.ms", 60_000),
+            trusted: reader.pem("truststore", &["ssl.truststore.certificates"]),
+            identity: reader.pem("keystore", &["ssl.keystore.key", "ssl.keystore.certificate.chain"]),
+            proxy: match (reader.text("proxy.host"), reader.text("proxy.port")) {
+                (Some(host), Some(port)) => Some(format!("http://{host}:{port}")),
+                (Some(_), None) => reader.none("proxy.port", "proxy.host needs it"),
+                _ => None,
+            },
+        };
+        if reader.problems.is_empty() { Ok(settings) } else { Err(reader.problems) }
+    }
+
+    /// An HTTP client with these settings. Like the JVM's, it does not look at `HTTP_PROXY`.
+    ///
+    /// # Errors
+    /// The setting that it cannot use: key and message.
+    pub(super) fn http(&self) -> Result<reqwest::Client, Vec<Problem>> {
+        let problem = |key: &'static str| move |error: reqwest::Error| vec![(key.to_owned(), super::causes(&error.without_url()))];
+        let mut builder = reqwest::Client::builder()
+            .no_proxy()
+            .user_agent(concat!("lakehead/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(std::time::Duration::from_millis(self.connect_timeout_ms))
+            .read_timeout(std::time::Duration::from_millis(self.read_timeout_ms));
+        if let Some(pem) = &self.trusted {
+            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(problem("schema.registry.ssl.truststore.location"))?;
+            builder = builder.tls_certs_only(certificates);
+        }
+        if let Some(pem) = &self.identity {
+            builder = builder.identity(reqwest::Identity::from_pem(pem.as_bytes()).map_err(problem("schema.registry.ssl.keystore.location"))?);
+        }
+        if let Some(proxy) = &self.proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(problem("proxy.host"))?);
+        }
+        builder.build().map_err(problem("schema.registry.url"))
+    }
+
+    /// Adds the credentials, if there are any; a user in the address is sent by the client itself.
+    pub(super) fn authorize(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.credentials {
+            Some(Credentials::Basic { user, password }) => request.basic_auth(user, Some(password)),
+            Some(Credentials::Bearer(token)) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// The addresses without credentials.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.urls.iter().map(name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<Settings, String> {
+        let url = ("schema.registry.url", "http://me:secret@one:8081/, https://two/prefix");
+        let options = std::iter::once(&url).chain(pairs).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Settings::parse(&options).map_err(|problems| problems.iter().map(|(key, message)| format!("{key}: {message}")).collect::<Vec<_>>().join("\n"))
+    }
+
+    #[test]
+    fn settings_and_what_is_wrong_with_them() {
+        let table = [
+            (&[("schema.registry.url", " ")][..], "schema.registry.url: Missing required configuration \"schema.registry.url\" which has no default value."),
+            (
+                &[("schema.registry.url", "mock://me:secret@x")],
+                "schema.registry.url: \"mock://x\" is not an address; an http or https URL is taken, or several with commas between",
+            ),
+            (
+                &[("schema.registry.url", "me:secret")],
+                "schema.registry.url: \"me:secret\" is not an address; an http or https URL is taken, or several with commas between",
+            ),
+            (&[("basic.auth.credentials.source", "USER_INFO")], "basic.auth.user.info: USER_INFO needs user and password here, with a colon between"),
+            (
+                &[("basic.auth.credentials.source", "SASL_INHERIT")],
+                "basic.auth.credentials.source: SASL_INHERIT is not supported; values taken: URL, USER_INFO",
+            ),
+            (
+                &[("bearer.auth.credentials.source", "OAUTHBEARER")],
+                "bearer.auth.credentials.source: \"OAUTHBEARER\" is not supported; values taken: STATIC_TOKEN",
+            ),
+            (
+                &[("schema.registry.ssl.truststore.location", "/etc/trust.jks")],
+                "schema.registry.ssl.truststore.type: \"JKS\" is not supported; values taken: PEM (convert it: keytool -importkeystore to PKCS12, then openssl pkcs12 to PEM)",
+            ),
+            (&[("use.latest.version", "true")], "use.latest.version: records are read with the schema that they were written with; values taken: false"),
+            (&[("http.read.timeout.ms", "soon")], "http.read.timeout.ms: \"soon\" is not a number of milliseconds"),
+        ];
+        for (pairs, want) in table {
+            assert_eq!(parse(pairs).unwrap_err(), want, "{pairs:?}");
+        }
+        assert_eq!(parse(&[("auto.register.schemas", "false"), ("use.latest.version", "false")]).unwrap().names(), ["http://one:8081", "https://two/prefix"]);
+    }
+
+    #[test]
+    fn a_key_with_the_prefix_wins() {
+        let both = [("schema.registry.basic.auth.user.info", "a:b:c"), ("basic.auth.user.info", "x:y"), ("basic.auth.credentials.source", "USER_INFO")];
+        let Some(Credentials::Basic { user, password }) = parse(&both).unwrap().credentials else { panic!() };
+        assert_eq!((user.as_str(), password.as_str()), ("a", "b:c"));
+    }
+
+    #[test]
+    fn no_form_of_the_settings_shows_a_secret() {
+        let settings = parse(&[("basic.auth.user.info", "a:hidden"), ("basic.auth.credentials.source", "USER_INFO")]).unwrap();
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("secret") && !shown.contains("hidden"), "{shown}");
+    }
+}
