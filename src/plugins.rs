@@ -1,9 +1,10 @@
 //! Every registration line of this crate, and how a name in a configuration finds its plugin.
 
 use crate::connect::Connector;
+use crate::connectors::cloud_storage;
 
 /// Every connector: the registration lines.
-pub static CONNECTORS: &[&dyn Connector] = &[];
+pub static CONNECTORS: &[&dyn Connector] = &[&cloud_storage::S3, &cloud_storage::GCS, &cloud_storage::AZURE_BLOB, &cloud_storage::ANY_URL];
 
 /// The connector that a `connector.class` means: its class, one of its aliases, or the simple name of one of these, with or without `Connector` at its end
 /// (upstream's `PluginUtils.simpleName` and `prunedName`). An alias that means two connectors means none.

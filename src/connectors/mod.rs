@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The connectors, each composed of the stages before it.
+
+pub mod cloud_storage;

@@ -1,13 +1,32 @@
-//! One task of a sink connector.
+//! One sink task: a consumer, the stages 2 and 3, and a connector's [`SinkTask`].
+//!
+//! Stands for Kafka Connect's `WorkerSinkTask`. The loop takes one event at a time, in the order in which they happened: records, a rebalance, time, a
+//! command. Nothing in it waits for the store or the registry without also serving rebalances, so membership never depends on them. Offsets are
+//! committed when the connector says that they are durable, and at no other moment.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
+use lakehead_formats::column::Reject;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::connect::{Connector, Props, TaskContext, TaskError};
+use super::status::Live;
+use crate::batch::{Batch, Offsets, RawBatch, TopicPartition};
+use crate::connect::{Connector, ErrorKind, Props, SinkTask, TaskContext, TaskError};
+use crate::convert;
 use crate::env::Env;
-use crate::runtime::status::Live;
-use crate::settings::Settings;
+use crate::kafka::{Acknowledge, Consumer, KafkaError, KafkaErrorKind, Polled, Subscription, Wanted};
+use crate::settings::{self, Settings};
+use crate::transform::Chain;
+
+/// How often time is looked at: schedules, figures, retried commits.
+const TICK: Duration = Duration::from_millis(200);
+/// Commits are at most this frequent.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
 /// What a task is made from.
 #[derive(Debug, Clone)]
@@ -16,9 +35,9 @@ pub struct SinkTaskSpec {
     pub connector: Arc<str>,
     /// The task's number, from 0.
     pub task: u32,
-    /// The kind of connector.
+    /// The connector's kind.
     pub class: &'static dyn Connector,
-    /// The connector's configuration, references resolved.
+    /// The connector's configuration, placeholders resolved.
     pub props: Props,
     /// The worker's settings.
     pub worker: Arc<Settings>,
@@ -26,32 +45,359 @@ pub struct SinkTaskSpec {
     pub env: Env,
 }
 
-/// How others reach a running task.
+/// How others steer a running task, and see it.
 #[derive(Debug, Clone)]
 pub struct TaskControl {
-    /// True while the task shall take no records.
-    pub paused: tokio::sync::watch::Receiver<bool>,
-    /// Cancelled when the task shall end.
+    /// True while the connector is paused.
+    pub paused: watch::Receiver<bool>,
+    /// Ends the task.
     pub stop: CancellationToken,
-    /// What the task shows.
+    /// Figures of the running task.
     pub live: Arc<Live>,
 }
 
-/// Runs until stopped (Ok after a drain: what was being published is committed) or failed.
+/// Runs until stopped (`Ok`: what was being published is committed, what was open will be read again) or failed.
 ///
 /// # Errors
-/// [`TaskError`]: the task is FAILED.
+/// [`TaskError`]: why the task is FAILED.
 pub async fn run(spec: SinkTaskSpec, control: TaskControl) -> Result<(), TaskError> {
+    let TaskControl { paused, stop, live } = control;
+    let progress = Arc::new(tokio::sync::Notify::new());
+    let tolerates = spec.props.get("errors.tolerance").is_some_and(|v| v.trim().eq_ignore_ascii_case("all"));
     let cx = TaskContext {
-        connector: spec.connector,
+        connector: Arc::clone(&spec.connector),
         task: spec.task,
-        env: spec.env,
-        health: control.live.health.clone(),
-        progress: Arc::new(tokio::sync::Notify::new()),
-        tolerates: spec.props.get("errors.tolerance").is_some_and(|text| text == "all"),
+        env: spec.env.clone(),
+        health: live.health.clone(),
+        progress: Arc::clone(&progress),
+        tolerates,
     };
-    let mut task = spec.class.sink_task(&spec.props, cx)?;
-    task.start().await?;
-    control.stop.cancelled().await;
-    task.close(&[], false).await
+    let config = |errors: Vec<crate::connect::config::ConfigError>| {
+        TaskError::new(ErrorKind::BadConfig, errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    };
+    let stage = convert::build(&spec.props, &spec.worker.props, spec.class.want(&spec.props)).map_err(config)?;
+    let chain = Chain::from_props(&spec.props).map_err(config)?;
+    let mut sink = spec.class.sink_task(&spec.props, cx)?;
+    tokio::select! {
+        started = sink.start() => started?,
+        () = stop.cancelled() => return Ok(()),
+    }
+    let consumer_props = settings::consumer_props(&spec.worker.props, &spec.connector, &spec.props, spec.task);
+    let consumer = spec.env.kafka.consumer(&consumer_props, &subscription(&spec.props)).map_err(|e| kafka_error(&e))?;
+    let task = Task {
+        sink,
+        consumer,
+        live,
+        env: spec.env,
+        connector: spec.connector,
+        paused,
+        stop,
+        progress,
+        tolerates,
+        logs_rejects: spec.props.get("errors.log.enable").is_some_and(|v| v.trim().eq_ignore_ascii_case("true")),
+        owned: BTreeMap::new(),
+        inbox: VecDeque::new(),
+        committed: Offsets::new(),
+        commit_at: None,
+    };
+    task.run(Box::new(Core { stage, chain })).await
+}
+
+fn subscription(props: &Props) -> Subscription {
+    match props.get("topics.regex").map(|p| p.trim()).filter(|p| !p.is_empty()) {
+        Some(pattern) => Subscription::Pattern(pattern.to_owned()),
+        None => {
+            let topics = props.get("topics").map_or("", String::as_str);
+            Subscription::Topics(topics.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect())
+        }
+    }
+}
+
+fn kafka_error(error: &KafkaError) -> TaskError {
+    let kind = match error.kind {
+        KafkaErrorKind::Config => ErrorKind::BadConfig,
+        KafkaErrorKind::Denied => ErrorKind::Denied,
+        KafkaErrorKind::Fenced => ErrorKind::Fenced,
+        KafkaErrorKind::Transient | KafkaErrorKind::Fatal => ErrorKind::Bug,
+    };
+    TaskError::new(kind, error.message.clone())
+}
+
+/// Stages 2 and 3; moves to the CPU pool and back.
+struct Core {
+    stage: convert::Stage,
+    chain: Chain,
+}
+
+/// A raw batch through stages 2 and 3.
+struct Processed {
+    batches: Vec<Batch>,
+    /// Offset and reason of each record that failed.
+    rejects: Vec<(i64, String)>,
+}
+
+impl Core {
+    fn process(&mut self, raw: &RawBatch) -> Result<Processed, TaskError> {
+        let offset_in = |offsets: &[i64], row: usize| offsets.get(row).copied().unwrap_or(raw.span.start);
+        let (decoded, rejected) = self.stage.decode(raw)?;
+        let mut rejects: Vec<_> = rejected.into_iter().map(|r| (offset_in(raw.offsets.values(), r.row), r.reason)).collect();
+        let mut batches = Vec::with_capacity(decoded.len());
+        for batch in decoded {
+            let offsets = batch.offsets.clone();
+            let rejected = self.chain.apply(batch, &mut batches);
+            rejects.extend(rejected.into_iter().map(|r| (offset_in(offsets.values(), r.row), r.reason)));
+        }
+        Ok(Processed { batches, rejects })
+    }
+}
+
+struct Task {
+    sink: Box<dyn SinkTask>,
+    consumer: Box<dyn Consumer>,
+    live: Arc<Live>,
+    env: Env,
+    connector: Arc<str>,
+    paused: watch::Receiver<bool>,
+    stop: CancellationToken,
+    progress: Arc<tokio::sync::Notify>,
+    tolerates: bool,
+    logs_rejects: bool,
+    /// Partitions that are ours, and where to read them again from: the first offset seen or the last one committed.
+    owned: BTreeMap<TopicPartition, Option<i64>>,
+    /// Batches that were received and not yet processed; filled by one set at a time, and only when empty.
+    inbox: VecDeque<RawBatch>,
+    committed: Offsets,
+    /// When the next commit may be sent.
+    commit_at: Option<Instant>,
+}
+
+/// How waiting for something else ended.
+enum Attended<T> {
+    /// It is done.
+    Done(T),
+    /// The task is to stop.
+    Stopped,
+}
+
+impl Task {
+    async fn run(mut self, core: Box<Core>) -> Result<(), TaskError> {
+        let outcome = self.serve(core).await;
+        let all: Vec<TopicPartition> = self.owned.keys().cloned().collect();
+        // After an error nothing more is published or committed: the records will be read again.
+        let closed = self.sink.close(&all, outcome.is_err()).await;
+        let ended = match (outcome, closed) {
+            (Ok(()), Ok(())) => self.commit(true).await,
+            (Err(error), _) | (Ok(()), Err(error)) => Err(error),
+        };
+        self.consumer.close().await;
+        self.update_live();
+        ended
+    }
+
+    /// The loop: one event at a time.
+    async fn serve(&mut self, core: Box<Core>) -> Result<(), TaskError> {
+        let mut core = Some(core);
+        let mut ticker = tokio::time::interval(TICK);
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let takes_records = self.takes_records();
+            if takes_records && let Some(raw) = self.inbox.pop_front() {
+                let outcome = self.step(&mut core, raw).await;
+                self.survive(outcome).await?;
+                continue;
+            }
+            let wanted = if takes_records { Wanted::Everything } else { Wanted::Rebalances };
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(()),
+                event = self.consumer.next(wanted) => self.handle(event).await?,
+                () = self.progress.notified() => {}
+                () = self.env.memory.room(), if !takes_records && self.is_short() => {}
+                _ = self.paused.changed() => {}
+                _ = ticker.tick() => {}
+            }
+            let outcome = self.housekeeping().await;
+            self.survive(outcome).await?;
+        }
+    }
+
+    fn is_short(&self) -> bool {
+        self.env.memory.used() >= self.env.memory.limit()
+    }
+
+    fn takes_records(&mut self) -> bool {
+        if self.is_short() {
+            self.sink.relieve();
+            return false;
+        }
+        !*self.paused.borrow() && self.sink.has_room()
+    }
+
+    /// What does not depend on an event: due files, commits, figures.
+    async fn housekeeping(&mut self) -> Result<(), TaskError> {
+        self.sink.tick().await?;
+        self.commit(false).await?;
+        self.update_live();
+        Ok(())
+    }
+
+    /// One raw batch through the stages and into the connector.
+    async fn step(&mut self, slot: &mut Option<Box<Core>>, raw: RawBatch) -> Result<(), TaskError> {
+        let Some(core) = slot.as_mut() else { return Err(TaskError::new(ErrorKind::Bug, "the stages are gone")) };
+        let health = self.live.health.clone();
+        match self.attend(core.stage.prepare(&raw, &health)).await? {
+            Attended::Done(prepared) => prepared?,
+            Attended::Stopped => return Ok(()),
+        }
+        if !self.owned.contains_key(&raw.from) {
+            return Ok(()); // revoked while a schema was being fetched; whoever owns it now reads it
+        }
+        let Some(mut core) = slot.take() else { return Ok(()) };
+        let _permit = self.env.memory.take(raw.memory_bytes());
+        let (from, records) = (raw.from.clone(), raw.len());
+        let bytes = raw.values.values().len() + raw.keys.values().len();
+        let job = move || {
+            let outcome = core.process(&raw);
+            (core, outcome)
+        };
+        let (core, outcome) = self.env.compute.run(job).await;
+        *slot = Some(core);
+        let Processed { batches, rejects } = outcome?;
+        for (offset, reason) in rejects {
+            self.reject(&from, offset, reason)?;
+        }
+        for batch in batches {
+            let offsets = batch.offsets.clone();
+            for Reject { row, reason } in self.sink.put(batch).await? {
+                let offset = offsets.values().get(row).copied().unwrap_or_default();
+                self.reject(&from, offset, reason)?;
+            }
+        }
+        self.live.add_consumed(records as u64, bytes as u64);
+        Ok(())
+    }
+
+    /// A bad record: fails the task, or is counted and logged, as `errors.tolerance` says.
+    fn reject(&self, from: &TopicPartition, offset: i64, reason: String) -> Result<(), TaskError> {
+        if !self.tolerates {
+            return Err(TaskError::new(ErrorKind::BadRecord, reason).with("partition", from).with("offset", offset));
+        }
+        self.live.add_rejected(1);
+        if self.logs_rejects {
+            tracing::error!(connector = %self.connector, partition = %from, offset, %reason, "bad record left out (errors.tolerance=all)");
+        }
+        Ok(())
+    }
+
+    /// Waits for something that is not Kafka while rebalances are served.
+    async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<Attended<T>, TaskError> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(Attended::Stopped),
+                done = &mut work => return Ok(Attended::Done(done)),
+                event = self.consumer.next(Wanted::Rebalances) => self.handle(event).await?,
+                () = tokio::time::sleep(TICK) => self.housekeeping().await?,
+            }
+        }
+    }
+
+    async fn handle(&mut self, event: Polled) -> Result<(), TaskError> {
+        match event {
+            Polled::Records(batches) => {
+                for raw in batches {
+                    self.owned.entry(raw.from.clone()).or_default().get_or_insert(raw.span.start);
+                    self.inbox.push_back(raw);
+                }
+                Ok(())
+            }
+            Polled::Assigned(partitions) => {
+                tracing::info!(connector = %self.connector, partitions = %list(&partitions), "assigned");
+                self.owned.extend(partitions.iter().map(|tp| (tp.clone(), None)));
+                self.sink.open(&partitions).await
+            }
+            Polled::Revoked { partitions, lost, done } => self.revoked(&partitions, lost, done).await,
+            Polled::Trouble(trouble) => {
+                self.live.health.set("kafka", trouble.map(|e| e.to_string()));
+                Ok(())
+            }
+            Polled::Failed(error) => Err(kafka_error(&error)),
+        }
+    }
+
+    /// Partitions go away: nothing of theirs is left in this task when `done` is dropped.
+    async fn revoked(&mut self, partitions: &[TopicPartition], lost: bool, done: Acknowledge) -> Result<(), TaskError> {
+        tracing::info!(connector = %self.connector, partitions = %list(partitions), lost, "revoked");
+        self.inbox.retain(|raw| !partitions.contains(&raw.from));
+        self.owned.retain(|tp, _| !partitions.contains(tp));
+        self.sink.close(partitions, lost).await?;
+        let committed = if lost { Ok(()) } else { self.commit(true).await };
+        self.committed.retain(|tp, _| !partitions.contains(tp));
+        drop(done);
+        committed
+    }
+
+    /// Commits what became durable. A refused or unreachable coordinator is not an error: the offsets are tried again, or belong to someone else.
+    async fn commit(&mut self, now: bool) -> Result<(), TaskError> {
+        if !now && self.commit_at.is_some_and(|at| Instant::now() < at) {
+            return Ok(());
+        }
+        let durable = self.sink.durable().await?;
+        let news: Offsets = durable.into_iter().filter(|(tp, offset)| self.committed.get(tp).is_none_or(|c| c < offset)).collect();
+        if news.is_empty() {
+            return Ok(());
+        }
+        self.commit_at = Some(Instant::now() + COMMIT_EVERY);
+        match self.consumer.commit(&news).await {
+            Ok(()) => {
+                for (tp, offset) in &news {
+                    if let Some(start) = self.owned.get_mut(tp) {
+                        *start = Some(*offset);
+                    }
+                }
+                self.live.set_committed(&news);
+                self.committed.extend(news);
+                Ok(())
+            }
+            Err(error) if matches!(error.kind, KafkaErrorKind::Transient | KafkaErrorKind::Fenced) => {
+                tracing::warn!(connector = %self.connector, %error, "offsets not committed; the files are published, and will be read again at worst");
+                Ok(())
+            }
+            Err(error) => Err(kafka_error(&error)),
+        }
+    }
+
+    /// What can be healed by reading again is healed; the rest fails the task.
+    async fn survive(&mut self, outcome: Result<(), TaskError>) -> Result<(), TaskError> {
+        let Err(error) = outcome else { return Ok(()) };
+        if error.kind != ErrorKind::Rewind {
+            return Err(error);
+        }
+        let back: Offsets = self.owned.iter().filter_map(|(tp, start)| Some((tp.clone(), (*start)?))).collect();
+        tracing::warn!(connector = %self.connector, %error, "reading again from the last committed offsets");
+        self.inbox.clear();
+        let all: Vec<TopicPartition> = self.owned.keys().cloned().collect();
+        self.sink.close(&all, true).await?;
+        self.sink.open(&all).await?;
+        self.consumer.seek(&back).await.map_err(|e| kafka_error(&e))
+    }
+
+    fn update_live(&self) {
+        self.live.set_report(self.sink.report());
+        self.live.set_lag(lag(&self.owned, &self.consumer.end_offsets()));
+    }
+}
+
+/// Records past what was committed; `None` until the log's end and the group's offset are known for every partition.
+fn lag(owned: &BTreeMap<TopicPartition, Option<i64>>, ends: &Offsets) -> Option<u64> {
+    let of = |(tp, start): (&TopicPartition, &Option<i64>)| {
+        let (end, next) = (*ends.get(tp)?, (*start).or_else(|| ends.get(tp).copied().filter(|end| *end == 0))?);
+        u64::try_from(end - next).ok()
+    };
+    owned.iter().map(of).sum()
+}
+
+fn list(partitions: &[TopicPartition]) -> String {
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }

@@ -1,0 +1,349 @@
+//! One open file: rows that wait for their row group, and the delivery that encodes and uploads them.
+//!
+//! Rows wait as Arrow arrays, not inside a writer: that takes a third of the memory, and the file's schema is known only when encoding begins, so a
+//! schema that widens meanwhile does not split the file. A delivery is started when the first row group is due (or the file ends), runs beside
+//! the task, and owns the encoder and the upload from then on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{Array, ArrayRef};
+use arrow::compute::concat;
+use arrow::datatypes::FieldRef;
+use arrow::error::ArrowError;
+use lakehead_formats::column::Column;
+use lakehead_formats::file::{Encoder, FileFormat, FileStats, FormatError};
+use lakehead_formats::schema;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::compute::Compute;
+use crate::connect::{ErrorKind, TaskError};
+use crate::memory::{Budget, Permit};
+use crate::store::{Chunk, ObjectSink, StoreError, StoreErrorKind, Upload};
+
+/// Small pieces are joined when there are this many of them: many tiny arrays cost more memory than their rows.
+const PIECES: usize = 32;
+/// Rows below which a piece is small.
+const SMALL_ROWS: usize = 1024;
+
+/// What every file of a task needs.
+#[derive(Debug, Clone)]
+pub(super) struct Workshop {
+    pub(super) format: Arc<dyn FileFormat>,
+    pub(super) store: Arc<dyn ObjectSink>,
+    pub(super) compute: Compute,
+    pub(super) memory: Budget,
+    pub(super) ratio: Arc<Ratio>,
+    /// Row groups that wait for the CPU pool or are being encoded.
+    pub(super) encoding: Arc<AtomicU64>,
+}
+
+impl Workshop {
+    /// True while row groups are being encoded: memory will be freed soon.
+    pub(super) fn is_encoding(&self) -> bool {
+        self.encoding.load(Ordering::Acquire) > 0
+    }
+}
+
+/// Counts a row group from the moment it is handed over until its rows are encoded or given up.
+#[derive(Debug)]
+struct Encoding(Arc<AtomicU64>);
+
+impl Encoding {
+    fn begin(counter: &Arc<AtomicU64>) -> Self {
+        counter.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(counter))
+    }
+}
+
+impl Drop for Encoding {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Encoded bytes per byte of waiting rows, as seen so far by a task.
+#[derive(Debug)]
+pub(super) struct Ratio {
+    raw: AtomicU64,
+    encoded: AtomicU64,
+}
+
+impl Ratio {
+    /// Starts with a guess that weighs as much as `raw` bytes seen.
+    pub(super) fn new(raw: u64, encoded: u64) -> Self {
+        Self { raw: AtomicU64::new(raw), encoded: AtomicU64::new(encoded) }
+    }
+
+    fn learn(&self, raw: u64, encoded: u64) {
+        self.raw.fetch_add(raw, Ordering::Relaxed);
+        self.encoded.fetch_add(encoded, Ordering::Relaxed);
+    }
+
+    fn apply(&self, raw: u64) -> u64 {
+        let (seen, encoded) = (self.raw.load(Ordering::Relaxed).max(1), self.encoded.load(Ordering::Relaxed));
+        u64::try_from(u128::from(raw) * u128::from(encoded) / u128::from(seen)).unwrap_or(u64::MAX)
+    }
+}
+
+/// Rows of one future object.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    pub(super) key: String,
+    /// Offset of the first row.
+    pub(super) start: i64,
+    /// Offset of the last row, plus one.
+    pub(super) end: i64,
+    pub(super) rows: u64,
+    /// The schema of all rows so far.
+    field: FieldRef,
+    pieces: Vec<(FieldRef, ArrayRef)>,
+    staged_rows: usize,
+    staged: Permit,
+    delivery: Option<Delivery>,
+}
+
+impl OpenFile {
+    /// A file without rows.
+    pub(super) fn new(key: String, start: i64, field: FieldRef, memory: &Budget) -> Self {
+        Self { key, start, end: start, rows: 0, field, pieces: Vec::new(), staged_rows: 0, staged: memory.take(0), delivery: None }
+    }
+
+    /// True when rows of this schema can go into this file without ending it: the same schema, or an inferred one that widens before encoding began.
+    pub(super) fn accepts(&self, field: &FieldRef) -> bool {
+        self.field == *field || self.widened(field).is_some()
+    }
+
+    fn widened(&self, field: &FieldRef) -> Option<FieldRef> {
+        if !schema::is_inferred(&self.field) || !schema::is_inferred(field) {
+            return None;
+        }
+        let both = schema::unify(&self.field, field)?;
+        // Once encoding has begun the schema stands; rows of a narrower one still fit.
+        (self.delivery.is_none() || both == *self.field).then(|| FieldRef::new(both))
+    }
+
+    /// Takes rows that the file [`accepts`](Self::accepts). `bytes` is the memory that they hold, `end` the offset after the last of them.
+    pub(super) fn append(&mut self, rows: Column, bytes: u64, end: i64) {
+        if self.field != rows.field
+            && let Some(both) = self.widened(&rows.field)
+        {
+            self.field = both;
+        }
+        self.rows += u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        self.staged_rows += rows.len();
+        self.end = end;
+        self.pieces.push((rows.field, rows.array));
+        self.staged.resize(self.staged.bytes() + bytes);
+        if self.pieces.len() >= PIECES && self.staged_rows < self.pieces.len() * SMALL_ROWS {
+            self.join_pieces();
+        }
+    }
+
+    fn join_pieces(&mut self) {
+        let joined = self
+            .pieces
+            .iter()
+            .map(|p| adapt(p, &self.field))
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|pieces| concat(&pieces.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>()));
+        // Joining fails only past 2 GiB of text, far above what small pieces hold; the pieces then stay as they are.
+        if let Ok(joined) = joined {
+            self.staged.resize(u64::try_from(joined.get_array_memory_size()).unwrap_or(u64::MAX));
+            self.pieces = vec![(FieldRef::clone(&self.field), joined)];
+        }
+    }
+
+    /// Heap of the rows that wait.
+    pub(super) fn staged_bytes(&self) -> u64 {
+        self.staged.bytes()
+    }
+
+    /// The object's size if the file ended now, estimated by what rows like these became so far.
+    pub(super) fn estimated_bytes(&self, ratio: &Ratio) -> u64 {
+        self.delivery.as_ref().map_or(0, |d| ratio.apply(d.raw_bytes)) + ratio.apply(self.staged.bytes())
+    }
+
+    /// Heap that the file holds, the encoded bytes in its upload included (estimated).
+    pub(super) fn held_bytes(&self, ratio: &Ratio) -> u64 {
+        self.staged.bytes() + self.delivery.as_ref().map_or(0, |d| ratio.apply(d.raw_bytes))
+    }
+
+    /// Has the rows that wait encoded as one row group, beside the task.
+    pub(super) fn encode_staged(&mut self, workshop: &Workshop) {
+        if self.pieces.is_empty() {
+            return;
+        }
+        let pieces = std::mem::take(&mut self.pieces);
+        self.staged_rows = 0;
+        let permit = std::mem::replace(&mut self.staged, workshop.memory.take(0));
+        let delivery = self.delivery.get_or_insert_with(|| Delivery::start(workshop, self.key.clone(), FieldRef::clone(&self.field)));
+        delivery.raw_bytes += permit.bytes();
+        delivery.send(Work::RowGroup { pieces, permit, encoding: Encoding::begin(&workshop.encoding) });
+    }
+
+    /// No more rows: has the rest encoded and uploaded. The result becomes visible only when it is published.
+    pub(super) fn end(mut self, workshop: &Workshop, labels: Labels) -> AbortOnDropHandle<Result<Ready, TaskError>> {
+        self.encode_staged(workshop);
+        let Self { key, field, delivery, .. } = self;
+        let delivery = delivery.unwrap_or_else(|| Delivery::start(workshop, key, field));
+        delivery.send(Work::Finish(labels));
+        delivery.outcome
+    }
+
+    /// Drops the rows and takes back what was uploaded.
+    pub(super) fn discard(self) {
+        if let Some(delivery) = self.delivery {
+            // It sees its queue end without a finish, and aborts the upload.
+            drop(delivery.work);
+            delivery.outcome.detach();
+        }
+    }
+}
+
+/// What an object says about itself, in its metadata and (where the format has a place) inside.
+#[derive(Debug, Clone)]
+pub(super) struct Labels(pub(super) Vec<(&'static str, String)>);
+
+/// A whole object that is not visible yet.
+pub(super) struct Ready {
+    pub(super) key: String,
+    pub(super) stats: FileStats,
+    pub(super) upload: Box<dyn Upload>,
+}
+
+enum Work {
+    RowGroup { pieces: Vec<(FieldRef, ArrayRef)>, permit: Permit, encoding: Encoding },
+    Finish(Labels),
+}
+
+/// The running encoder and upload of one file. Its queue is bounded by the memory budget: every row in it holds a permit.
+#[derive(Debug)]
+struct Delivery {
+    /// Bytes of rows that were sent to be encoded.
+    raw_bytes: u64,
+    work: mpsc::UnboundedSender<Work>,
+    outcome: AbortOnDropHandle<Result<Ready, TaskError>>,
+}
+
+impl Delivery {
+    fn start(workshop: &Workshop, key: String, field: FieldRef) -> Self {
+        let (work, queue) = mpsc::unbounded_channel();
+        let outcome = AbortOnDropHandle::new(tokio::spawn(deliver(workshop.clone(), key, field, queue)));
+        Self { raw_bytes: 0, work, outcome }
+    }
+
+    fn send(&self, work: Work) {
+        // A delivery that failed has closed its queue; its error comes out of `outcome`.
+        self.work.send(work).ok();
+    }
+}
+
+/// Encodes row groups as they come and uploads the bytes, until the file is whole or given up.
+async fn deliver(workshop: Workshop, key: String, field: FieldRef, mut queue: mpsc::UnboundedReceiver<Work>) -> Result<Ready, TaskError> {
+    let mut upload = workshop.store.open(key.clone(), workshop.format.content_type());
+    let outcome = encode_and_upload(&workshop, &key, &field, &mut queue, upload.as_mut()).await;
+    match outcome {
+        Ok(Some(stats)) => Ok(Ready { key, stats, upload }),
+        Ok(None) => {
+            upload.abort().await;
+            Err(TaskError::new(ErrorKind::Fenced, "the file was given up").with("key", key))
+        }
+        Err(error) => {
+            upload.abort().await;
+            Err(error)
+        }
+    }
+}
+
+async fn encode_and_upload(
+    workshop: &Workshop,
+    key: &str,
+    field: &FieldRef,
+    queue: &mut mpsc::UnboundedReceiver<Work>,
+    upload: &mut dyn Upload,
+) -> Result<Option<FileStats>, TaskError> {
+    let mut encoder: Option<(Box<dyn Encoder>, Permit)> = None;
+    while let Some(work) = queue.recv().await {
+        let (format, memory, ratio) = (Arc::clone(&workshop.format), workshop.memory.clone(), Arc::clone(&workshop.ratio));
+        let open = encoder.take();
+        let field = FieldRef::clone(field);
+        let job = move || -> Result<Encoded, FormatError> {
+            let mut open = match open {
+                Some((encoder, _)) => encoder,
+                None => format.encoder(&field)?,
+            };
+            match work {
+                Work::RowGroup { pieces, permit, encoding } => {
+                    for piece in &pieces {
+                        let rows = adapt(piece, &field).map_err(|e| FormatError::Encode { format: "arrow", message: e.to_string() })?;
+                        open.write(&rows)?;
+                    }
+                    drop(pieces);
+                    open.flush()?;
+                    let chunks = chunks(open.take(), &memory);
+                    ratio.learn(permit.bytes(), chunks.iter().map(|c| c.permit.bytes()).sum());
+                    drop((permit, encoding));
+                    let held = memory.take(open.memory_bytes());
+                    Ok(Encoded { chunks, then: Then::More(open, held) })
+                }
+                Work::Finish(labels) => {
+                    let footer: Vec<(String, String)> = labels.0.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+                    let (bytes, stats) = open.finish(&footer)?;
+                    Ok(Encoded { chunks: chunks(bytes, &memory), then: Then::Whole(stats, labels) })
+                }
+            }
+        };
+        let encoded = workshop.compute.run(job).await.map_err(|error| format_error(&error, key))?;
+        for chunk in encoded.chunks {
+            upload.write(chunk).await.map_err(store_error)?;
+        }
+        match encoded.then {
+            Then::More(open, held) => encoder = Some((open, held)),
+            Then::Whole(stats, labels) => {
+                upload.seal(labels.0).await.map_err(store_error)?;
+                return Ok(Some(stats));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Rows under the file's schema, which may have widened since they came.
+fn adapt((field, array): &(FieldRef, ArrayRef), to: &FieldRef) -> Result<ArrayRef, ArrowError> {
+    if field == to { Ok(ArrayRef::clone(array)) } else { schema::adapt(array, field, to) }
+}
+
+struct Encoded {
+    chunks: Vec<Chunk>,
+    then: Then,
+}
+
+enum Then {
+    More(Box<dyn Encoder>, Permit),
+    Whole(FileStats, Labels),
+}
+
+fn chunks(bytes: Vec<bytes::Bytes>, memory: &Budget) -> Vec<Chunk> {
+    let chunk = |bytes: bytes::Bytes| Chunk { permit: memory.take(u64::try_from(bytes.len()).unwrap_or(u64::MAX)), bytes };
+    bytes.into_iter().filter(|b| !b.is_empty()).map(chunk).collect()
+}
+
+fn format_error(error: &FormatError, key: &str) -> TaskError {
+    let kind = match error {
+        FormatError::Config { .. } | FormatError::Unsupported { .. } => ErrorKind::BadConfig,
+        FormatError::Encode { .. } => ErrorKind::Bug,
+    };
+    TaskError::new(kind, error.to_string()).with("key", key)
+}
+
+/// A store's final word, as the task's.
+pub(super) fn store_error(error: StoreError) -> TaskError {
+    let kind = match error.kind {
+        StoreErrorKind::BadConfig => ErrorKind::BadConfig,
+        StoreErrorKind::Denied => ErrorKind::Denied,
+        StoreErrorKind::Vanished => ErrorKind::Rewind,
+    };
+    TaskError::new(kind, error.message)
+}

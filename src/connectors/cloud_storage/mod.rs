@@ -1,0 +1,106 @@
+//! The cloud storage sinks: Confluent's S3, GCS and Azure Blob connectors, and our own for any URL.
+//!
+//! One connector in four dressings: the dressings differ in the keys that name the store. `config` holds the keys and their cross-checks; `task`
+//! composes stages 4 to 7 (partition, roll, encode, store); `writer` is one topic partition, `file` one open file, `ledger` what is durable.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use lakehead_formats::wire::Want;
+
+use crate::connect::config::Report;
+use crate::connect::{Connector, ErrorKind, Kind, Props, SinkTask, TaskContext, TaskError};
+use crate::store::urls::StoreKind;
+
+pub mod config;
+mod file;
+mod ledger;
+mod task;
+mod writer;
+
+/// One dressing of the connector.
+#[derive(Debug)]
+pub struct CloudStorage {
+    class: &'static str,
+    aliases: &'static [&'static str],
+    store: StoreKind,
+}
+
+/// `io.confluent.connect.s3.S3SinkConnector`.
+pub static S3: CloudStorage = CloudStorage { class: "io.confluent.connect.s3.S3SinkConnector", aliases: &["S3SinkConnector", "S3Sink"], store: StoreKind::S3 };
+
+/// `io.confluent.connect.gcs.GcsSinkConnector`.
+pub static GCS: CloudStorage =
+    CloudStorage { class: "io.confluent.connect.gcs.GcsSinkConnector", aliases: &["GcsSinkConnector", "GcsSink"], store: StoreKind::Gcs };
+
+/// `io.confluent.connect.azure.blob.AzureBlobStorageSinkConnector`.
+pub static AZURE_BLOB: CloudStorage = CloudStorage {
+    class: "io.confluent.connect.azure.blob.AzureBlobStorageSinkConnector",
+    aliases: &["AzureBlobStorageSinkConnector", "AzureBlobStorageSink"],
+    store: StoreKind::AzureBlob,
+};
+
+/// Our own: any store, by `lakehead.store.url`.
+pub static ANY_URL: CloudStorage = CloudStorage { class: "io.lakehead.connect.CloudStorageSink", aliases: &["CloudStorageSink"], store: StoreKind::Url };
+
+impl Connector for CloudStorage {
+    fn class(&self) -> &'static str {
+        self.class
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        self.aliases
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Sink
+    }
+
+    fn validate(&self, props: &Props) -> Report {
+        config::validate(self.store, props)
+    }
+
+    fn want(&self, props: &Props) -> Want {
+        match config::format(props) {
+            Ok(format) if format.needs_columns() => Want::Columns,
+            _ => Want::Any,
+        }
+    }
+
+    fn sink_task(&self, props: &Props, cx: TaskContext) -> Result<Box<dyn SinkTask>, TaskError> {
+        let settings = config::Settings::from_props(props).map_err(|errors| {
+            let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            TaskError::new(ErrorKind::BadConfig, all.join("; ")).with("connector", &cx.connector)
+        })?;
+        let store = crate::store::urls::open(self.store, props, cx.health.clone()).map_err(file::store_error)?;
+        let ratio = Arc::new(settings.expected_ratio());
+        let guarantee = settings.guarantee();
+        let plan = writer::Plan {
+            partitioner: settings.partitioner,
+            policy: settings.policy,
+            layout: settings.layout,
+            extension: settings.format.extension().to_owned(),
+            memory: cx.env.memory.clone(),
+            ratio: Arc::clone(&ratio),
+        };
+        let workshop = file::Workshop {
+            format: settings.format,
+            store,
+            compute: cx.env.compute.clone(),
+            memory: cx.env.memory.clone(),
+            ratio,
+            encoding: Arc::new(AtomicU64::new(0)),
+        };
+        Ok(Box::new(task::CloudStorageTask {
+            cx,
+            plan: Arc::new(plan),
+            workshop,
+            on_null: settings.on_null,
+            row_group_bytes: settings.row_group_bytes,
+            guarantee,
+            partitions: std::collections::BTreeMap::new(),
+            closed: crate::batch::Offsets::new(),
+            counts: Arc::default(),
+        }))
+    }
+}
