@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BinaryArray, NullBufferBuilder, StringArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::FieldRef;
 use arrow::error::ArrowError;
 
 use self::decode::{Decoder, Inferred, Row};
@@ -49,6 +50,16 @@ pub(super) const WIRE: Wire = Wire {
     registry: false,
     build: |options, is_key, want| Ok(Box::new(JsonConverter::new(options, is_key, want)?)),
 };
+
+pub(crate) use self::scan::plain;
+
+/// The default value of a field's schema, as an array of one row; none when it has none, or one that is no JSON of its type.
+pub(crate) fn default_value(field: &FieldRef) -> Option<ArrayRef> {
+    let default = field.metadata().get(schema::DEFAULT)?;
+    let mut decoder = Decoder::declared(field, true, false).ok()?;
+    decoder.push(default.as_bytes()).ok()?;
+    decoder.finish().ok()
+}
 
 /// Name of the column that a converter makes.
 pub(super) fn column_name(is_key: bool) -> &'static str {

@@ -26,11 +26,10 @@ pub(super) const WIRE: Wire = Wire {
 
 fn build(options: &Options, is_key: bool, _want: Want) -> Result<Box<dyn Converter>, ConvertError> {
     const KEY: &str = "converter.encoding";
-    if let Some(charset) = options.get(KEY).map(|c| c.trim()) {
-        if !["utf-8", "utf8"].contains(&charset.to_ascii_lowercase().as_str()) {
-            let message = format!("charset {charset:?} is not supported; strings are read as \"UTF-8\"");
-            return Err(ConvertError::Config { key: KEY.to_owned(), message });
-        }
+    let charset = options.get(KEY).map_or("UTF-8", |charset| charset.trim());
+    if !["utf-8", "utf8"].contains(&charset.to_ascii_lowercase().as_str()) {
+        let message = format!("charset {charset:?} is not supported; strings are read as \"UTF-8\"");
+        return Err(ConvertError::Config { key: KEY.to_owned(), message });
     }
     let field = Field::new(super::json::column_name(is_key), DataType::Utf8, true);
     Ok(Box::new(StringConverter { field: Arc::new(field) }))

@@ -334,7 +334,7 @@ pub(super) fn validate_utf8(bytes: &[u8]) -> Result<(), Syntax> {
 
 /// How many bytes go by before a quote, a backslash or a control character.
 #[inline]
-pub(super) fn plain(bytes: &[u8]) -> usize {
+pub(crate) fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let (chunks, tail) = bytes.as_chunks::<8>();
