@@ -204,6 +204,7 @@ fn class_of_response(error: &object_store::Error, status: Option<u16>, whole: &s
     match (error, status) {
         (_, Some(401)) => Class::BadCredentials,
         _ if cause.contains("invalid_grant") || cause.contains("invalid_client") => Class::BadCredentials,
+        (_, Some(403)) if cause.contains("failed to authenticate") => Class::BadCredentials, // Azure's AuthorizationFailure means this, or a firewall
         (_, Some(403)) => Class::Forbidden,
         _ if is_metadata_service => Class::NoCredentials,
         (_, Some(404)) => Class::NotFound,

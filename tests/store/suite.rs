@@ -1,0 +1,295 @@
+//! What every store must do: one function per behaviour, run on each [`World`].
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use lakehead::connect::Health;
+use lakehead::store::urls::StoreKind;
+use lakehead::store::{Chunk, ObjectSink, StoreErrorKind, Upload};
+use object_store::path::Path;
+use object_store::{Attribute, ObjectStoreExt as _};
+
+use crate::proxy::Fault;
+use crate::servers::World;
+
+/// Bytes that are the same nowhere near each other.
+pub(crate) fn bytes(length: usize, seed: u32) -> Vec<u8> {
+    let mut state = seed | 1;
+    let words = (0..length.div_ceil(4)).flat_map(|_| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state.to_le_bytes()
+    });
+    words.take(length).collect()
+}
+
+const LARGE: usize = 20 * 1024 * 1024 + 12_345; // four parts of 5 MiB and a rest
+const PARQUET: &str = "application/vnd.apache.parquet";
+
+/// Starts an object and hands over all its bytes, in chunks that are no divisor of a part.
+pub(crate) async fn written(world: &World, sink: &dyn ObjectSink, key: &str, content: &[u8]) -> Box<dyn Upload> {
+    let mut upload = sink.open(key.to_owned(), PARQUET);
+    for chunk in content.chunks(777_777) {
+        upload.write(Chunk { bytes: Bytes::copy_from_slice(chunk), permit: world.budget.take(chunk.len() as u64) }).await.unwrap();
+    }
+    upload
+}
+
+async fn publish(world: &World, sink: &dyn ObjectSink, key: &str, content: &[u8]) {
+    let mut upload = written(world, sink, key, content).await;
+    upload.seal(vec![("lakehead-offsets", "0-9".to_owned())]).await.unwrap();
+    upload.publish().await.unwrap();
+}
+
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    for _ in 0..600 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("after 30 s still not: {what}");
+}
+
+async fn until_trouble(health: &Health, text: &str) {
+    until(text, || async { health.trouble().is_some_and(|trouble| trouble.contains(text)) }).await;
+}
+
+pub(crate) async fn a_store_that_can_be_written_to_passes_the_check_and_keeps_nothing_of_it(world: &World) {
+    let (sink, health) = world.sink();
+    sink.check().await.unwrap();
+    assert_eq!(health.trouble(), None);
+    assert_eq!(world.unfinished().await, []);
+    assert_eq!(world.list("topics").await, Vec::<String>::new());
+}
+
+pub(crate) async fn nothing_is_visible_before_publish(world: &World) {
+    let (sink, _) = world.sink();
+    for (key, length) in [("before/small.parquet", 1000), ("before/large.parquet", LARGE)] {
+        let content = bytes(length, 1);
+        let mut upload = written(world, &*sink, key, &content).await;
+        upload.seal(vec![]).await.unwrap();
+        assert_eq!(world.list("before").await, Vec::<String>::new());
+        assert_eq!(world.read(key).await, None);
+        upload.publish().await.unwrap();
+        assert_eq!(world.list("before").await, [key]);
+        assert!(world.read(key).await == Some(content), "{key} differs");
+        world.reader.delete(&Path::parse(key).unwrap()).await.unwrap();
+    }
+}
+
+pub(crate) async fn objects_of_every_size_arrive_whole_and_give_their_memory_back(world: &World) {
+    let (sink, _) = world.sink();
+    let part = 5 * 1024 * 1024;
+    for length in [0, 1, part - 1, part, part + 1, 2 * part, LARGE] {
+        let (key, content) = (format!("sizes/{length}"), bytes(length, 2));
+        let mut upload = written(world, &*sink, &key, &content).await;
+        upload.seal(vec![]).await.unwrap();
+        let held = world.budget.used();
+        assert_eq!(held, if length < part { length as u64 } else { 0 }, "after seal only an object below one part waits in memory");
+        upload.publish().await.unwrap();
+        assert_eq!(world.budget.used(), 0);
+        assert!(world.read(&key).await == Some(content), "{key} differs");
+    }
+}
+
+pub(crate) async fn memory_in_the_window_is_bounded(world: &World) {
+    let (sink, _) = world.sink();
+    let chunk = vec![0_u8; 1 << 20];
+    let mut upload = sink.open("window/o".to_owned(), PARQUET);
+    let mut most = 0;
+    for _ in 0..60 {
+        upload.write(Chunk { bytes: Bytes::copy_from_slice(&chunk), permit: world.budget.take(chunk.len() as u64) }).await.unwrap();
+        most = most.max(world.budget.used());
+    }
+    assert!(most <= 27 << 20, "{most} bytes held: more than four parts on their way, one that waits and what overlaps");
+    upload.abort().await;
+    assert_eq!(world.budget.used(), 0);
+}
+
+pub(crate) async fn attributes_are_stored_where_the_store_has_such(world: &World) {
+    let (sink, _) = world.sink();
+    let offsets = [("lakehead-offsets", "0-9".to_owned()), ("lakehead-connector", "größe".to_owned())];
+    let mut small = written(world, &*sink, "attributes/small.parquet", b"x").await;
+    small.seal(offsets.to_vec()).await.unwrap();
+    small.publish().await.unwrap();
+    publish(world, &*sink, "attributes/large.parquet", &bytes(LARGE, 3)).await;
+    if !world.keeps_attributes() {
+        return;
+    }
+    for key in ["attributes/small.parquet", "attributes/large.parquet"] {
+        let found = world.reader.get(&Path::parse(key).unwrap()).await.unwrap().attributes;
+        assert_eq!(found.get(&Attribute::ContentType).map(AsRef::as_ref), Some(PARQUET), "{key}");
+    }
+    let found = world.reader.get(&Path::from("attributes/small.parquet")).await.unwrap().attributes;
+    let name = |name: &str| Attribute::Metadata(if world.kind == StoreKind::AzureBlob { name.replace('-', "_") } else { name.to_owned() }.into());
+    assert_eq!(found.get(&name("lakehead-offsets")).map(AsRef::as_ref), Some("0-9"));
+    assert_eq!(found.get(&name("lakehead-connector")).map(AsRef::as_ref), Some("gr%C3%B6%C3%9Fe"));
+}
+
+pub(crate) async fn publishing_twice_is_publishing_once(world: &World) {
+    let (sink, _) = world.sink();
+    for (key, length) in [("twice/small", 10), ("twice/large", LARGE)] {
+        let content = bytes(length, 4);
+        let mut upload = written(world, &*sink, key, &content).await;
+        upload.seal(vec![]).await.unwrap();
+        upload.publish().await.unwrap();
+        upload.publish().await.unwrap();
+        upload.abort().await; // too late: it changes nothing
+        publish(world, &*sink, key, &content).await; // as another owner of the partition would
+        assert!(world.read(key).await == Some(content), "{key} differs");
+    }
+    assert_eq!(world.unfinished().await, []);
+}
+
+pub(crate) async fn publishing_again_replaces_what_is_there(world: &World) {
+    let (sink, _) = world.sink();
+    for length in [10, LARGE, 11] {
+        publish(world, &*sink, "again/o", &bytes(length, 5)).await;
+        assert!(world.read("again/o").await == Some(bytes(length, 5)));
+    }
+}
+
+pub(crate) async fn aborted_and_dropped_uploads_leave_nothing(world: &World) {
+    let (sink, _) = world.sink();
+    let content = bytes(LARGE, 6);
+    written(world, &*sink, "abort/at-once", &content).await.abort().await;
+    let mut sealed = written(world, &*sink, "abort/sealed", &content).await;
+    sealed.seal(vec![]).await.unwrap();
+    sealed.abort().await;
+    sealed.abort().await;
+    assert_eq!(sealed.publish().await.unwrap_err().kind, StoreErrorKind::Vanished);
+    assert_eq!(world.unfinished().await, []);
+    drop(written(world, &*sink, "abort/dropped", &content).await);
+    until("dropped uploads are removed", || async { world.unfinished().await.is_empty() }).await;
+    assert_eq!(world.list("abort").await, Vec::<String>::new());
+    assert_eq!(world.budget.used(), 0);
+}
+
+pub(crate) async fn odd_names_are_kept_to_the_letter(world: &World) {
+    let (sink, _) = world.sink();
+    let odd = [
+        "t+0+0000000000.json",
+        "two words/a b.json",
+        "grüße/データ.json",
+        "y=2024/m=01/x=.json",
+        "a%2Fb/100%.json",
+        "10:30:00/t.json",
+        "q?a&b#c=1/d?e&f#g.json",
+        "'quoted' (x), [y] {z}!*~$@;/,.json",
+    ];
+    for name in odd {
+        for content in [&b"small"[..], &bytes(LARGE / 2, 7)] {
+            let key = format!("odd/{name}");
+            publish(world, &*sink, &key, content).await;
+            assert!(world.read(&key).await.as_deref() == Some(content), "{key} differs");
+        }
+    }
+    let mut expected: Vec<_> = odd.iter().map(|name| format!("odd/{name}")).collect();
+    let mut found = world.list("odd").await;
+    expected.sort();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+pub(crate) async fn impossible_names_are_refused_by_name(world: &World) {
+    let (sink, _) = world.sink();
+    let mut upload = sink.open("a//b".to_owned(), PARQUET);
+    let error = upload.write(Chunk { bytes: Bytes::from_static(b"x"), permit: world.budget.take(1) }).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::BadConfig);
+    assert!(error.message.starts_with("object name '") && error.message.contains("a//b' in "), "{error}");
+    assert!(upload.seal(vec![]).await.is_err());
+}
+
+pub(crate) async fn a_store_that_is_down_is_waited_for(world: &mut World) {
+    for (key, length) in [("down/small", 10), ("down/large", LARGE)] {
+        let (sink, health) = world.sink();
+        let content = bytes(length, 8);
+        let proxy = world.proxy.as_mut().unwrap();
+        proxy.refuse().await;
+        let budget = world.budget.clone();
+        let task = {
+            let content = content.clone();
+            tokio::spawn(async move {
+                let mut upload = sink.open(key.to_owned(), PARQUET);
+                for chunk in content.chunks(777_777) {
+                    upload.write(Chunk { bytes: Bytes::copy_from_slice(chunk), permit: budget.take(chunk.len() as u64) }).await?;
+                }
+                upload.seal(vec![]).await?;
+                upload.publish().await
+            })
+        };
+        until_trouble(&health, "Connection refused").await;
+        let trouble = health.trouble().unwrap();
+        assert!(trouble.contains(key) && trouble.contains(crate::servers::BUCKET) && trouble.contains("retrying, "), "{trouble}");
+        let slow_down = |line: &str| line.starts_with("PUT") || line.starts_with("POST");
+        proxy.fail(slow_down, Fault::Answer(503, "SlowDown"), u32::MAX);
+        proxy.accept().await;
+        until_trouble(&health, "503 SlowDown").await;
+        assert!(proxy.heal() >= 3);
+        task.await.unwrap().unwrap();
+        assert_eq!(health.trouble(), None);
+        assert!(world.read(key).await == Some(content), "{key} differs");
+    }
+}
+
+pub(crate) async fn a_lost_answer_does_not_matter(world: &World) {
+    let (sink, health) = world.sink();
+    let proxy = world.proxy.as_ref().unwrap();
+    let completes = |line: &str| (line.starts_with("POST") && line.to_lowercase().contains("uploadid=")) || line.contains("comp=blocklist");
+    let puts = |line: &str| line.starts_with("PUT") && !line.contains("partNumber") && !line.contains("comp=");
+    for (key, length, is_hit) in [("lost/small", 10, puts as fn(&str) -> bool), ("lost/large", LARGE, completes)] {
+        let content = bytes(length, 9);
+        let mut upload = written(world, &*sink, key, &content).await;
+        upload.seal(vec![]).await.unwrap();
+        // More often than the client retries by itself.
+        proxy.fail(is_hit, Fault::LoseAnswer, 4);
+        upload.publish().await.unwrap();
+        assert!(proxy.heal() >= 1, "{key}: the fault did not strike");
+        assert_eq!(health.trouble(), None);
+        assert!(world.read(key).await == Some(content), "{key} differs");
+    }
+    assert_eq!(world.unfinished().await, []);
+}
+
+pub(crate) async fn an_upload_that_was_removed_is_told(world: &World) {
+    let Some(uploads) = &world.uploads else { return };
+    let (sink, _) = world.sink();
+    let mut upload = written(world, &*sink, "gone/o", &bytes(LARGE, 10)).await;
+    upload.seal(vec![]).await.unwrap();
+    for (key, number) in world.unfinished().await {
+        uploads.abort_multipart(&Path::parse(key).unwrap(), &number).await.unwrap();
+    }
+    let error = upload.publish().await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Vanished, "{error}");
+    assert!(error.message.contains("gone/o: what was uploaded is gone"), "{error}");
+}
+
+/// Runs in a folder on a disk of 8 MiB.
+pub(crate) async fn a_full_disk_shows_and_heals(world: &World) {
+    for (key, length) in [("full/small.parquet", 4 << 20), ("full/large.parquet", 6 << 20)] {
+        let (sink, health) = world.sink();
+        let content = bytes(length, 11);
+        let ballast = std::path::Path::new("ballast");
+        std::fs::write(ballast, bytes(5 << 20, 12)).unwrap();
+        let work = async {
+            let mut upload = written(world, &*sink, key, &content).await;
+            upload.seal(vec![]).await.unwrap();
+            upload.publish().await.unwrap();
+        };
+        let mend = async {
+            until_trouble(&health, "No space left on device").await;
+            let trouble = health.trouble().unwrap();
+            assert!(trouble.contains(key), "{trouble}");
+            assert_eq!(world.read(key).await, None);
+            std::fs::remove_file(ballast).unwrap();
+        };
+        tokio::join!(work, mend);
+        assert_eq!(health.trouble(), None);
+        assert!(world.read(key).await == Some(content), "{key} differs");
+        assert_eq!(world.unfinished().await, []);
+        assert_eq!(world.list("full").await, [key]);
+        world.reader.delete(&Path::parse(key).unwrap()).await.unwrap();
+    }
+}
