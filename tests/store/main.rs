@@ -2,6 +2,8 @@
 //!
 //! The servers are started by the scripts of `tests/servers` and must have been installed by `tests/servers/setup.sh stores`.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
+
 mod proxy;
 mod servers;
 mod suite;
