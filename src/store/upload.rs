@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,6 +27,9 @@ use crate::memory::Permit;
 
 /// Most parts of one object: the limit of S3 and GCS.
 const MAX_PARTS: usize = 10_000;
+
+/// How long `abort` waits for the store.
+const ABORT_WAIT: Duration = Duration::from_secs(5);
 
 /// What an upload and its tasks share.
 struct Object {
@@ -129,6 +133,23 @@ struct Held {
     permit: Arc<Permit>,
 }
 
+/// Takes the first `length` bytes out of what waits.
+fn cut(waiting: &mut VecDeque<Held>, length: usize) -> Vec<Held> {
+    let mut rest = length;
+    let mut part = Vec::new();
+    while rest > 0 {
+        let Some(mut held) = waiting.pop_front() else { break };
+        if held.bytes.len() > rest {
+            part.push(Held { bytes: held.bytes.split_to(rest), permit: Arc::clone(&held.permit) });
+            waiting.push_front(held);
+            break;
+        }
+        rest -= held.bytes.len();
+        part.push(held);
+    }
+    part
+}
+
 /// The number of a multipart upload, once it has one.
 type Started = Shared<BoxFuture<'static, Result<MultipartId, StoreError>>>;
 
@@ -196,30 +217,8 @@ impl ObjectUpload {
         }
     }
 
-    /// Takes the next `length` bytes out of what waits.
-    fn cut(&mut self, length: usize) -> Vec<Held> {
-        let mut rest = length;
-        let mut part = Vec::new();
-        while let Some(mut held) = self.waiting.pop_front() {
-            if held.bytes.len() > rest {
-                part.push(Held { bytes: held.bytes.split_to(rest), permit: Arc::clone(&held.permit) });
-                self.waiting.push_front(held);
-                break;
-            }
-            rest -= held.bytes.len();
-            part.push(held);
-            if rest == 0 {
-                break;
-            }
-        }
-        part.retain(|held| !held.bytes.is_empty());
-        self.waiting_bytes -= length;
-        part
-    }
-
-    /// Sends the next `length` bytes as a part; waits for room in the window.
+    /// Sends the next `length` bytes as a part; waits for room in the window. Cancel-safe: nothing leaves what waits before there is room.
     async fn send(&mut self, length: usize) -> Result<(), StoreError> {
-        let held = self.cut(length);
         let object = &self.object;
         let parts = self.parts.get_or_insert_with(|| Parts { started: object.start(), tasks: JoinSet::new(), done: Vec::new(), count: 0 });
         if parts.count == MAX_PARTS {
@@ -229,6 +228,8 @@ impl ObjectUpload {
         while parts.tasks.len() >= object.sink.tuning.parts_in_flight {
             parts.join(object).await?;
         }
+        let held = cut(&mut self.waiting, length);
+        self.waiting_bytes -= length;
         parts.tasks.spawn(Arc::clone(object).upload_part(parts.started.clone(), parts.count, held));
         parts.count += 1;
         Ok(())
@@ -306,7 +307,8 @@ impl Upload for ObjectUpload {
 
     async fn abort(&mut self) {
         if let Some(removal) = self.give_up() {
-            removal.await;
+            // A store that is down must not hold up a rebalance: the removal goes on without us.
+            drop(tokio::time::timeout(ABORT_WAIT, tokio::spawn(removal)).await);
         }
     }
 }
@@ -342,12 +344,119 @@ impl Drop for ObjectUpload {
 
 #[cfg(test)]
 mod tests {
+    use object_store::memory::InMemory;
+    use object_store::{Error, Result};
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::connect::Health;
+    use crate::memory::Budget;
+    use crate::store::ObjectSink as _;
+    use crate::store::objects::{Flavor, Objects, Place, Tuning};
 
     #[test]
     fn texts_become_headers() {
         for (text, header) in [("0-99", "0-99"), ("a b", "a b"), ("größe", "gr%C3%B6%C3%9Fe"), ("100%\n", "100%25%0A")] {
             assert_eq!(header_text(text), header);
         }
+    }
+
+    fn sink(store: &Arc<InMemory>, parts: Arc<dyn object_store::multipart::MultipartStore>, part_size: usize) -> Objects {
+        let place = Place { flavor: Flavor::Memory, root: String::new(), prefix: "p/".to_owned(), endpoint: None };
+        Objects::new(Arc::clone(store) as _, parts, place, "probe", Tuning { part_size, ..Tuning::default() }, Health::default())
+    }
+
+    async fn stored(store: &InMemory, key: &str) -> Option<Bytes> {
+        store.get(&Path::from(key)).await.ok()?.bytes().await.ok()
+    }
+
+    fn chunk(budget: &Budget, bytes: &[u8]) -> Chunk {
+        Chunk { bytes: Bytes::copy_from_slice(bytes), permit: budget.take(bytes.len() as u64) }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// However the bytes are cut into chunks and parts: nothing shows before publish, then exactly they do, and all memory is given back.
+        #[test]
+        fn chunks_become_the_object(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..20), part_size in 1_usize..64) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async {
+                let (store, budget) = (Arc::new(InMemory::new()), Budget::new(1));
+                let sink = sink(&store, Arc::clone(&store) as _, part_size);
+                let mut upload = sink.open("k".to_owned(), "text/plain");
+                for bytes in &chunks {
+                    upload.write(chunk(&budget, bytes)).await.unwrap();
+                }
+                upload.seal(vec![]).await.unwrap();
+                assert_eq!(stored(&store, "p/k").await, None);
+                upload.publish().await.unwrap();
+                assert_eq!(stored(&store, "p/k").await.unwrap(), chunks.concat());
+                assert_eq!(budget.used(), 0);
+            });
+        }
+    }
+
+    /// Parts that are never stored, until told so.
+    #[derive(Debug)]
+    struct Stuck(Arc<InMemory>, tokio::sync::watch::Receiver<bool>);
+
+    #[async_trait]
+    impl object_store::multipart::MultipartStore for Stuck {
+        async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
+            self.0.create_multipart(path).await
+        }
+        async fn create_multipart_opts(&self, path: &Path, _opts: PutMultipartOptions) -> Result<MultipartId> {
+            self.0.create_multipart(path).await
+        }
+        async fn put_part(&self, path: &Path, id: &MultipartId, index: usize, data: PutPayload) -> Result<PartId> {
+            drop(self.1.clone().wait_for(|open| *open).await);
+            self.0.put_part(path, id, index, data).await
+        }
+        async fn complete_multipart(&self, path: &Path, id: &MultipartId, parts: Vec<PartId>) -> Result<object_store::PutResult> {
+            self.0.complete_multipart(path, id, parts).await
+        }
+        async fn abort_multipart(&self, _: &Path, _: &MultipartId) -> Result<()> {
+            Err(Error::NotImplemented { operation: "abort".to_owned(), implementer: "Stuck".to_owned() })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_is_cancelled_while_the_window_is_full_has_handed_its_bytes_over() {
+        let (store, budget, (open, is_open)) = (Arc::new(InMemory::new()), Budget::new(1), tokio::sync::watch::channel(false));
+        let sink = sink(&store, Arc::new(Stuck(Arc::clone(&store), is_open)), 4);
+        let mut upload = sink.open("k".to_owned(), "text/plain");
+        for bytes in [b"0123", b"4567", b"89ab", b"cdef"] {
+            upload.write(chunk(&budget, bytes)).await.unwrap();
+        }
+        let wait = Duration::from_secs(1);
+        assert!(tokio::time::timeout(wait, upload.write(chunk(&budget, b"ghij"))).await.is_err(), "four parts are on their way: the fifth waits");
+        assert_eq!(budget.used(), 20);
+        open.send(true).unwrap();
+        upload.write(chunk(&budget, b"klm")).await.unwrap();
+        upload.seal(vec![]).await.unwrap();
+        upload.publish().await.unwrap();
+        assert_eq!(stored(&store, "p/k").await.unwrap(), "0123456789abcdefghijklm");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_abort_returns_also_when_the_store_does_not_answer() {
+        let (store, budget, (_open, is_open)) = (Arc::new(InMemory::new()), Budget::new(1), tokio::sync::watch::channel(false));
+        let sink = sink(&store, Arc::new(Stuck(Arc::clone(&store), is_open)), 4);
+        let mut upload = sink.open("k".to_owned(), "text/plain");
+        upload.write(chunk(&budget, b"012345")).await.unwrap();
+        let began = tokio::time::Instant::now();
+        upload.abort().await;
+        assert!(began.elapsed() <= ABORT_WAIT);
+        assert_eq!(budget.used(), 0);
+        assert_eq!(upload.write(chunk(&budget, b"x")).await.unwrap_err().message, "upload of memory:///p/k: it was aborted");
+    }
+
+    #[tokio::test]
+    async fn the_calls_come_in_their_order() {
+        let (store, budget) = (Arc::new(InMemory::new()), Budget::new(1));
+        let mut upload = sink(&store, Arc::clone(&store) as _, 4).open("k".to_owned(), "text/plain");
+        assert_eq!(upload.publish().await.unwrap_err().message, "upload of memory:///p/k: used when it was not sealed");
+        assert!(upload.write(chunk(&budget, b"x")).await.is_err(), "only abort may follow an error");
+        upload.abort().await;
     }
 }

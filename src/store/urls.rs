@@ -302,7 +302,12 @@ fn open_azure(values: Values<'_>, client: Client) -> Result<Opened, StoreError> 
 
 /// Blobs that are written in blocks get their content type by the end of their name: the client has no other way to tell.
 fn azure_options(options: ClientOptions) -> ClientOptions {
-    let types = [("parquet", "application/vnd.apache.parquet"), ("avro", "application/avro"), ("json", "application/json"), ("gz", "application/gzip")];
+    let types = [
+        ("parquet", "application/vnd.apache.parquet"),
+        ("avro", "application/vnd.apache.avro+binary"),
+        ("json", "application/json"),
+        ("gz", "application/gzip"),
+    ];
     types.into_iter().fold(options, |options, (suffix, mime)| options.with_content_type_for_suffix(suffix, mime))
 }
 
