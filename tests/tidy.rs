@@ -17,7 +17,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("convert", &["batch", "clock", "connect"]),
     ("transform", &["batch", "calendar", "connect"]),
     ("partition", &["batch", "calendar", "connect"]),
-    ("roll", &["batch", "calendar"]),
+    ("roll", &["calendar", "connect", "partition"]),
     ("store", &["clock", "connect", "memory"]),
     ("connect", &["batch", "env"]),
     ("connectors", &["batch", "calendar", "clock", "compute", "connect", "env", "memory", "partition", "roll", "store"]),

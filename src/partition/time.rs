@@ -34,7 +34,7 @@ pub(super) fn build_time_based(props: &Props) -> Result<Box<dyn Partitioner>, Ve
     let mut errors = Vec::new();
     let duration_ms = values.long("partition.duration.ms").unwrap_or(-1);
     if duration_ms <= 0 {
-        errors.push(invalid("partition.duration.ms", duration_ms, "Partition duration needs to be a positive."));
+        errors.push(invalid("partition.duration.ms", values.text("partition.duration.ms"), "Partition duration needs to be a positive."));
     }
     let delim = directory_delim(props);
     let text = values.text("path.format");
