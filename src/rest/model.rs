@@ -1,7 +1,8 @@
 //! Bodies of answers: upstream's `rest.entities`, member names and order included.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 
 use crate::connect::{Props, TaskReport};
 use crate::runtime::herder;
@@ -96,21 +97,8 @@ pub struct Figures {
     rejected: u64,
     /// Records past the committed offsets; null while not known.
     committed_lag: Option<u64>,
-    committed: Committed,
-}
-
-/// Next offset after a restart, by `topic-partition`.
-#[derive(Debug)]
-pub struct Committed(crate::batch::Offsets);
-
-impl Serialize for Committed {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (partition, offset) in &self.0 {
-            map.serialize_entry(&partition.to_string(), offset)?;
-        }
-        map.end()
-    }
+    /// Next offset after a restart, by `topic-partition`.
+    committed: BTreeMap<String, i64>,
 }
 
 /// `PluginInfo`.
@@ -155,13 +143,14 @@ impl From<status::ConnectorStatus> for ConnectorStatus {
 impl From<status::TaskStatus> for TaskStatus {
     fn from(status: status::TaskStatus) -> Self {
         let status::Figures { report, consumed, consumed_bytes, committed, lag, rejected } = status.figures;
+        let committed = committed.into_iter().map(|(partition, offset)| (partition.to_string(), offset)).collect();
         Self {
             id: status.task,
             state: status.state.as_str(),
             worker_id: status.worker_id.to_string(),
             version: VERSION,
             trace: status.trace.filter(|trace| !trace.is_empty()),
-            lakehead: Figures { report, consumed, consumed_bytes, rejected, committed_lag: lag, committed: Committed(committed) },
+            lakehead: Figures { report, consumed, consumed_bytes, rejected, committed_lag: lag, committed },
         }
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Parts: [`herder`] (an actor that owns every connector's configuration and decides what runs), [`worker`] (starts, watches and stops tasks),
 //! [`sink_task`] (one task of a sink connector), [`status`] (what others may read while a task runs), [`validate`] (what a connector's configuration must be,
-//! with the keys in [`sink_keys`]).
+//! with the keys in [`sink_keys`] and the names in [`classes`]).
 //!
 //! Guarantee: a request about one connector never waits for another connector, and no task stops because another one failed. Nothing here knows that object
 //! storage exists.
 
+pub mod classes;
 pub mod herder;
 pub mod sink_keys;
 pub mod sink_task;

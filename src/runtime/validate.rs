@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::connect::config::{Check, ConfigError, Type, Values, check};
 use crate::connect::{Connector, Props};
-use crate::plugins;
+use crate::runtime::classes;
 use crate::runtime::herder::HerderError;
 use crate::runtime::sink_keys::{PREFIXES, SINK_KEYS};
 use crate::settings::Settings;
@@ -42,7 +42,7 @@ pub fn validate(connectors: &[&'static dyn Connector], settings: &Settings, conf
         let name = raw.get("name").map_or(String::new(), |name| format!("name={name}"));
         return Err(HerderError::BadRequest(format!("Connector config {{{name}}} contains no connector type")));
     };
-    let class = plugins::find(connectors, class.trim()).map_err(HerderError::BadRequest)?;
+    let class = classes::find(connectors, class.trim()).map_err(HerderError::BadRequest)?;
     errors.extend(framework(&props, settings));
     let report = class.validate(&props);
     let is_ours = |key: &str| SINK_KEYS.iter().any(|k| k.name == key) || PREFIXES.iter().any(|prefix| key.starts_with(prefix));
