@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use lakehead::kafka::librdkafka::Librdkafka;
-use lakehead::standalone::{self, Plan, StartError};
+use lakehead::standalone::{self, ExitError, Plan};
 use lakehead::{quickstart, telemetry};
 
 #[global_allocator]
@@ -46,18 +46,18 @@ fn main() -> ExitCode {
     };
     let done = match arguments.command {
         Command::Standalone { worker, connectors } => run_standalone(&worker, &connectors),
-        Command::Quickstart(arguments) => quickstart::run(arguments),
+        Command::Quickstart(arguments) => quickstart::run(&arguments, &mut std::io::stdout()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(StartError { code, message }) => {
+        Err(ExitError { code, message }) => {
             eprintln!("lakehead: {}", message.lines().collect::<Vec<_>>().join("; "));
             ExitCode::from(code)
         }
     }
 }
 
-fn run_standalone(worker: &std::path::Path, connectors: &[PathBuf]) -> Result<(), StartError> {
+fn run_standalone(worker: &std::path::Path, connectors: &[PathBuf]) -> Result<(), ExitError> {
     let plan = Plan::read(worker, connectors)?;
     telemetry::init(plan.settings.log_format, &plan.settings.log_filter);
     standalone::block_on(plan.settings.cpu_threads, standalone::run(plan, Arc::new(Librdkafka)))

@@ -1,6 +1,7 @@
 //! `lakehead standalone`: one worker, its connectors from files, its REST API; until it is told to end. Upstream's `ConnectStandalone`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,22 +20,24 @@ use crate::settings::{Host, Settings};
 /// How long REST requests may still be answered when the worker ends.
 const REST_GRACE: Duration = Duration::from_millis(500);
 
-/// Why a worker did not start: the message is one line, the code is upstream's.
+/// Why the process ends early, and with which code (upstream's).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct StartError {
+pub struct ExitError {
     /// Exit code of the process: 1 for the worker's settings, 3 for REST and connectors.
     pub code: u8,
     /// What is wrong.
     pub message: String,
 }
 
-impl StartError {
-    fn settings(error: impl ToString) -> Self {
+impl ExitError {
+    /// The worker's settings or the command's arguments are wrong, or the command did not do what it promises: code 1.
+    pub fn failure(error: impl ToString) -> Self {
         Self { code: 1, message: error.to_string() }
     }
 
-    fn start(error: impl ToString) -> Self {
+    /// REST or a connector could not be started: code 3.
+    pub fn start(error: impl ToString) -> Self {
         Self { code: 3, message: error.to_string() }
     }
 }
@@ -52,10 +55,10 @@ impl Plan {
     /// Reads the files; nothing is started.
     ///
     /// # Errors
-    /// [`StartError`] with one line that names the file.
-    pub fn read(worker: &Path, connectors: &[PathBuf]) -> Result<Self, StartError> {
-        let settings = Settings::load(worker, &Host::detect()).map_err(StartError::settings)?;
-        let connectors = connectors.iter().map(|path| connector_file::read(path)).collect::<Result<_, _>>().map_err(StartError::start)?;
+    /// [`ExitError`] with one line that names the file.
+    pub fn read(worker: &Path, connectors: &[PathBuf]) -> Result<Self, ExitError> {
+        let settings = Settings::load(worker, &Host::detect()).map_err(ExitError::failure)?;
+        let connectors = connectors.iter().map(|path| connector_file::read(path)).collect::<Result<_, _>>().map_err(ExitError::start)?;
         Ok(Self { settings: Arc::new(settings), connectors })
     }
 }
@@ -65,6 +68,8 @@ impl Plan {
 pub struct Running {
     /// The herder.
     pub herder: HerderHandle,
+    /// Where its REST API listens.
+    pub addresses: Vec<SocketAddr>,
     server: Server,
 }
 
@@ -72,32 +77,33 @@ impl Running {
     /// Starts a worker without connectors: binds the listeners, starts the herder, serves the API.
     ///
     /// # Errors
-    /// [`StartError`] when a listener cannot be bound.
-    pub async fn start(settings: &Arc<Settings>, kafka: Arc<dyn Kafka>) -> Result<Self, StartError> {
-        let bound = Bound::bind(&settings.listeners).await.map_err(StartError::start)?;
+    /// [`ExitError`] when a listener cannot be bound.
+    pub async fn start(settings: &Arc<Settings>, kafka: Arc<dyn Kafka>) -> Result<Self, ExitError> {
+        let bound = Bound::bind(&settings.listeners).await.map_err(ExitError::start)?;
         let env = Env { clock: Clock::system(), kafka, compute: Compute::pool(settings.cpu_threads), memory: Budget::new(settings.memory_limit_bytes) };
         let worker_id = bound.worker_id(settings);
         let herder = Herder::start(Arc::clone(settings), env, &worker_id, plugins::CONNECTORS);
-        for address in bound.addresses() {
+        let addresses = bound.addresses();
+        for address in &addresses {
             tracing::info!(worker_id, "REST API listening on http://{address}");
         }
         let server = bound.serve(herder.clone());
-        Ok(Self { herder, server })
+        Ok(Self { herder, addresses, server })
     }
 
     /// Creates the connectors of the command line, in their order, and declares the worker ready.
     ///
     /// # Errors
-    /// [`StartError`] at the first connector that cannot be created.
-    pub async fn create(&self, connectors: Vec<ConnectorFile>) -> Result<(), StartError> {
+    /// [`ExitError`] at the first connector that cannot be created.
+    pub async fn create(&self, connectors: Vec<ConnectorFile>) -> Result<(), ExitError> {
         for file in connectors {
             let target = match file.initial_state.as_deref() {
                 None => None,
-                Some(text) => Some(text.parse().map_err(|error| StartError::start(format!("connector {}: {error}", file.name)))?),
+                Some(text) => Some(text.parse().map_err(|error| ExitError::start(format!("connector {}: {error}", file.name)))?),
             };
             let config: BTreeMap<_, _> = file.config.into_iter().map(|(key, value)| (key, Some(value))).collect();
             let created = self.herder.create(&file.name, config, target).await;
-            created.map_err(|error| StartError::start(format!("connector {}: {error}", file.name)))?;
+            created.map_err(|error| ExitError::start(format!("connector {}: {error}", file.name)))?;
         }
         self.herder.set_ready();
         Ok(())
@@ -113,9 +119,9 @@ impl Running {
 /// Runs a worker until the process is told to end (SIGTERM, SIGINT), and drains it. A second signal ends the process at once.
 ///
 /// # Errors
-/// [`StartError`] when it could not start; what had been started is stopped again.
-pub async fn run(plan: Plan, kafka: Arc<dyn Kafka>) -> Result<(), StartError> {
-    let ended = ended().map_err(StartError::start)?;
+/// [`ExitError`] when it could not start; what had been started is stopped again.
+pub async fn run(plan: Plan, kafka: Arc<dyn Kafka>) -> Result<(), ExitError> {
+    let ended = ended().map_err(ExitError::start)?;
     for warning in &plan.settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -159,10 +165,10 @@ async fn ended_again() {
 /// Runs `job` on the async threads of a process that has `cpu_threads` for its work. Threads that still hold data when it ends are not waited for.
 ///
 /// # Errors
-/// Those of `job`, or [`StartError`] when threads cannot be started.
-pub fn block_on<T>(cpu_threads: usize, job: impl Future<Output = Result<T, StartError>>) -> Result<T, StartError> {
+/// Those of `job`, or [`ExitError`] when threads cannot be started.
+pub fn block_on<T>(cpu_threads: usize, job: impl Future<Output = Result<T, ExitError>>) -> Result<T, ExitError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cpu_threads).thread_name("lakehead").enable_all().build();
-    let runtime = runtime.map_err(StartError::start)?;
+    let runtime = runtime.map_err(ExitError::start)?;
     let done = runtime.block_on(job);
     runtime.shutdown_background();
     done

@@ -104,7 +104,7 @@ pub static SINK_KEYS: &[ConfigKey] = &[
         TRANSFORMS,
         "Aliases of the transforms, in the order in which they are applied: `transforms.<alias>.type`.",
     )),
-    low(key("predicates", Type::List, Some(""), Check::Only(&[""], "predicates are not supported yet"), PREDICATES, "Aliases of predicates of transforms.")),
+    low(key("predicates", Type::List, Some(""), Check::Any, PREDICATES, "Aliases of predicates of transforms.")),
     key(
         "errors.retry.timeout",
         Type::Long,

@@ -11,6 +11,7 @@ use crate::runtime::herder::HerderError;
 use crate::runtime::sink_keys::{PREFIXES, SINK_KEYS};
 use crate::settings::Settings;
 use crate::settings::clients::{CONSUMER_OVERRIDE, below};
+use crate::transform::Chain;
 
 /// A configuration as a request brings it: a value may be null, which is an error of its own.
 pub type RawConfig = BTreeMap<String, Option<String>>;
@@ -59,8 +60,8 @@ pub fn validate(connectors: &[&'static dyn Connector], settings: &Settings, conf
 }
 
 /// The stages between Kafka and the connector: its converters and transforms must be ones that can be built.
-fn stages(_class: &'static dyn Connector, _props: &Props, _settings: &Settings) -> Vec<ConfigError> {
-    Vec::new()
+fn stages(_class: &'static dyn Connector, props: &Props, _settings: &Settings) -> Vec<ConfigError> {
+    Chain::from_props(props).err().unwrap_or_default()
 }
 
 /// Upstream's answer to a configuration with errors, `AbstractHerder.maybeAddConfigErrors`.
@@ -187,7 +188,6 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_with_the_reason() {
         for (key, value, reason) in [
-            ("predicates", "p", "predicates are not supported yet"),
             ("errors.deadletterqueue.topic.name", "dlq", "dead letter queues are not supported yet"),
             ("connector.plugin.version", "[1,2)", "there is one version of every connector"),
         ] {
