@@ -164,6 +164,9 @@ impl Consumer for Member {
     #[expect(clippy::disallowed_methods, reason = "leaving the group waits for the network, not for a CPU")]
     async fn close(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
+        // A rebalance that nobody asked for any more must not hold the thread: its acknowledgement is dropped with the event.
+        self.control.close();
+        while self.control.try_recv().is_ok() {}
         self.poll_thread.unpark();
         let (thread, inner) = (self.thread.take(), self.inner.take());
         let left = tokio::task::spawn_blocking(move || {

@@ -331,7 +331,11 @@ impl Task {
         tracing::info!(connector = %self.connector, partitions = %list(partitions), lost, "revoked");
         self.inbox.retain(|raw| !partitions.contains(&raw.from));
         self.owned.retain(|tp, _| !partitions.contains(tp));
-        self.sink.close(partitions, lost).await?;
+        match self.sink.close(partitions, lost).await {
+            // What could not be published is read again by whoever gets the partitions.
+            Err(error) if error.kind == ErrorKind::Rewind => tracing::warn!(connector = %self.connector, %error, "given up with its partitions"),
+            closed => closed?,
+        }
         let committed = if lost { Ok(()) } else { self.commit(true).await };
         self.committed.retain(|tp, _| !partitions.contains(tp));
         drop(done);
