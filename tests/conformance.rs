@@ -119,9 +119,6 @@ fn needs_more(props: &Props) -> Option<String> {
 /// The end of object names, from the format itself.
 fn extension(props: &Props) -> Result<String, String> {
     let class = &props["format.class"];
-    if class.ends_with(".AvroFormat") {
-        return Ok(".avro".to_owned()); // whatever its settings
-    }
     let not_yet = || format!("writer: {}", class.rsplit('.').next().unwrap_or(class));
     let format = lakehead_formats::file::find(class).ok_or_else(not_yet)?;
     let codecs = ["parquet.codec", "avro.codec", "s3.compression.type"];
