@@ -40,9 +40,9 @@ const FORMATS_MODULES: &[(&str, &[&str])] = &[("column", &[]), ("schema", &["col
 /// What `formats` may depend on: nothing that waits, opens, connects or tells the time.
 const FORMATS_DEPENDENCIES: &[&str] = &[
     "arrow",
-    "arrow-avro",
     "base64",
     "bytes",
+    "bzip2",
     "chrono",
     "chrono-tz",
     "flate2",
@@ -54,7 +54,9 @@ const FORMATS_DEPENDENCIES: &[&str] = &[
     "serde",
     "serde_json",
     "simdutf8",
+    "snap",
     "thiserror",
+    "zstd",
 ];
 
 /// A file has one story; a longer one has two.

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, NullArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, NullArray};
 use arrow::compute::{FilterBuilder, FilterPredicate};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, TimestampMillisecondType};
 use arrow::error::ArrowError;

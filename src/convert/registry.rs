@@ -177,7 +177,7 @@ impl Client {
             texts.push(found.schema);
         }
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        lakehead_formats::wire::avro::inline(&answer.schema, &texts).map(Into::into).map_err(Miss::Unusable)
+        lakehead_formats::schema::avro::inline(&answer.schema, &texts).map(Into::into).map_err(Miss::Unusable)
     }
 
     /// One request.

@@ -11,9 +11,7 @@ use arrow::datatypes::{Field, FieldRef};
 use bytes::Bytes;
 
 use super::{Encoder, File, FileFormat, FileStats, FormatError, Options};
-use crate::wire::avro::SCHEMA_TEXT;
-use crate::wire::avro::field::{self, Mapping};
-use crate::wire::avro::schema::Schema;
+use crate::schema::avro::{self, Mapping, SCHEMA_TEXT, Schema};
 
 mod codec;
 mod rows;
@@ -89,7 +87,7 @@ impl FileFormat for AvroFormat {
 fn original(field: &Field) -> Option<(String, Plan)> {
     let text = field.metadata().get(SCHEMA_TEXT)?;
     let parsed = Schema::parse(text).ok()?;
-    let same = |enhanced, metadata| field::field(&parsed, field.name(), Mapping { enhanced, metadata }).is_ok_and(|own| own.data_type() == field.data_type());
+    let same = |enhanced, metadata| avro::field(&parsed, field.name(), Mapping { enhanced, metadata }).is_ok_and(|own| own.data_type() == field.data_type());
     let unchanged = [(false, true), (true, true), (false, false), (true, false)].into_iter().any(|(enhanced, metadata)| same(enhanced, metadata));
     let top = field.clone().with_nullable(parsed.optional().is_some());
     Some((text.clone(), Plan::new(&parsed, &top).filter(|_| unchanged)?))

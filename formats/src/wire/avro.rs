@@ -1,8 +1,8 @@
 //! The Avro converter: Confluent's wire format, with schemas from a registry.
 //!
-//! A payload is the magic byte 0, a schema id of four bytes, big endian, and one Avro value. Parts: [`schema`], the schema's text as a value;
-//! [`field`], what it becomes in Arrow; [`columns`] with [`cursor`], the one pass over the bytes. Mapping and names are those of Confluent's
-//! `AvroConverter` and `AvroData`; as there, bytes after the value are ignored.
+//! A payload is the magic byte 0, a schema id of four bytes, big endian, and one Avro value. Parts: the converter, which sorts rows by schema;
+//! [`columns`] with [`cursor`] and [`values`], the one pass over the bytes. What a schema becomes is [`crate::schema::avro`]'s to say: mapping and names are those of
+//! Confluent's `AvroConverter` and `AvroData`. As there, bytes after the value are ignored, and a top-level `bytes` is the whole rest of the payload.
 //!
 //! Guarantee: a row that cannot be decoded is a reject, and its neighbours are decoded as if it were not there.
 
@@ -14,15 +14,14 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 
 use super::{ConvertError, Converter, Decoded, Options, SchemaId, Want, Wire};
 use crate::column::{Column, Reject};
+use crate::schema::avro::{self, Mapping, SCHEMA_TEXT, Schema};
 
 mod columns;
 mod cursor;
-pub(crate) mod field;
-pub(crate) mod schema;
+mod values;
 
-use columns::{Flaw, Rows};
-use field::Mapping;
-pub use schema::inline;
+use columns::Rows;
+use values::Flaw;
 
 /// Registration.
 pub(super) const WIRE: Wire = Wire {
@@ -32,9 +31,6 @@ pub(super) const WIRE: Wire = Wire {
     registry: true,
     build,
 };
-
-/// Metadata key on a field that came from Avro: the text of the schema, so that an Avro file can be written under the same one.
-pub const SCHEMA_TEXT: &str = "avro.schema";
 
 /// Bytes before the value.
 const HEADER: usize = 5;
@@ -144,12 +140,11 @@ impl Converter for Avro {
 
 impl Avro {
     fn rows(&self, text: &str) -> Result<Rows, String> {
-        let schema = schema::Schema::parse(text)?;
-        let field = field::field(&schema, self.name, self.mapping)?;
+        let schema = Schema::parse(text)?;
+        let field = avro::field(&schema, self.name, self.mapping)?;
         let mut metadata = field.metadata().clone();
         metadata.insert(SCHEMA_TEXT.to_owned(), text.to_owned());
-        // A tombstone is null under any schema.
-        Ok(Rows::new(&schema, FieldRef::new(field.with_nullable(true).with_metadata(metadata))))
+        Ok(Rows::new(&schema, FieldRef::new(field.with_metadata(metadata))))
     }
 
     /// The rows from `start` on that have one schema: its id, and where they end. Rows without a usable schema go with the ones before

@@ -15,8 +15,7 @@ use arrow::datatypes::{
     TimestampMillisecondType, i256,
 };
 
-use crate::wire::avro::field::{is_logical, map_entry};
-use crate::wire::avro::schema::{Kind, Schema};
+use crate::schema::avro::{Kind, RecordField, Schema, is_logical, map_entry};
 
 /// How the values of a column are written.
 #[derive(Debug, Default)]
@@ -85,7 +84,7 @@ impl Plan {
                 Self::Map(Box::new(Self::new(values, fields.get(1)?)?))
             }
             (Kind::Record { fields, .. }, DataType::Struct(columns)) if fields.len() == columns.len() => {
-                let plan = |(field, column): (&crate::wire::avro::schema::RecordField, &arrow::datatypes::FieldRef)| {
+                let plan = |(field, column): (&RecordField, &arrow::datatypes::FieldRef)| {
                     if field.name == *column.name() { Self::new(&field.schema, column) } else { None }
                 };
                 Self::Struct(fields.iter().zip(columns).map(plan).collect::<Option<_>>()?)

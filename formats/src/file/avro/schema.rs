@@ -22,9 +22,8 @@ use serde_json::{Map, Value, json};
 
 use super::FORMAT;
 use crate::file::FormatError;
-use crate::schema::{DEFAULT, DOC, NAME, PARAMETERS, VERSION, is_json_text};
-use crate::wire::avro::field::{CONNECT_DEFAULT, DECIMAL_PRECISION, DEFAULT_PRECISION, ENUM, UNION};
-use crate::wire::avro::schema::short_name;
+use crate::schema::avro::{CONNECT_DEFAULT, DEFAULT_PRECISION, ENUM, UNION, short_name};
+use crate::schema::{DECIMAL_PRECISION, DEFAULT, DOC, NAME, PARAMETERS, VERSION, is_json_text};
 
 /// The record that stands for an entry of a map whose keys are not strings.
 const MAP_ENTRY: &str = "io.confluent.connect.avro.MapEntry";

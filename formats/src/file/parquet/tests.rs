@@ -92,7 +92,7 @@ fn codecs_and_their_extensions() {
     for (codec, extension) in table {
         assert_eq!(format(codec).unwrap().extension(), extension);
         let rows = every_type();
-        assert_eq!(read(&file(codec, &[rows.clone()]).0, &rows), rows);
+        assert_eq!(read(&file(codec, std::slice::from_ref(&rows)).0, &rows), rows);
     }
     assert_eq!(build(&Options::new()).unwrap().extension(), ".snappy.parquet");
     assert_eq!(format("lz4").unwrap_err(), "parquet.codec: \"lz4\" is not supported yet; values taken: none, snappy, gzip, zstd");
@@ -191,14 +191,15 @@ fn sliced_rows_are_sampled_and_written_as_they_are() {
     let lists: ListArray = ListArray::from_iter_primitive::<Int32Type, _, _>((0..40_000).map(|i| (i % 4 > 0).then(|| (0..i % 4).map(Some))));
     let rows = records(vec![("list", Arc::new(lists), true), ("n", Arc::new(Int32Array::from_iter_values(0..40_000)), false)]);
     let slice = rows.slice(777, 30_001);
-    assert_eq!(read(&file("zstd", &[slice.clone()]).0, &slice), slice);
+    assert_eq!(read(&file("zstd", std::slice::from_ref(&slice)).0, &slice), slice);
 }
 
 #[test]
 fn a_reader_that_does_not_know_arrow_sees_utc_milliseconds() {
     let (bytes, _) = file("none", &[every_type()]);
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let schema = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).unwrap().schema().clone();
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).unwrap();
+    let schema = reader.schema();
     assert_eq!(schema.field_with_name("timestamp").unwrap().data_type(), &DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())));
     assert_eq!(schema.field_with_name("int8").unwrap().data_type(), &DataType::Int8);
 }
@@ -217,6 +218,6 @@ proptest! {
             ("c", Arc::new(all().map(|row| row.2.as_deref()).collect::<StringArray>()), true),
             ("d", Arc::new(all().map(|row| Some(row.3)).collect::<Float64Array>()), false),
         ]);
-        prop_assert_eq!(read(&file("snappy", &[rows.clone()]).0, &rows), rows);
+        prop_assert_eq!(read(&file("snappy", std::slice::from_ref(&rows)).0, &rows), rows);
     }
 }

@@ -7,19 +7,18 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Decimal128Array, Decimal256Array, Int64Array, ListArray, MapArray, NullBufferBuilder,
-    PrimitiveArray, StringArray, StructArray, TimestampMillisecondArray,
+    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Int64Array, ListArray, MapArray, NullBufferBuilder, PrimitiveArray, StructArray,
+    TimestampMillisecondArray,
 };
-use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DECIMAL128_MAX_PRECISION, DataType, Date32Type, DecimalType, FieldRef, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    ArrowPrimitiveType, DECIMAL128_MAX_PRECISION, DataType, Date32Type, FieldRef, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
     Time32MillisecondType, i256,
 };
-use arrow::error::ArrowError;
 
 use super::cursor::{Cause, Cursor, Fault};
-use super::field::{is_logical, map_entry};
-use super::schema::{Kind, Schema};
+use super::values::{Decimals, Flaw, Texts, index, last, mismatch, strings, take, take_offsets};
+use crate::schema::avro::{Kind, Schema, is_logical, map_entry};
 
 /// Growing rows under one schema. Any row can be null, whatever the schema says: a tombstone, or a row that failed.
 #[derive(Debug)]
@@ -91,76 +90,6 @@ impl Rows {
     }
 }
 
-/// Why rows did not become an array.
-#[derive(Debug)]
-pub(super) enum Flaw {
-    /// A string is not UTF-8.
-    Utf8,
-    /// A defect of this module.
-    Arrow(ArrowError),
-}
-
-impl From<ArrowError> for Flaw {
-    fn from(error: ArrowError) -> Self {
-        Self::Arrow(error)
-    }
-}
-
-/// Values of variable length.
-#[derive(Debug)]
-struct Texts {
-    offsets: Vec<i32>,
-    bytes: Vec<u8>,
-}
-
-impl Texts {
-    fn new() -> Self {
-        Self { offsets: vec![0], bytes: Vec::new() }
-    }
-
-    #[inline]
-    fn push(&mut self, value: &[u8]) -> Result<(), Fault> {
-        self.bytes.extend_from_slice(value);
-        self.offsets.push(i32::try_from(self.bytes.len()).map_err(|_| Cause::Items)?);
-        Ok(())
-    }
-
-    fn nulls(&mut self, count: usize) {
-        let last = last(&self.offsets);
-        self.offsets.resize(self.offsets.len() + count, last);
-    }
-
-    fn truncate(&mut self, len: usize) {
-        self.offsets.truncate(len + 1);
-        self.bytes.truncate(index(last(&self.offsets)));
-    }
-
-    /// Takes offsets and bytes out and makes room for as many again.
-    fn take(&mut self) -> (OffsetBuffer<i32>, arrow::buffer::Buffer) {
-        let bytes = take(&mut self.bytes);
-        (take_offsets(&mut self.offsets), bytes.into())
-    }
-}
-
-fn last(offsets: &[i32]) -> i32 {
-    offsets.last().copied().unwrap_or(0)
-}
-
-fn index(offset: i32) -> usize {
-    usize::try_from(offset).unwrap_or(0)
-}
-
-fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
-    let mut next = Vec::with_capacity(offsets.len());
-    next.push(0);
-    OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(offsets, next)))
-}
-
-fn take<T>(values: &mut Vec<T>) -> Vec<T> {
-    let capacity = values.len();
-    std::mem::replace(values, Vec::with_capacity(capacity))
-}
-
 #[derive(Debug)]
 enum Node {
     Boolean(BooleanBufferBuilder),
@@ -190,56 +119,50 @@ enum Node {
     List {
         offsets: Vec<i32>,
         least: usize,
-        item: Box<Node>,
+        item: Box<Self>,
     },
     Map {
         offsets: Vec<i32>,
         least: usize,
         keys: Texts,
-        values: Box<Node>,
+        values: Box<Self>,
     },
     /// A map whose entries are the records of an array.
     Entries {
         offsets: Vec<i32>,
         least: usize,
-        entry: Box<Node>,
+        entry: Box<Self>,
     },
     Struct {
         names: Vec<String>,
-        children: Vec<Node>,
+        children: Vec<Self>,
         len: usize,
     },
     /// One nullable member for each branch but null.
     Union {
         branches: Vec<Option<usize>>,
         names: Vec<String>,
-        members: Vec<Node>,
+        members: Vec<Self>,
         validity: NullBufferBuilder,
     },
     /// A union of null and one type.
     Optional {
         null: u8,
         validity: NullBufferBuilder,
-        inner: Box<Node>,
+        inner: Box<Self>,
     },
     /// May be null without saying so in the bytes: a union's member, or the root.
     Member {
         validity: NullBufferBuilder,
-        inner: Box<Node>,
+        inner: Box<Self>,
     },
-}
-
-#[derive(Debug)]
-enum Decimals {
-    Narrow(Vec<i128>),
-    Wide(Vec<i256>),
 }
 
 /// Rows for which memory is set aside at first.
 const CAPACITY: usize = 1024;
 
 impl Node {
-    /// An empty node for a schema that [`super::field::field`] gave that type.
+    /// An empty node for a schema that [`crate::schema::avro::field`] gave that type.
     fn new(schema: &Schema, data_type: &DataType) -> Self {
         if let Some((inner, null)) = schema.optional() {
             return Self::Optional { null, validity: NullBufferBuilder::new(CAPACITY), inner: Box::new(Self::new(inner, data_type)) };
@@ -560,48 +483,6 @@ impl Node {
     }
 }
 
-impl Decimals {
-    /// Adds a two's complement integer, most significant byte first.
-    fn push(&mut self, bytes: &[u8], digits: u8) -> Result<(), Fault> {
-        match self {
-            Self::Narrow(values) => {
-                let value =
-                    extend::<16>(bytes).map(i128::from_be_bytes).filter(|value| arrow::datatypes::Decimal128Type::is_valid_decimal_precision(*value, digits));
-                values.push(value.ok_or(Cause::Digits(digits))?);
-            }
-            Self::Wide(values) => {
-                let value =
-                    extend::<32>(bytes).map(i256::from_be_bytes).filter(|value| arrow::datatypes::Decimal256Type::is_valid_decimal_precision(*value, digits));
-                values.push(value.ok_or(Cause::Digits(digits))?);
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, data_type: &DataType, nulls: Option<NullBuffer>) -> Result<ArrayRef, Flaw> {
-        Ok(match (self, data_type) {
-            (Self::Narrow(values), DataType::Decimal128(digits, scale)) => {
-                Arc::new(Decimal128Array::try_new(take(values).into(), nulls)?.with_precision_and_scale(*digits, *scale)?)
-            }
-            (Self::Wide(values), DataType::Decimal256(digits, scale)) => {
-                Arc::new(Decimal256Array::try_new(take(values).into(), nulls)?.with_precision_and_scale(*digits, *scale)?)
-            }
-            _ => return Err(mismatch(data_type)),
-        })
-    }
-}
-
-/// A two's complement integer in N bytes; `None` when it needs more.
-fn extend<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
-    let sign = if bytes.first().is_some_and(|first| *first >= 0x80) { 0xff } else { 0 };
-    let significant = bytes.iter().position(|byte| *byte != sign).map_or(&[][..], |at| &bytes[at..]);
-    let mut whole = [sign; N];
-    let start = N.checked_sub(significant.len())?;
-    whole[start..].copy_from_slice(significant);
-    // The sign bit must still say the same.
-    ((whole[0] >= 0x80) == (sign == 0xff)).then_some(whole)
-}
-
 fn read_blocks(offsets: &mut Vec<i32>, least: usize, cursor: &mut Cursor<'_>, mut read: impl FnMut(&mut Cursor<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
     let mut end = last(offsets);
     loop {
@@ -627,11 +508,6 @@ fn child_type(data_type: &DataType, n: usize) -> DataType {
     }
 }
 
-#[cold]
-fn mismatch(data_type: &DataType) -> Flaw {
-    Flaw::Arrow(ArrowError::SchemaError(format!("an avro type does not become {data_type}")))
-}
-
 fn primitive<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBuffer>) -> Result<ArrayRef, Flaw> {
     Ok(Arc::new(PrimitiveArray::<T>::try_new(values.into(), nulls)?))
 }
@@ -641,12 +517,6 @@ fn longs(values: Vec<i64>, nulls: Option<NullBuffer>, data_type: &DataType) -> R
         DataType::Timestamp(_, zone) => Arc::new(TimestampMillisecondArray::try_new(values.into(), nulls)?.with_timezone_opt(zone.clone())),
         _ => Arc::new(Int64Array::try_new(values.into(), nulls)?),
     })
-}
-
-fn strings(texts: &mut Texts, nulls: Option<NullBuffer>) -> Result<ArrayRef, Flaw> {
-    let (offsets, bytes) = texts.take();
-    // Offsets and lengths are right by construction, so UTF-8 is all that can be refused.
-    StringArray::try_new(offsets, bytes, nulls).map(|array| Arc::new(array) as ArrayRef).map_err(|_| Flaw::Utf8)
 }
 
 fn structs(children: &mut [Node], data_type: &DataType, nulls: Option<NullBuffer>, len: usize) -> Result<ArrayRef, Flaw> {

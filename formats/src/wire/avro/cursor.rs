@@ -98,11 +98,6 @@ impl<'a> Cursor<'a> {
         Self { rest: bytes }
     }
 
-    /// Number of bytes that were not read.
-    pub(super) fn remaining(&self) -> usize {
-        self.rest.len()
-    }
-
     /// Everything that was not read.
     pub(super) fn take_rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
@@ -183,7 +178,7 @@ impl<'a> Cursor<'a> {
             count = count.checked_neg().ok_or(Cause::Length(count))?;
         }
         let count = usize::try_from(count).map_err(|_| Cause::Length(count))?;
-        let most = if least == 0 { MOST_EMPTY_ITEMS } else { self.remaining() / least };
+        let most = self.rest.len().checked_div(least).unwrap_or(MOST_EMPTY_ITEMS);
         if count > most { Err(Cause::End.into()) } else { Ok(count) }
     }
 }

@@ -105,7 +105,7 @@ fn rows_that_are_all_null_keep_the_last_schema() {
 fn the_field_carries_the_avro_schema() {
     let decoded = converter(&[(1, Ok(ORDER))]).decode("t", &payloads(&[Some(order())])).unwrap();
     let field = &decoded.spans[0].1.field;
-    assert_eq!((field.name().as_str(), field.is_nullable()), ("value", true));
+    assert_eq!((field.name().as_str(), field.is_nullable()), ("value", false));
     assert_eq!(field.metadata().get(crate::schema::NAME).map(String::as_str), Some("shop.Order"));
     assert_eq!(field.metadata().get(SCHEMA_TEXT).map(String::as_str), Some(ORDER));
 }

@@ -22,8 +22,8 @@ use std::collections::HashMap;
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, Fields, TimeUnit};
 use serde_json::Value;
 
-use super::schema::{Kind, RecordField, Schema, short_name};
-use crate::schema::{DEFAULT, DOC, NAME, PARAMETERS, VERSION};
+use super::parse::{Kind, RecordField, Schema, short_name};
+use crate::schema::{DATE, DECIMAL, DECIMAL_PRECISION, DEFAULT, DOC, NAME, PARAMETERS, TIME, TIMESTAMP, VERSION};
 
 /// Namespace of the names that Confluent's converter gives.
 const CONFLUENT: &str = "io.confluent.connect.avro";
@@ -33,22 +33,8 @@ pub(crate) const CONNECT_DEFAULT: &str = "io.confluent.connect.avro.ConnectDefau
 pub(crate) const UNION: &str = "io.confluent.connect.avro.Union";
 /// The parameter that holds an enum's name; with a dot and a symbol after it, that symbol.
 pub(crate) const ENUM: &str = "io.confluent.connect.avro.Enum";
-/// The parameter that holds a decimal's declared precision.
-pub(crate) const DECIMAL_PRECISION: &str = "connect.decimal.precision";
 /// Upstream's precision where none was declared (`AvroData.CONNECT_AVRO_DECIMAL_PRECISION_DEFAULT`).
 pub(crate) const DEFAULT_PRECISION: i64 = 64;
-
-/// Names of Connect's logical types.
-pub(crate) mod logical {
-    /// `org.apache.kafka.connect.data.Decimal`.
-    pub(crate) const DECIMAL: &str = "org.apache.kafka.connect.data.Decimal";
-    /// `org.apache.kafka.connect.data.Date`.
-    pub(crate) const DATE: &str = "org.apache.kafka.connect.data.Date";
-    /// `org.apache.kafka.connect.data.Time`.
-    pub(crate) const TIME: &str = "org.apache.kafka.connect.data.Time";
-    /// `org.apache.kafka.connect.data.Timestamp`.
-    pub(crate) const TIMESTAMP: &str = "org.apache.kafka.connect.data.Timestamp";
-}
 
 /// The converter's settings that change what a schema becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +111,7 @@ fn data_type(schema: &Schema, mapping: Mapping, metadata: &mut Metadata) -> Resu
         Kind::Boolean => DataType::Boolean,
         Kind::Int => int(schema, metadata)?,
         Kind::Long if is_logical(schema, "timestamp-millis") => {
-            name_logical(metadata, logical::TIMESTAMP);
+            name_logical(metadata, TIMESTAMP);
             DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
         }
         Kind::Long => DataType::Int64,
@@ -164,11 +150,11 @@ fn name_logical(metadata: &mut Metadata, name: &str) {
 
 fn int(schema: &Schema, metadata: &mut Metadata) -> Result<DataType, Fault> {
     if is_logical(schema, "date") {
-        name_logical(metadata, logical::DATE);
+        name_logical(metadata, DATE);
         return Ok(DataType::Date32);
     }
     if is_logical(schema, "time-millis") {
-        name_logical(metadata, logical::TIME);
+        name_logical(metadata, TIME);
         return Ok(DataType::Time32(TimeUnit::Millisecond));
     }
     match schema.text("connect.type") {
@@ -183,7 +169,7 @@ fn int(schema: &Schema, metadata: &mut Metadata) -> Result<DataType, Fault> {
 fn decimal(schema: &Schema, metadata: &mut Metadata) -> Result<DataType, Fault> {
     let scale = schema.integer("scale").unwrap_or(0);
     let declared = schema.integer("precision").filter(|precision| *precision != DEFAULT_PRECISION);
-    name_logical(metadata, logical::DECIMAL);
+    name_logical(metadata, DECIMAL);
     parameter(metadata, "scale", scale.to_string());
     if let Some(precision) = declared {
         parameter(metadata, DECIMAL_PRECISION, precision.to_string());
@@ -362,7 +348,7 @@ mod tests {
         assert_eq!([NAME, DEFAULT, DOC].map(|key| get(&fields[0], key)), ["shop.State", "\"NEW\"", "where it is"]);
         assert_eq!(get(&fields[0], "connect.parameters.io.confluent.connect.avro.Enum"), "shop.State");
         assert_eq!(get(&fields[0], "connect.parameters.io.confluent.connect.avro.Enum.NEW"), "NEW");
-        assert_eq!(get(&fields[1], NAME), logical::DECIMAL);
+        assert_eq!(get(&fields[1], NAME), DECIMAL);
         assert_eq!(get(&fields[1], "connect.parameters.connect.decimal.precision"), "9");
     }
 }
