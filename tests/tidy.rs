@@ -35,7 +35,8 @@ const MODULES: &[(&str, &[&str])] = &[
 ];
 
 /// The same for `formats/src/lib.rs`.
-const FORMATS_MODULES: &[(&str, &[&str])] = &[("column", &[]), ("schema", &["column"]), ("wire", &["column", "schema"]), ("file", &["column", "schema"])];
+const FORMATS_MODULES: &[(&str, &[&str])] =
+    &[("column", &[]), ("schema", &["column"]), ("wire", &["column", "schema"]), ("file", &["column", "schema", "wire"])];
 
 /// What `formats` may depend on: nothing that waits, opens, connects or tells the time.
 const FORMATS_DEPENDENCIES: &[&str] = &[
