@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -146,11 +147,12 @@ pub trait SinkTask: Send {
     /// [`TaskError`] of work that went on in the background.
     async fn durable(&mut self) -> Result<Offsets, TaskError>;
 
-    /// These partitions go away. Ends what is being published (unless `lost`), drops what is open. [`durable`](Self::durable) is asked once more afterwards.
+    /// These partitions go away. Waits up to `patience` for what is being published, gives up the rest and drops what is open. [`durable`](Self::durable) is
+    /// asked once more afterwards.
     ///
     /// # Errors
     /// [`TaskError`].
-    async fn close(&mut self, partitions: &[TopicPartition], lost: bool) -> Result<(), TaskError>;
+    async fn close(&mut self, partitions: &[TopicPartition], patience: Duration) -> Result<(), TaskError>;
 
     /// Figures and guarantees, for the status.
     fn report(&self) -> TaskReport;

@@ -25,8 +25,10 @@ use crate::transform::Chain;
 
 /// How often time is looked at: schedules, figures, retried commits.
 const TICK: Duration = Duration::from_millis(200);
-/// Commits are at most this frequent.
+/// Commits are at most this frequent, whatever `offset.flush.interval.ms` says; and never rarer than it says.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// How long the end of an assignment waits for what is being published; then the next owner publishes it again, under the same names.
+const REVOKE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a task is made from.
 #[derive(Debug, Clone)]
@@ -92,6 +94,8 @@ pub async fn run(spec: SinkTaskSpec, control: TaskControl) -> Result<(), TaskErr
         connector: spec.connector,
         paused,
         stop,
+        stop_patience: spec.worker.task_shutdown_graceful_timeout.mul_f32(0.6),
+        commit_every: spec.worker.offset_flush_interval.min(COMMIT_EVERY),
         progress,
         tolerates,
         logs_rejects: spec.props.get("errors.log.enable").is_some_and(|v| v.trim().eq_ignore_ascii_case("true")),
@@ -159,6 +163,9 @@ struct Task {
     connector: Arc<str>,
     paused: watch::Receiver<bool>,
     stop: CancellationToken,
+    /// How long a stop waits for what is being published.
+    stop_patience: Duration,
+    commit_every: Duration,
     progress: Arc<tokio::sync::Notify>,
     tolerates: bool,
     logs_rejects: bool,
@@ -183,8 +190,9 @@ impl Task {
     async fn run(mut self, core: Box<Core>) -> Result<(), TaskError> {
         let outcome = self.serve(core).await;
         let all: Vec<TopicPartition> = self.owned.keys().cloned().collect();
-        // After an error nothing more is published or committed: the records will be read again.
-        let closed = self.sink.close(&all, outcome.is_err()).await;
+        // After an error nothing more is waited for or committed: the records will be read again.
+        let patience = if outcome.is_err() { Duration::ZERO } else { self.stop_patience };
+        let closed = self.sink.close(&all, patience).await;
         let ended = match (outcome, closed) {
             (Ok(()), Ok(())) => self.commit(true).await,
             (Err(error), _) | (Ok(()), Err(error)) => Err(error),
@@ -330,13 +338,13 @@ impl Task {
     async fn revoked(&mut self, partitions: &[TopicPartition], lost: bool, done: Acknowledge) -> Result<(), TaskError> {
         tracing::info!(connector = %self.connector, partitions = %list(partitions), lost, "revoked");
         self.inbox.retain(|raw| !partitions.contains(&raw.from));
-        self.owned.retain(|tp, _| !partitions.contains(tp));
-        match self.sink.close(partitions, lost).await {
+        match self.sink.close(partitions, if lost { Duration::ZERO } else { REVOKE_PATIENCE }).await {
             // What could not be published is read again by whoever gets the partitions.
             Err(error) if error.kind == ErrorKind::Rewind => tracing::warn!(connector = %self.connector, %error, "given up with its partitions"),
             closed => closed?,
         }
-        let committed = if lost { Ok(()) } else { self.commit(true).await };
+        let committed = if lost { self.sink.durable().await.map(drop) } else { self.commit(true).await };
+        self.owned.retain(|tp, _| !partitions.contains(tp));
         self.committed.retain(|tp, _| !partitions.contains(tp));
         drop(done);
         committed
@@ -348,11 +356,12 @@ impl Task {
             return Ok(());
         }
         let durable = self.sink.durable().await?;
-        let news: Offsets = durable.into_iter().filter(|(tp, offset)| self.committed.get(tp).is_none_or(|c| c < offset)).collect();
+        let news: Offsets =
+            durable.into_iter().filter(|(tp, offset)| self.owned.contains_key(tp) && self.committed.get(tp).is_none_or(|c| c < offset)).collect();
         if news.is_empty() {
             return Ok(());
         }
-        self.commit_at = Some(Instant::now() + COMMIT_EVERY);
+        self.commit_at = Some(Instant::now() + self.commit_every);
         match self.consumer.commit(&news).await {
             Ok(()) => {
                 for (tp, offset) in &news {
@@ -382,7 +391,8 @@ impl Task {
         tracing::warn!(connector = %self.connector, %error, "reading again from the last committed offsets");
         self.inbox.clear();
         let all: Vec<TopicPartition> = self.owned.keys().cloned().collect();
-        self.sink.close(&all, true).await?;
+        self.sink.close(&all, Duration::ZERO).await?;
+        self.sink.durable().await?;
         self.sink.open(&all).await?;
         self.consumer.seek(&back).await.map_err(|e| kafka_error(&e))
     }

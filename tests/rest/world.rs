@@ -96,7 +96,7 @@ impl SinkTask for BlackholeTask {
     async fn durable(&mut self) -> Result<Offsets, TaskError> {
         if self.mode == "stuck" { std::future::pending().await } else { Ok(Offsets::new()) }
     }
-    async fn close(&mut self, _: &[TopicPartition], _: bool) -> Result<(), TaskError> {
+    async fn close(&mut self, _: &[TopicPartition], _: std::time::Duration) -> Result<(), TaskError> {
         if self.mode == "stuck" { std::future::pending().await } else { Ok(()) }
     }
     fn report(&self) -> TaskReport {

@@ -25,8 +25,6 @@ use crate::roll::Reason;
 const GROUPS_BOUND: usize = 64;
 /// Objects of one group that are made visible at once.
 const PUBLISH_AT_ONCE: usize = 8;
-/// How long the end of an assignment waits for what is being published; then others publish it again, under the same names.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 /// Waiting rows below this many bytes are not worth a row group of their own when memory is short.
 const WORTH_ENCODING: u64 = 64 << 10;
 
@@ -154,8 +152,7 @@ impl SinkTask for CloudStorageTask {
         Ok(offsets)
     }
 
-    async fn close(&mut self, partitions: &[TopicPartition], lost: bool) -> Result<(), TaskError> {
-        let patience = if lost { Duration::ZERO } else { CLOSE_PATIENCE };
+    async fn close(&mut self, partitions: &[TopicPartition], patience: Duration) -> Result<(), TaskError> {
         let mut settling = Vec::new();
         for tp in partitions {
             if let Some(Owned { writer, mut ledger }) = self.partitions.remove(tp) {
@@ -167,7 +164,7 @@ impl SinkTask for CloudStorageTask {
             }
         }
         for settled in futures::future::join_all(settling).await {
-            if let Some((tp, offset)) = settled?.filter(|_| !lost) {
+            if let Some((tp, offset)) = settled? {
                 self.closed.insert(tp, offset);
             }
         }
