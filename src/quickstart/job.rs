@@ -92,7 +92,8 @@ impl Job {
             ("name", CONNECTOR),
             ("connector.class", "io.lakehead.connect.CloudStorageSink"),
             ("topics", &self.topic),
-            ("tasks.max", "2"),
+            // A group of the broker inside the process needs as long as a session lasts to take in a second member.
+            ("tasks.max", if self.bootstrap_servers.is_some() { "2" } else { "1" }),
             ("lakehead.store.url", &store),
             ("format.class", "io.confluent.connect.s3.format.parquet.ParquetFormat"),
             ("partitioner.class", "io.confluent.connect.storage.partitioner.HourlyPartitioner"),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::connect::config::{Check, ConfigError, Type, Values, check};
 use crate::connect::{Connector, Props};
+use crate::convert;
 use crate::runtime::classes;
 use crate::runtime::herder::HerderError;
 use crate::runtime::sink_keys::{PREFIXES, SINK_KEYS};
@@ -60,8 +61,10 @@ pub fn validate(connectors: &[&'static dyn Connector], settings: &Settings, conf
 }
 
 /// The stages between Kafka and the connector: its converters and transforms must be ones that can be built.
-fn stages(_class: &'static dyn Connector, props: &Props, _settings: &Settings) -> Vec<ConfigError> {
-    Chain::from_props(props).err().unwrap_or_default()
+fn stages(class: &'static dyn Connector, props: &Props, settings: &Settings) -> Vec<ConfigError> {
+    let converters = convert::build(props, &settings.props, class.want(props)).err().unwrap_or_default();
+    let transforms = Chain::from_props(props).err().unwrap_or_default();
+    converters.into_iter().chain(transforms).collect()
 }
 
 /// Upstream's answer to a configuration with errors, `AbstractHerder.maybeAddConfigErrors`.
