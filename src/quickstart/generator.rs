@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::compute::Compute;
 use crate::quickstart::broker::{Broker, PARTITIONS};
 use crate::quickstart::job::CONNECTOR;
 use crate::quickstart::orders::{self, Order};
+use crate::quickstart::progress::Look;
 use crate::runtime::HerderHandle;
 use crate::standalone::ExitError;
 
@@ -43,6 +45,7 @@ pub struct Generator {
     writer: Arc<Writer>,
     compute: Compute,
     retained_bytes: Option<u64>,
+    taken: AtomicU64,
 }
 
 /// The producer, and where its records go.
@@ -88,7 +91,7 @@ impl Generator {
         config.set("linger.ms", "5").set("batch.size", BATCH_BYTES).set("queue.buffering.max.messages", "50000");
         let producer = config.create_with_context(Refusals::default()).map_err(|error| failed(&error))?;
         let writer = Arc::new(Writer { producer, topic: topic.to_owned() });
-        Ok(Self { writer, compute, retained_bytes: broker.retained_bytes() })
+        Ok(Self { writer, compute, retained_bytes: broker.retained_bytes(), taken: AtomicU64::new(0) })
     }
 
     /// Writes these orders, at most `rate` a second when there is one, and waits until the broker has them.
@@ -96,12 +99,9 @@ impl Generator {
     /// # Errors
     /// [`ExitError`] when the broker refuses a record, or the connector is gone.
     pub async fn run(&self, orders: Range<u64>, herder: &HerderHandle, rate: Option<u64>) -> Result<(), ExitError> {
-        let first = orders.start;
-        let mut next = first;
-        let mut largest = 0;
-        let before = taken(herder).await?;
+        let (mut next, mut largest) = (orders.start, 0);
         while next < orders.end {
-            let under_way = (next - first).saturating_sub(taken(herder).await?.saturating_sub(before));
+            let under_way = next.saturating_sub(self.taken(herder).await?);
             let window = self.retained_bytes.map_or(u64::MAX, |bytes| if largest == 0 { CHUNK } else { bytes / (largest + OVERHEAD_BYTES) });
             let beat = rate.map_or(CHUNK, |rate| (rate * u64::try_from(BEAT.as_millis()).unwrap_or(1) / 1_000).max(1));
             let chunk = beat.min(orders.end - next).min(window.saturating_sub(under_way));
@@ -120,12 +120,15 @@ impl Generator {
         let writer = Arc::clone(&self.writer);
         self.compute.run(move || writer.finish()).await.map_err(|error| failed(&error))
     }
-}
 
-/// Records that the sink has taken, or has committed where a task has begun to count anew.
-async fn taken(herder: &HerderHandle) -> Result<u64, ExitError> {
-    let tasks = herder.live(CONNECTOR).await.map_err(ExitError::failure)?;
-    Ok(tasks.iter().map(|task| task.figures().consumed).sum())
+    /// Orders that the sink has taken, from order 0 on. A task that was restarted counts anew and takes again what was not committed: then the commits
+    /// tell, and what was taken once stays taken here.
+    async fn taken(&self, herder: &HerderHandle) -> Result<u64, ExitError> {
+        let tasks = herder.live(CONNECTOR).await.map_err(ExitError::failure)?;
+        let look = Look::of(tasks.iter().map(|task| task.figures()));
+        let taken = look.consumed.max(look.committed_records());
+        Ok(self.taken.fetch_max(taken, Ordering::Relaxed).max(taken))
+    }
 }
 
 impl Writer {

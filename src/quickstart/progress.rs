@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::runtime::HerderHandle;
-use crate::runtime::status::{ConnectorStatus, State};
+use crate::runtime::status::{ConnectorStatus, Figures, State};
 use crate::standalone::ExitError;
 
 /// How often the tasks are looked at.
@@ -41,23 +41,29 @@ pub struct Summary {
 
 /// The tasks at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Look {
-    consumed: u64,
-    consumed_bytes: u64,
-    files: u64,
-    bytes: u64,
-    committed: BTreeMap<i32, i64>,
+pub struct Look {
+    /// Records taken from Kafka.
+    pub consumed: u64,
+    /// Bytes of their keys and values.
+    pub consumed_bytes: u64,
+    /// Visible files.
+    pub files: u64,
+    /// Their length.
+    pub bytes: u64,
+    /// Committed offset of each partition of the topic.
+    pub committed: BTreeMap<i32, i64>,
 }
 
 impl Look {
-    fn of(status: &ConnectorStatus) -> Self {
+    /// The figures of all tasks together.
+    pub fn of(tasks: impl IntoIterator<Item = Figures>) -> Self {
         let mut look = Self::default();
-        for task in &status.tasks {
-            look.consumed += task.figures.consumed;
-            look.consumed_bytes += task.figures.consumed_bytes;
-            look.files += task.figures.report.files;
-            look.bytes += task.figures.report.bytes;
-            for (partition, offset) in &task.figures.committed {
+        for task in tasks {
+            look.consumed += task.consumed;
+            look.consumed_bytes += task.consumed_bytes;
+            look.files += task.report.files;
+            look.bytes += task.report.bytes;
+            for (partition, offset) in &task.committed {
                 // A partition that has moved from one task to another is known to both.
                 let known = look.committed.entry(partition.partition).or_default();
                 *known = (*known).max(*offset);
@@ -66,7 +72,9 @@ impl Look {
         look
     }
 
-    fn committed_records(&self) -> u64 {
+    /// Records below the committed offsets: the topic begins with this run.
+    #[must_use]
+    pub fn committed_records(&self) -> u64 {
         self.committed.values().map(|offset| u64::try_from(*offset).unwrap_or(0)).sum()
     }
 }
@@ -90,7 +98,7 @@ impl Watch {
         loop {
             let now = ticks.tick().await;
             let status = self.herder.status(self.connector).await.map_err(ExitError::failure)?;
-            let look = Look::of(&status);
+            let look = Look::of(status.tasks.iter().map(|task| task.figures.clone()));
             if let Some(trace) = failure(&status) {
                 return Err(ExitError::failure(trace));
             }
