@@ -17,6 +17,10 @@ pub const CONNECTOR: &str = "quickstart";
 /// The topic of runs with nothing of the user's; what is below `topics/quickstart-orders` in the folder is the quickstart's own.
 const TOPIC: &str = "quickstart-orders";
 
+/// What the broker inside the process needs that no other does: its groups take as long as a session to let in a second member, and it sits out the
+/// whole wait of a fetch that finds nothing, however soon records come.
+const EMBEDDED: &[(&str, &str)] = &[("tasks.max", "1"), ("consumer.override.fetch.max.wait.ms", "5")];
+
 /// Where the files go.
 #[derive(Debug, Clone)]
 pub enum Target {
@@ -88,12 +92,11 @@ impl Job {
             Target::Folder(path) => path.display().to_string(),
             Target::Store(url) => url.clone(),
         };
-        let config = props(&[
+        let mut config = props(&[
             ("name", CONNECTOR),
             ("connector.class", "io.lakehead.connect.CloudStorageSink"),
             ("topics", &self.topic),
-            // A group of the broker inside the process needs as long as a session lasts to take in a second member.
-            ("tasks.max", if self.bootstrap_servers.is_some() { "2" } else { "1" }),
+            ("tasks.max", "2"),
             ("lakehead.store.url", &store),
             ("format.class", "io.confluent.connect.s3.format.parquet.ParquetFormat"),
             ("partitioner.class", "io.confluent.connect.storage.partitioner.HourlyPartitioner"),
@@ -103,6 +106,9 @@ impl Job {
             ("flush.size", "500000"),
             ("rotate.schedule.interval.ms", "3000"),
         ]);
+        if self.bootstrap_servers.is_none() {
+            config.extend(props(EMBEDDED));
+        }
         ConnectorFile { name: CONNECTOR.to_owned(), config, initial_state: None }
     }
 
