@@ -1,5 +1,4 @@
 //! `lakehead quickstart`, whole: the broker inside the process, the worker, the sink, the files and the proof.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lakehead::quickstart::{self, Arguments};
 
