@@ -8,6 +8,7 @@ use lakehead_formats::wire::SchemaId;
 use proptest::prelude::*;
 
 use super::*;
+use arrow::array::Array as _;
 use crate::batch::TopicPartition;
 
 /// Takes payloads of a schema's letter and a text; `!` is poison. A new letter is a new schema.
