@@ -242,6 +242,17 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_an_inferred_schema_lacks_is_null() {
+        let declared = struct_column(&[("country", Arc::new(StringArray::from(vec!["es", "de"])) as ArrayRef)]);
+        let inferred = std::collections::HashMap::from([(lakehead_formats::schema::INFERRED.to_owned(), "true".to_owned())]);
+        let field = declared.field.as_ref().clone().with_metadata(inferred);
+        let inferred = lakehead_formats::column::Column { field: Arc::new(field), array: Arc::clone(&declared.array) };
+        let batch = batch_of(&inferred, &[None; 2]);
+        assert_eq!(paths("region", &batch), ok(&["region=null", "region=null"]));
+        assert_eq!(paths("country,user.city", &batch), ok(&["country=es/user.city=null", "country=de/user.city=null"]));
+    }
+
+    #[test]
     fn fields_of_structs() {
         let city = StringArray::from(vec![Some("x"), Some("Riga"), Some("y")]);
         let user_type = vec![ArrowField::new("city", DataType::Utf8, true)];

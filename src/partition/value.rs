@@ -1,10 +1,12 @@
 //! A nested field of a value column, whichever of the two forms the value has: a typed struct, or schemaless JSON kept as text.
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, NullArray, StringArray};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::FieldRef;
+use arrow::datatypes::{DataType, Field, FieldRef};
 use lakehead_formats::column::{Column, Reject};
-use lakehead_formats::schema::is_json_text;
+use lakehead_formats::schema::{is_inferred, is_json_text};
 
 use super::json_path::Path;
 
@@ -15,7 +17,7 @@ pub(super) enum Found<'a> {
     Leaf(Leaf),
     /// Into each row's JSON text.
     Text(&'a StringArray),
-    /// Nowhere: the struct's schema has no such field.
+    /// Nowhere: the struct's declared schema has no such field.
     NoField,
     /// Nowhere: the value has no fields.
     NoStruct,
@@ -32,7 +34,15 @@ pub(super) struct Leaf {
     pub(super) nulls: Option<NullBuffer>,
 }
 
-/// Follows a path from a value column.
+impl Leaf {
+    /// A field that none of `rows` rows has.
+    fn absent(name: &str, rows: usize) -> Self {
+        Self { field: Arc::new(Field::new(name, DataType::Null, true)), array: Arc::new(NullArray::new(rows)), nulls: None }
+    }
+}
+
+/// Follows a path from a value column. A schema that was inferred holds the fields that were seen so far: a field that is not in it is null, as it is in
+/// each row's text, whatever other records the batch holds.
 pub(super) fn find<'a>(value: &'a Column, path: &Path) -> Found<'a> {
     if is_json_text(&value.field) {
         return value.array.as_string_opt::<i32>().map_or(Found::NoStruct, Found::Text);
@@ -49,6 +59,7 @@ pub(super) fn find<'a>(value: &'a Column, path: &Path) -> Found<'a> {
         });
         match inner {
             Some(inner) => leaf = inner,
+            None if is_inferred(&value.field) => return Found::Leaf(Leaf::absent(name, value.array.len())),
             None => return Found::NoField,
         }
     }

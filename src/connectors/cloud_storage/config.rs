@@ -185,7 +185,11 @@ pub(super) fn format(props: &Props) -> Result<Arc<dyn FileFormat>, ConfigError> 
         ));
     };
     let built = (entry.build)(props).map_err(|error| match error {
-        file::FormatError::Config { key, message } => ConfigError::new(key, message),
+        file::FormatError::Config { key, message } => {
+            let value = props.get(&key).map_or("", String::as_str);
+            let message = format!("Invalid value {value} for configuration {key}: {message}");
+            ConfigError::new(key, message)
+        }
         other => ConfigError::new("format.class", other.to_string()),
     })?;
     Ok(Arc::from(built))
