@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 use super::errors::{Action, Class, Failure};
 pub use super::errors::{Flavor, Place};
 pub use super::retry::Backoff;
-use super::retry::Retry;
+use super::retry::{Failed, Retry};
 use super::upload::ObjectUpload;
 use super::{ObjectSink, StoreError, StoreErrorKind, Upload};
 use crate::connect::Health;
@@ -148,6 +148,9 @@ impl Inner {
             let request = request();
             async move {
                 let _slot = self.requests.acquire().await;
+                if given_up.is_cancelled() {
+                    return Err(Failed::ForNow("given up".to_owned())); // while it waited for its turn; the loop ends
+                }
                 request.await.map_err(|error| self.place.judge(action, key, number, Failure::of(self.place.flavor, &error)))
             }
         };

@@ -96,6 +96,9 @@ impl Retry {
         let trouble = Trouble { retry: self, operation };
         let mut failing_since = None;
         for number in 1_u32.. {
+            if given_up.is_cancelled() {
+                break;
+            }
             let began = Instant::now();
             let error = match attempt(number).await {
                 Ok(done) => {
@@ -107,6 +110,9 @@ impl Retry {
                 Err(Failed::ForGood(error)) => return Err(error),
                 Err(Failed::ForNow(error)) => error,
             };
+            if given_up.is_cancelled() {
+                break;
+            }
             if failing_since.is_none() {
                 warn!(%what, %error, "the store does not take it; retrying until it does");
             }
@@ -230,9 +236,14 @@ mod tests {
             .unwrap_err();
         assert_eq!((error.kind, error.message.as_str(), tries), (StoreErrorKind::Denied, "no", 1));
         let given_up = CancellationToken::new();
-        given_up.cancel();
-        let error = retry.run("x", &given_up, |_| async { Err::<(), _>(Failed::ForNow("down".to_owned())) }).await.unwrap_err();
+        let give_up_and_fail = |_| {
+            given_up.cancel();
+            std::future::ready(Err::<(), _>(Failed::ForNow("down".to_owned())))
+        };
+        let error = retry.run("x", &given_up, give_up_and_fail).await.unwrap_err();
         assert_eq!((error.kind, error.message.as_str()), (StoreErrorKind::Vanished, "x: given up"));
+        let error = retry.run::<(), std::future::Ready<_>>("x", &given_up, |_| panic!("tried though it was given up before")).await.unwrap_err();
+        assert_eq!(error.message, "x: given up");
         assert_eq!(health.trouble(), None);
     }
 }

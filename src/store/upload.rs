@@ -31,6 +31,9 @@ const MAX_PARTS: usize = 10_000;
 /// How long `abort` waits for the store.
 const ABORT_WAIT: Duration = Duration::from_secs(5);
 
+/// How long parts that are under way may take to end before they are cut off, and how long a store may take to carry out what was cut off.
+const PARTS_WAIT: Duration = Duration::from_secs(2);
+
 /// What an upload and its tasks share.
 struct Object {
     sink: Arc<Inner>,
@@ -326,8 +329,14 @@ impl ObjectUpload {
         let mut parts = self.parts.take()?;
         let object = Arc::clone(&self.object);
         Some(async move {
+            let drain = async { while parts.tasks.join_next().await.is_some() {} };
+            let is_cut_off = tokio::time::timeout(PARTS_WAIT, drain).await.is_err();
             parts.tasks.shutdown().await;
-            if let Ok(id) = parts.started.await {
+            let Ok(id) = parts.started.await else { return };
+            object.sink.remove(&object.path, &id).await;
+            if is_cut_off {
+                // A part that arrives after the abort can bring the upload back (S3's AbortMultipartUpload says so): abort again.
+                tokio::time::sleep(PARTS_WAIT).await;
                 object.sink.remove(&object.path, &id).await;
             }
         })
