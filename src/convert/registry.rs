@@ -1,6 +1,6 @@
 //! Confluent's Schema Registry over HTTP: the text of a schema by its id.
 //!
-//! Parts: [`Registry`], the client; [`settings`], its keys. Every task of the process that names the same registry with the same settings
+//! Parts: [`Registry`], the client; `settings`, its keys. Every task of the process that names the same registry with the same settings
 //! shares one client, which remembers each schema (a registry never changes the text of an id) and asks once for it, however many tasks wait.
 //!
 //! Guarantee: a registry that is down costs time, never records: it is asked again for ever, with the trouble in the task's health. A

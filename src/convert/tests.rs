@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use arrow::array::{BinaryArray, Int64Array, ListArray, StringArray, TimestampMillisecondArray};
+use arrow::array::{Array, BinaryArray, Int64Array, ListArray, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::Int32Type;
 use lakehead_formats::wire::SchemaId;
 use proptest::prelude::*;

@@ -1,7 +1,7 @@
 //! The Avro format: object container files.
 //!
-//! Parts: [`AvroFormat`], the settings; [`Avro`], one file's encoder, which cuts rows into blocks; [`schema`], the schema of a field that did not
-//! come from Avro; [`rows`], columns as Avro's binary encoding; [`codec`], the compression of a block. Rows that came from Avro are written under
+//! Parts: `AvroFormat`, the settings; `Avro`, one file's encoder, which cuts rows into blocks; `schema`, the schema of a field that did not
+//! come from Avro; `rows`, columns as Avro's binary encoding; `codec`, the compression of a block. Rows that came from Avro are written under
 //! the schema they came with, so that names, documentation, enums and unions survive, as long as no transform changed them.
 //!
 //! Guarantee: the same rows make the same bytes; the sync marker is derived from the schema. (Avro 1.12 specification, "Object Container Files".)

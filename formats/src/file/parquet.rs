@@ -1,6 +1,6 @@
 //! The Parquet format: `ArrowWriter` over bytes, with encodings chosen from the data.
 //!
-//! Parts: [`ParquetFormat`], the settings; [`Parquet`], one file's encoder; [`types`], which types a file can hold; [`encodings`], which
+//! Parts: `ParquetFormat`, the settings; `Parquet`, one file's encoder; `types`, which types a file can hold; `encodings`, which
 //! encoding suits a column. The shape of a file is upstream's where readers see it (message name, `list.element`, `key_value`, codec names
 //! and extensions); lists are always three-level.
 //!
@@ -164,7 +164,8 @@ impl Encoder for Parquet {
     fn memory_bytes(&self) -> u64 {
         let ready: usize = self.ready.iter().map(Bytes::len).sum();
         let held = match &self.state {
-            State::Choosing { waiting, .. } => waiting.iter().map(Array::get_array_memory_size).sum(),
+            // Slices count for themselves, not for the batch that they were cut from.
+            State::Choosing { waiting, .. } => waiting.iter().filter_map(|rows| rows.to_data().get_slice_memory_size().ok()).sum(),
             State::Writing(writer) => writer.memory_size() + writer.inner().capacity(),
         };
         count(ready + held)

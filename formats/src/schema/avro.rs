@@ -1,6 +1,6 @@
 //! Avro's schemas, and what they are to Connect and Arrow: shared by the Avro converter and the Avro file format.
 //!
-//! Parts: [`Schema`] with [`Kind`], a schema's text as a value; [`field`], the Arrow field that it becomes; [`inline`], which makes a text with
+//! Parts: `Schema` with `Kind`, a schema's text as a value; `field`, the Arrow field that it becomes; [`inline`], which makes a text with
 //! references stand alone.
 
 mod field;

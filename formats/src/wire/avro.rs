@@ -1,7 +1,7 @@
 //! The Avro converter: Confluent's wire format, with schemas from a registry.
 //!
 //! A payload is the magic byte 0, a schema id of four bytes, big endian, and one Avro value. Parts: the converter, which sorts rows by schema;
-//! [`columns`] with [`cursor`] and [`values`], the one pass over the bytes. What a schema becomes is [`crate::schema::avro`]'s to say: mapping and names are those of
+//! `columns` with `cursor` and `values`, the one pass over the bytes. What a schema becomes is [`crate::schema::avro`]'s to say: mapping and names are those of
 //! Confluent's `AvroConverter` and `AvroData`. As there, bytes after the value are ignored, and a top-level `bytes` is the whole rest of the payload.
 //!
 //! Guarantee: a row that cannot be decoded is a reject, and its neighbours are decoded as if it were not there.
