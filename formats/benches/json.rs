@@ -45,8 +45,8 @@ fn order(number: u64) -> String {
         _ => format!("[\"priority\",\"returning\",\"campaign-{}\"]", below(40)),
     };
     format!(
-        "{{\"id\":{number},\"ts\":{},\"customer\":\"customer-{:07}\",\"country\":\"{country}\",\"amount\":{}.{:02},\"currency\":\"{currency}\",\
-         \"status\":\"{status}\",\"sku\":\"SKU-{:06}-{:03}\",\"qty\":{},\"gift\":{},\"address\":{{\"street\":\"{} Long Winding Road\",\"city\":\"Springfield-{}\",\
+        "{{\"id\":{number},\"ts\":{},\"customer\":\"customer-{:012}\",\"country\":\"{country}\",\"amount\":{}.{:02},\"currency\":\"{currency}\",\
+         \"status\":\"{status}\",\"sku\":\"SKU-{:06}-{:03}\",\"qty\":{},\"gift\":{},\"address\":{{\"street\":\"{} Long Winding Road of the Northern Hills\",\"city\":\"New Springfield-upon-{}\",\
          \"zip\":\"{:05}\",\"country\":\"{country}\"}},\"tags\":{tags}}}",
         1_760_000_000_000 + number * 37,
         below(2_000_000),

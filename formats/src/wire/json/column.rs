@@ -120,9 +120,9 @@ impl Bytes {
     }
 }
 
-/// The vector's content; an empty one of the same size stays behind, since the next batch is likely as large.
+/// The vector's content; an empty one of about the same size stays behind, since the next batch is likely as large, and growing would double it.
 fn take<T>(values: &mut Vec<T>) -> Vec<T> {
-    let next = Vec::with_capacity(values.len());
+    let next = Vec::with_capacity(values.len() + values.len() / 16);
     std::mem::replace(values, next)
 }
 

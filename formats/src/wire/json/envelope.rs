@@ -14,7 +14,7 @@ use arrow::datatypes::FieldRef;
 
 use super::decode::Decoder;
 use super::fault::Fault;
-use super::scan::{Cursor, Syntax, validate_utf8};
+use super::scan::{Cursor, Syntax, validate};
 use super::text::{LoneSurrogate, key};
 use crate::schema::from_connect_json;
 
@@ -73,7 +73,7 @@ impl Schemas {
         }
     }
 
-    /// The lane and the payload of a row, whose bytes are UTF-8.
+    /// The lane and the payload of a row. The payload's bytes are found to be UTF-8; those of a schema that was met before need no second look.
     ///
     /// # Errors
     /// The reason to reject it.
@@ -81,6 +81,7 @@ impl Schemas {
         if reading == Reading::Quick
             && let Some((text, lane)) = &self.last
             && let Some(payload) = usual(row, text)
+            && std::str::from_utf8(payload).is_ok()
         {
             return Ok((*lane, payload));
         }
@@ -140,7 +141,7 @@ fn members(row: &[u8]) -> Result<(&[u8], &[u8]), String> {
 type Members<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
 fn read_members(row: &[u8]) -> Result<Members<'_>, Fault> {
-    validate_utf8(row)?;
+    validate(row)?;
     let mut cursor = Cursor::new(row);
     cursor.skip_whitespace();
     let (mut schema, mut payload) = (None, None);

@@ -346,6 +346,16 @@ fn rows_under_one_envelope_schema_form_a_span() {
 }
 
 #[test]
+fn an_envelope_with_bytes_that_are_no_utf_8_is_rejected_wherever_they_are() {
+    let good: &[u8] = br#"{"schema":{"type":"string"},"payload":"x"}"#;
+    let rows = [good, b"{\"schema\":{\"type\":\"string\"},\"payload\":\"\xff\"}", b"{\"schema\":{\"type\":\"\xff\"},\"payload\":\"x\"}", good];
+    let payloads: BinaryArray = rows.iter().map(Some).collect();
+    let decoded = converter(&[], Want::Any).decode("t", &payloads).expect("no defect");
+    let rejects: Vec<_> = decoded.rejects.iter().map(|r| (r.row, r.reason.as_str())).collect();
+    assert_eq!(rejects, [(1, "malformed json at byte 39: it is no valid utf-8"), (2, "malformed json at byte 19: it is no valid utf-8")]);
+}
+
+#[test]
 fn a_batch_of_tombstones_goes_under_the_last_schema() {
     let tombstones = BinaryArray::from(vec![None::<&[u8]>, None]);
     let mut converter = converter(&[], Want::Columns);
