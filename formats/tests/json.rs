@@ -1,5 +1,7 @@
 //! Laws of the JSON converter and the JSON file format, with `serde_json` as the oracle: what is accepted, and which values come out.
 
+#![expect(clippy::expect_used, reason = "a test may stop")]
+
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BinaryArray};

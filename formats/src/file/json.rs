@@ -95,7 +95,7 @@ impl FileFormat for JsonFormat {
         }
         let output = match self.gzip {
             None => Output::Plain(Vec::new()),
-            Some(level) => Output::Gzip(GzEncoder::new(Vec::new(), level)),
+            Some(level) => Output::Gzip(Box::new(GzEncoder::new(Vec::new(), level))),
         };
         Ok(Box::new(JsonEncoder { field: Arc::clone(field), decimals: self.decimals, output, text: Vec::new(), taken_bytes: 0, rows: 0 }))
     }
@@ -115,7 +115,7 @@ struct JsonEncoder {
 /// The file's bytes, those that were taken left out.
 enum Output {
     Plain(Vec<u8>),
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
 }
 
 impl fmt::Debug for JsonEncoder {
