@@ -1,10 +1,10 @@
 //! Bytes ⇄ Arrow, in both directions; pure and synchronous.
 //!
 //! Parts, in the order in which data meets them:
-//! - [`column`]: what every stage hands on, an Arrow array with the field that describes it;
+//! - [`mod@column`]: what every stage hands on, an Arrow array with the field that describes it;
 //! - [`schema`]: Connect's schemas as Arrow fields, and how two of them become one;
 //! - [`wire`]: the payloads of Kafka records → columns (one file per converter);
-//! - [`file`]: columns → the bytes of one file (one file per format).
+//! - [`mod@file`]: columns → the bytes of one file (one file per format).
 //!
 //! Guarantee: nothing here performs I/O, reads a clock, spawns, or knows a topic's cluster, a store or a path. The crate has no
 //! dependency that could, so an encoder cannot block.
