@@ -6,7 +6,7 @@
 # Prints for each format, from the start of the process until the committed offsets are the end offsets:
 #   records per CPU second (user and system time of the process, from /proc), peak resident MiB (VmHWM), wall seconds, seconds to the first record.
 # The records are in the topic before the worker starts, compressed as COMPRESSION says (lz4). FLUSH_SIZE (100000) divides a partition's records, so that every
-# record gets into a file. LAKEHEAD_BIN names another binary to measure. `make bench-job` sets up what this needs.
+# record gets into a file. LAKEHEAD_BIN names another binary to measure, BENCH_PROFILE another Cargo profile to build with. `make bench-job` sets up what this needs.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../tests/servers/env.sh"
 
@@ -17,17 +17,18 @@ formats=("$@")
 partitions=6
 flush_size=${FLUSH_SIZE:-100000}
 compression=${COMPRESSION:-lz4}
+profile=${BENCH_PROFILE:-release}
 [ $((records % (partitions * flush_size))) = 0 ] || die "$records records over $partitions partitions do not end with a file of FLUSH_SIZE=$flush_size records"
 
 cd "$REPO"
 say "building"
-cargo build -q --release --bin lakehead --example produce_orders --example await_group
-target=$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')/release
+cargo build -q --profile "$profile" --bin lakehead --example produce_orders --example await_group
+target=$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')/${profile/#dev/debug}
 lakehead=${LAKEHEAD_BIN:-$target/lakehead}
 
 run=$(mktemp -d "${TMPDIR:-/tmp}/lakehead-bench.XXXXXX")
-worker=
-# Three ports in a row that nobody listens on.
+worker= waiting=
+# Five ports in a row that nobody listens on.
 base=$(python3 -c '
 import random, socket
 while True:
@@ -41,6 +42,7 @@ print(port)')
 kafka=$base s3=$((base + 2)) registry=$((base + 3)) rest=$((base + 4))
 cleanup() {
   [ -z "$worker" ] || kill "$worker" 2>/dev/null || true
+  [ -z "$waiting" ] || kill "$waiting" 2>/dev/null || true
   "$SERVERS/kafka.sh" stop "$kafka" "$run/kafka" || true
   "$SERVERS/s3.sh" stop "$s3" "$run/s3" || true
   "$SERVERS/registry.sh" stop "$registry" "$run/registry" || true
@@ -82,10 +84,23 @@ converter() {
 # cpu_ticks PID: user and system time. The name in the second field may hold blanks, so that fields are counted after its parenthesis.
 cpu_ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{print $12 + $13}'; }
 
-# consumed: records that the first task says it has read; nothing while it does not answer.
-consumed() {
-  curl -s "http://127.0.0.1:$rest/connectors/bench-$1/status" |
-    python3 -c 'import json,sys; print(json.load(sys.stdin)["tasks"][0]["lakehead"]["consumed"])' 2>/dev/null || echo 0
+# task NAME FIELD…: a field of the first task's status, an empty line while there is none.
+task() {
+  curl -s "http://127.0.0.1:$rest/connectors/$1/status" | python3 -c '
+import json, sys
+try:
+    value = json.load(sys.stdin)["tasks"][0]
+    for field in sys.argv[1:]:
+        value = value[field]
+    print(value)
+except (KeyError, IndexError, ValueError):
+    print()' "${@:2}"
+}
+
+# give_up_if_failed NAME: ends the benchmark when the worker or its task has.
+give_up_if_failed() {
+  kill -0 "$worker" 2>/dev/null || { tail -n 30 "$run/$1.log" >&2; die "the worker ended"; }
+  [ "$(task "$1" state)" != FAILED ] || die "the task failed: $(task "$1" trace)"
 }
 
 measure() {
@@ -117,12 +132,20 @@ P
   started=$(date +%s.%N)
   "$lakehead" standalone "$run/worker.properties" "$run/$name.properties" >"$run/$name.log" 2>&1 </dev/null &
   worker=$!
-  until [ "$(consumed "$format")" -gt 0 ]; do
-    kill -0 $worker 2>/dev/null || { tail -n 30 "$run/$name.log" >&2; die "the worker ended"; }
-  done
+  until [ "$(task "$name" lakehead consumed)" -gt 0 ] 2>/dev/null; do give_up_if_failed "$name"; done
   first=$(date +%s.%N)
-  "$target/examples/await_group" --bootstrap-servers "127.0.0.1:$kafka" --topic "$topic" --group "connect-$name" >/dev/null ||
-    { tail -n 30 "$run/$name.log" >&2; die "the job did not end"; }
+  "$target/examples/await_group" --bootstrap-servers "127.0.0.1:$kafka" --topic "$topic" --group "connect-$name" >/dev/null &
+  waiting=$!
+  # Looked at seldom, so that looking does not cost the worker's cores.
+  while kill -0 $waiting 2>/dev/null; do
+    for _ in $(seq 1 100); do
+      kill -0 $waiting 2>/dev/null || break
+      sleep 0.02
+    done
+    give_up_if_failed "$name"
+  done
+  wait $waiting || { tail -n 30 "$run/$name.log" >&2; die "the job did not end"; }
+  waiting=
   ended=$(date +%s.%N)
   awk -v format="$format" -v records="$records" -v ticks="$(cpu_ticks $worker)" -v hz="$(getconf CLK_TCK)" -v kib="$(awk '/^VmHWM/ {print $2}' "/proc/$worker/status")" \
     -v wall="$(echo "$started $ended" | awk '{print $2 - $1}')" -v first="$(echo "$started $first" | awk '{print $2 - $1}')" 'BEGIN {
@@ -136,7 +159,7 @@ P
   worker=
   "$LAKEHEAD_TOOLS/venv/bin/python" - "$run/s3/data/$name" "$records" <<'P'
 import sys, duckdb
-files, rows, distinct = duckdb.sql(f"SELECT count(DISTINCT filename), count(*), count(DISTINCT id) FROM read_parquet('{sys.argv[1]}/**/*.parquet', filename = true)").fetchone()
+files, rows, distinct = duckdb.connect().execute(f"SELECT count(DISTINCT filename), count(*), count(DISTINCT id) FROM read_parquet('{sys.argv[1]}/**/*.parquet', filename = true)").fetchone()
 print(f"{sys.argv[1].rsplit('-', 1)[1]} files: {files}, rows: {rows}, distinct ids: {distinct}")
 sys.exit(0 if rows == distinct == int(sys.argv[2]) else "error: the files do not hold every record once")
 P
