@@ -3,65 +3,65 @@
 //! The modules, in the order in which a record meets them. `ARCHITECTURE.md` draws the same flow with every queue's bound, and
 //! `tests/tidy.rs` holds the table of which module may use which.
 
-/// What flows: raw and decoded batches of one topic partition, and offsets.
+// What flows: raw and decoded batches of one topic partition, and offsets.
 pub mod batch;
 
-/// Time zones and date patterns, as upstream's date libraries read them.
+// Time zones and date patterns, as upstream's date libraries read them.
 pub mod calendar;
 
-/// 1 consume: Kafka → raw batches; rebalances arrive as events in the same stream.
+// 1 consume: Kafka → raw batches; rebalances arrive as events in the same stream.
 pub mod kafka;
 
-/// 2 convert: raw payloads → columns, with the schemas that a registry holds.
+// 2 convert: raw payloads → columns, with the schemas that a registry holds.
 pub mod convert;
 
-/// 3 transform: batch → batches.
+// 3 transform: batch → batches.
 pub mod transform;
 
-/// 4 partition: one path per row.
+// 4 partition: one path per row.
 pub mod partition;
 
-/// 5 roll: when open files end, and why.
+// 5 roll: when open files end, and why.
 pub mod roll;
 
-/// 7 store: objects that nobody sees until they are whole (6, encode, is `lakehead_formats::file`).
+// 7 store: objects that nobody sees until they are whole (6, encode, is `lakehead_formats::file`).
 pub mod store;
 
-/// The contract that connectors are written against: `Connector`, `SinkTask`, configuration, errors.
+// The contract that connectors are written against: `Connector`, `SinkTask`, configuration, errors.
 pub mod connect;
 
-/// The connectors, each composed of the stages above.
+// The connectors, each composed of the stages above.
 pub mod connectors;
 
-/// Every registration line of this crate.
+// Every registration line of this crate.
 pub mod plugins;
 
-/// Workers, tasks, the herder: who runs what, and what state it is in.
+// Workers, tasks, the herder: who runs what, and what state it is in.
 pub mod runtime;
 
-/// The Connect REST API over the herder's handle.
+// The Connect REST API over the herder's handle.
 pub mod rest;
 
-/// The worker's settings file.
+// The worker's settings file.
 pub mod settings;
 
-/// The world as values: clock, Kafka, stores, compute pool, memory budget.
+// The world as values: clock, Kafka, stores, compute pool, memory budget.
 pub mod env;
 
-/// Where CPU work runs.
+// Where CPU work runs.
 pub mod compute;
 
-/// One budget of bytes for the process.
+// One budget of bytes for the process.
 pub mod memory;
 
-/// Time as a value.
+// Time as a value.
 pub mod clock;
 
-/// Logs.
+// Logs.
 pub mod telemetry;
 
-/// `lakehead standalone`: one worker, until it is told to end.
+// `lakehead standalone`: one worker, until it is told to end.
 pub mod standalone;
 
-/// `lakehead quickstart`: the main job with nothing installed.
+// `lakehead quickstart`: the main job with nothing installed.
 pub mod quickstart;

@@ -58,7 +58,7 @@ pub struct ConfigKey {
     pub name: &'static str,
     /// Type.
     pub kind: Type,
-    /// Text of the default value; `None` = required (for [`Requirement::Required`]) or no default.
+    /// Text of the default value; `None` = no default.
     pub default: Option<&'static str>,
     /// True when a configuration without it is invalid.
     pub required: bool,

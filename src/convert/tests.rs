@@ -8,8 +8,8 @@ use lakehead_formats::wire::SchemaId;
 use proptest::prelude::*;
 
 use super::*;
-use arrow::array::Array as _;
 use crate::batch::TopicPartition;
+use arrow::array::Array as _;
 
 /// Takes payloads of a schema's letter and a text; `!` is poison. A new letter is a new schema.
 #[derive(Debug)]

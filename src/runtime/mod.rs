@@ -1,7 +1,7 @@
 //! Workers, tasks, the herder: who runs what, and what state it is in.
 //!
 //! Parts: [`herder`] (an actor that owns every connector's configuration and decides what runs), [`worker`] (starts, watches and stops tasks),
-//! [`sink_task`] (one task of a sink connector), [`status`] (what others may read while a task runs), [`validate`] (what a connector's configuration must be,
+//! [`sink_task`] (one task of a sink connector), [`status`] (what others may read while a task runs), [`mod@validate`] (what a connector's configuration must be,
 //! with the keys in [`sink_keys`] and the names in [`classes`]).
 //!
 //! Guarantee: a request about one connector never waits for another connector, and no task stops because another one failed. Nothing here knows that object

@@ -1,7 +1,7 @@
 //! 7 store: objects that nobody sees until they are whole.
 //!
 //! [`ObjectSink`] is the commit protocol's view of a store: an [`Upload`] takes bytes in the background, [`seal`](Upload::seal) ends it with every byte
-//! stored and nothing visible, and [`publish`](ObjectSink::publish) makes it visible. The blob seam below is `object_store::ObjectStore`; there is no second one.
+//! stored and nothing visible, and [`publish`](Upload::publish) makes it visible. The blob seam below is `object_store::ObjectStore`; there is no second one.
 //! Transient errors are retried for ever with back-off and shown in the task's health; only what a person must mend comes back as an error.
 
 use std::fmt;
