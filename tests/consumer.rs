@@ -1,4 +1,5 @@
 //! The Kafka seam against librdkafka's mock cluster, which speaks the real protocol in process.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "whatever goes wrong in a harness fails the test")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

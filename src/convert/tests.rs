@@ -9,7 +9,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::batch::TopicPartition;
-use arrow::array::Array as _;
 
 /// Takes payloads of a schema's letter and a text; `!` is poison. A new letter is a new schema.
 #[derive(Debug)]

@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_field_that_an_inferred_schema_lacks_is_null() {
         let declared = struct_column(&[("country", Arc::new(StringArray::from(vec!["es", "de"])) as ArrayRef)]);
-        let inferred = std::collections::HashMap::from([(lakehead_formats::schema::INFERRED.to_owned(), "true".to_owned())]);
+        let inferred = HashMap::from([(lakehead_formats::schema::INFERRED.to_owned(), "true".to_owned())]);
         let field = declared.field.as_ref().clone().with_metadata(inferred);
         let inferred = lakehead_formats::column::Column { field: Arc::new(field), array: Arc::clone(&declared.array) };
         let batch = batch_of(&inferred, &[None; 2]);
