@@ -80,20 +80,19 @@ fn payload(number: i64) -> Vec<u8> {
 }
 
 /// The payloads of events `from .. from + count`.
-pub fn payloads(from: i64, count: i64) -> BinaryArray {
+pub(crate) fn payloads(from: i64, count: i64) -> BinaryArray {
     (from..from + count).map(|number| Some(payload(number))).collect()
 }
 
 /// A converter that knows the events' schema.
-pub fn converter() -> Box<dyn Converter> {
+pub(crate) fn converter() -> Box<dyn Converter> {
     let mut converter = (wire::find("avro").expect("registered").build)(&wire::Options::new(), false, Want::Columns).expect("no settings");
     converter.learn(1, Ok(SCHEMA)).expect("a schema");
     converter
 }
 
 /// Batches of so many rows each, with their field.
-#[expect(dead_code, reason = "not every benchmark starts from columns")]
-pub fn batches(count: i64, rows: i64) -> (FieldRef, Vec<ArrayRef>) {
+pub(crate) fn batches(count: i64, rows: i64) -> (FieldRef, Vec<ArrayRef>) {
     let mut converter = converter();
     let mut columns: Vec<_> = (0..count).map(|n| converter.decode("orders", &payloads(n * rows, rows)).expect("no defect").spans.remove(0).1).collect();
     (FieldRef::clone(&columns[0].field), columns.drain(..).map(|column| column.array).collect())
