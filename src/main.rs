@@ -10,7 +10,7 @@ use lakehead::standalone::{self, ExitError, Plan};
 use lakehead::{quickstart, telemetry};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Kafka topics become files on object stores: a Kafka Connect worker with the storage sinks built in.
 #[derive(Debug, Parser)]

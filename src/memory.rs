@@ -28,6 +28,13 @@ impl Budget {
         Self(Arc::new(Inner { limit, used: AtomicU64::new(0), peak: AtomicU64::new(0), freed: Notify::new() }))
     }
 
+    /// The budget of a process that may have `limit` bytes resident: half of them. The other half is for what holds no permit: the encoders' and decoders'
+    /// working memory, the Kafka client's queues, batches that are on their way, and what the allocator keeps.
+    #[must_use]
+    pub fn of_process(limit: u64) -> Self {
+        Self::new(limit / 2)
+    }
+
     /// Bytes that may be held.
     #[must_use]
     pub fn limit(&self) -> u64 {

@@ -80,7 +80,7 @@ impl Running {
     /// [`ExitError`] when a listener cannot be bound.
     pub async fn start(settings: &Arc<Settings>, kafka: Arc<dyn Kafka>) -> Result<Self, ExitError> {
         let bound = Bound::bind(&settings.listeners).await.map_err(ExitError::start)?;
-        let env = Env { clock: Clock::system(), kafka, compute: Compute::pool(settings.cpu_threads), memory: Budget::new(settings.memory_limit_bytes) };
+        let env = Env { clock: Clock::system(), kafka, compute: Compute::pool(settings.cpu_threads), memory: Budget::of_process(settings.memory_limit_bytes) };
         let worker_id = bound.worker_id(settings);
         let herder = Herder::start(Arc::clone(settings), env, &worker_id, plugins::CONNECTORS);
         let addresses = bound.addresses();

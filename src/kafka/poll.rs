@@ -24,7 +24,7 @@ use super::{Acknowledge, KafkaError, KafkaErrorKind, Polled, errors, librdkafka:
 use crate::batch::{Offsets, RawBatch, TopicPartition};
 
 /// How long the thread waits for the task to take a set of batches before it pauses delivery.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The oldest that an incomplete batch gets.
 const LINGER: Duration = Duration::from_millis(50);
 /// Longest wait for a message; also how long a stop may take to be noticed.
