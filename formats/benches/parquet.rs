@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p lakehead-formats --bench parquet`
 
-#![expect(clippy::expect_used, reason = "a benchmark that cannot start may stop")]
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a benchmark that cannot start may stop, and says what it measures")]
 
 use std::hint::black_box;
 
