@@ -19,7 +19,7 @@ if [ "${1:-}" = "-daemon" ]; then
 fi
 [ $# -ge 1 ] || usage
 
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname "$(readlink -f "$0")")
 if [ -n "${LAKEHEAD_BIN:-}" ]; then
     program=$LAKEHEAD_BIN
 elif [ -x "$here/../target/release/lakehead" ]; then

@@ -2,6 +2,8 @@
 //!
 //! Stands for Kafka's `ConfigDef`: the same types, importances and words in error messages where clients read them.
 
+use std::borrow::Cow;
+
 use crate::connect::Props;
 
 /// Type of a key, as `ConfigDef.Type`.
@@ -124,7 +126,8 @@ pub fn check(tables: &[&[ConfigKey]], props: &Props, is_known: impl Fn(&str) -> 
 /// Checks one value in the words of Kafka's `ConfigException`.
 fn check_value(key: &ConfigKey, text: &str) -> Result<(), String> {
     let invalid = |shown: &str, why: String| Err(format!("Invalid value {shown} for configuration {}: {why}", key.name));
-    let shown = if key.kind == Type::Password { "[hidden]" } else { text };
+    let masked = without_user_info(text);
+    let shown = if key.kind == Type::Password { "[hidden]" } else { masked.as_ref() };
     let trimmed = text.trim();
     let number = match key.kind {
         Type::Boolean if !trimmed.eq_ignore_ascii_case("true") && !trimmed.eq_ignore_ascii_case("false") => {
@@ -155,6 +158,15 @@ fn check_value(key: &ConfigKey, text: &str) -> Result<(), String> {
         Check::NotBlank => Ok(()),
         Check::Only(taken, _) if taken.iter().any(|t| t.eq_ignore_ascii_case(trimmed)) => Ok(()),
         Check::Only(taken, why) => invalid(shown, format!("{why}; values taken: {}", taken.join(", "))),
+    }
+}
+
+/// A text for messages: what stands between `://` and `@` in it, a user and a password, is hidden.
+#[must_use]
+pub fn without_user_info(text: &str) -> Cow<'_, str> {
+    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, host)) => Cow::Owned(format!("{scheme}://[hidden]@{host}")),
+        None => Cow::Borrowed(text),
     }
 }
 

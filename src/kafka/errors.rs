@@ -22,6 +22,14 @@ pub(super) fn kind(code: Code) -> KafkaErrorKind {
     }
 }
 
+/// True when the error says that a broker cannot be reached, which is over when one is up again.
+pub(super) fn is_connection(error: &RdError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut | Code::RequestTimedOut)
+    )
+}
+
 /// A sentence about an error, with the advice that belongs to it; `doing` says what was tried (`consuming topic orders in group connect-x`).
 pub(super) fn explain(error: &RdError, doing: &str, detail: &str) -> KafkaError {
     let code = error.rdkafka_error_code();
@@ -40,8 +48,10 @@ pub(super) fn explain(error: &RdError, doing: &str, detail: &str) -> KafkaError 
     };
     let what = match error {
         RdError::ClientConfig(_, why, key, value) => {
-            let shown = if key.contains("password") || key.contains("pem") || key.contains("sasl.") { "[hidden]" } else { value.as_str() };
-            format!("{key}={shown}: {why}")
+            // A property that is unknown here may hold anything, so its value is never shown; one that is known is a number or a word.
+            let is_secret = why.contains("No such configuration property") || ["password", "pem", "sasl.", "secret", "token"].iter().any(|s| key.contains(s));
+            let shown = if is_secret { "[hidden]" } else { value.as_str() };
+            format!("property {key}={shown}: {why}")
         }
         other => code.map_or_else(|| other.to_string(), |code| code.to_string()),
     };

@@ -119,6 +119,9 @@ impl Member {
 impl Consumer for Member {
     async fn next(&mut self, wanted: Wanted) -> Polled {
         loop {
+            if let Some(error) = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return Polled::Failed(error);
+            }
             tokio::select! {
                 biased;
                 Some((generation, event)) = self.control.recv() => {

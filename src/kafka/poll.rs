@@ -55,8 +55,12 @@ pub(super) struct Shared {
     pub(super) generation: AtomicU64,
     pub(super) stop: AtomicBool,
     pub(super) ends: Mutex<Offsets>,
+    /// The error that ended the client.
+    pub(super) failure: Mutex<Option<KafkaError>>,
     gone: Mutex<Vec<TopicPartition>>,
     is_troubled: AtomicBool,
+    /// The trouble is that no broker can be reached.
+    is_disconnected: AtomicBool,
 }
 
 impl Shared {
@@ -67,8 +71,10 @@ impl Shared {
             generation: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             ends: Mutex::default(),
+            failure: Mutex::default(),
             gone: Mutex::default(),
             is_troubled: AtomicBool::new(false),
+            is_disconnected: AtomicBool::new(false),
         }
     }
 
@@ -87,17 +93,26 @@ impl Shared {
     }
 
     fn report(&self, error: &RdError, detail: &str) {
+        let is_connection = errors::is_connection(error);
         let error = errors::explain(error, &self.doing, detail);
         let generation = self.generation.load(Ordering::Acquire);
         let event = match error.kind {
             KafkaErrorKind::Transient | KafkaErrorKind::Fenced => {
+                // The client reports each of its attempts; one line tells of the trouble, and the status shows it while it lasts.
+                if self.is_troubled.swap(true, Ordering::AcqRel) {
+                    tracing::debug!("{error}");
+                    return;
+                }
                 tracing::warn!("{error}");
-                self.is_troubled.store(true, Ordering::Release);
+                self.is_disconnected.store(is_connection, Ordering::Release);
                 Polled::Trouble(Some(Arc::new(error)))
             }
-            KafkaErrorKind::Config | KafkaErrorKind::Denied | KafkaErrorKind::Fatal => Polled::Failed(error),
+            KafkaErrorKind::Config | KafkaErrorKind::Denied | KafkaErrorKind::Fatal => {
+                *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+                Polled::Failed(error)
+            }
         };
-        // A full queue holds older trouble of the same kind: nothing is lost by leaving this one out.
+        // A full queue holds events that wake the consumer, which then finds the failure in its own slot.
         self.control.try_send((generation, event)).ok();
     }
 
@@ -118,7 +133,8 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        if statistics.brokers.values().any(|b| b.state == "UP" && b.nodeid >= 0) {
+        let is_up = statistics.brokers.values().any(|b| b.state == "UP" && b.nodeid >= 0);
+        if is_up && self.0.is_disconnected.load(Ordering::Acquire) {
             self.0.relieved();
         }
         let mut ends = self.0.ends.lock().unwrap_or_else(PoisonError::into_inner);

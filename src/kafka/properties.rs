@@ -15,6 +15,7 @@ const JAVA_ONLY: &[&str] = &[
     "exclude.internal.topics",
     "group.remote.assignor",
     "interceptor.classes",
+    "internal.leave.group.on.close",
     "key.deserializer",
     "max.poll.records",
     "metadata.recovery.rebootstrap.trigger.ms",
@@ -73,6 +74,9 @@ pub fn consumer(java: &Props) -> Result<Props, KafkaError> {
     for (key, value) in java {
         translate(key, value, java, &mut out)?;
     }
+    if out.get("group.protocol").is_some_and(|p| p.eq_ignore_ascii_case("consumer")) {
+        out.remove("partition.assignment.strategy"); // the broker assigns
+    }
     out.insert("enable.auto.commit".to_owned(), "false".to_owned());
     out.insert("enable.auto.offset.store".to_owned(), "false".to_owned());
     Ok(out)
@@ -84,7 +88,8 @@ fn translate(key: &str, value: &str, java: &Props, out: &mut Props) -> Result<()
     let mut put = |name: &str, value: &str| {
         out.insert(name.to_owned(), value.to_owned());
     };
-    if JAVA_ONLY.contains(&key) {
+    let is_system_default = value == "-1" && matches!(key, "send.buffer.bytes" | "receive.buffer.bytes");
+    if is_system_default || JAVA_ONLY.contains(&key) {
         return Ok(());
     }
     if let Some((_, name)) = RENAMED.iter().find(|(java_name, _)| *java_name == key) {
@@ -134,7 +139,7 @@ fn assignment_strategy(value: &str) -> Result<String, String> {
         names.push(match class.rsplit('.').next().unwrap_or(class) {
             "RangeAssignor" | "range" => "range",
             "RoundRobinAssignor" | "roundrobin" => "roundrobin",
-            "CooperativeStickyAssignor" | "cooperative-sticky" => "cooperative-sticky",
+            "CooperativeStickyAssignor" | "StickyAssignor" | "cooperative-sticky" => "cooperative-sticky",
             _ => return Err(format!("{class:?} is unknown; use RangeAssignor, RoundRobinAssignor or CooperativeStickyAssignor")),
         });
     }
@@ -184,6 +189,11 @@ mod tests {
             (("partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor"), Some(("partition.assignment.strategy", "range"))),
             (("partition.assignment.strategy", "a.RangeAssignor, a.CooperativeStickyAssignor"), Some(("partition.assignment.strategy", "cooperative-sticky"))),
             (("ssl.endpoint.identification.algorithm", ""), Some(("ssl.endpoint.identification.algorithm", "none"))),
+            (("send.buffer.bytes", "-1"), None),
+            (
+                ("partition.assignment.strategy", "org.apache.kafka.clients.consumer.StickyAssignor"),
+                Some(("partition.assignment.strategy", "cooperative-sticky")),
+            ),
             (("enable.auto.commit", "true"), Some(("enable.auto.commit", "false"))),
             (("isolation.level", "read_committed"), Some(("isolation.level", "read_committed"))),
         ] {

@@ -81,9 +81,16 @@ impl Layout {
     /// Key of the file that starts at `start_offset`. `path` is the encoded partition; `extension` begins with a dot.
     #[must_use]
     pub fn key(&self, topic: &str, path: &str, partition: i32, start_offset: i64, extension: &str) -> String {
+        self.key_of_renamed(topic, topic, path, partition, start_offset, extension)
+    }
+
+    /// Key of a file whose records come from `source` and go to `topic` after a transform has renamed it: the directory is the new topic's, the file's name
+    /// keeps the source's. Partition and offset are the source's, so that two sources that become one topic never write the same key.
+    #[must_use]
+    pub fn key_of_renamed(&self, topic: &str, source: &str, path: &str, partition: i32, start_offset: i64, extension: &str) -> String {
         let Self { topics_dir, directory_delim: dir, file_delim: file, zero_pad_width: width } = self;
         let root = if topics_dir.is_empty() { "" } else { dir };
-        format!("{topics_dir}{root}{topic}{dir}{path}{dir}{topic}{file}{partition}{file}{start_offset:0width$}{extension}")
+        format!("{topics_dir}{root}{topic}{dir}{path}{dir}{source}{file}{partition}{file}{start_offset:0width$}{extension}")
     }
 }
 

@@ -22,7 +22,7 @@ use super::folder::FolderParts;
 pub use super::keys::{AZURE_KEYS, GCS_KEYS, OPTION_PREFIX, S3_KEYS, URL_KEYS};
 use super::objects::{Backoff, Flavor, Objects, Place, Tuning};
 use super::{ObjectSink, StoreError, StoreErrorKind};
-use crate::connect::config::{self, ConfigError, ConfigKey, Values};
+use crate::connect::config::{self, ConfigError, ConfigKey, Values, without_user_info};
 use crate::connect::{Health, Props};
 
 /// Whose keys name the store.
@@ -70,7 +70,10 @@ pub fn validate(kind: StoreKind, props: &Props) -> Vec<ConfigError> {
     match kind {
         StoreKind::S3 | StoreKind::Gcs | StoreKind::AzureBlob => {
             if let Err(why) = endpoint(values) {
-                errors.push(ConfigError::new("store.url", format!("Invalid value {} for configuration store.url: {why}", values.text("store.url"))));
+                errors.push(ConfigError::new(
+                    "store.url",
+                    format!("Invalid value {} for configuration store.url: {why}", without_user_info(values.text("store.url"))),
+                ));
             }
         }
         StoreKind::Url => {}
@@ -92,7 +95,10 @@ fn url_problems(props: &Props, text: &str) -> Vec<ConfigError> {
     let target = match Target::parse(text) {
         Ok(target) => target,
         Err(why) => {
-            return vec![ConfigError::new("lakehead.store.url", format!("Invalid value {} for configuration lakehead.store.url: {why}", hide_user_info(text)))];
+            return vec![ConfigError::new(
+                "lakehead.store.url",
+                format!("Invalid value {} for configuration lakehead.store.url: {why}", without_user_info(text)),
+            )];
         }
     };
     let is_option = |name: &str| match &target {
@@ -103,7 +109,7 @@ fn url_problems(props: &Props, text: &str) -> Vec<ConfigError> {
     };
     let unknown = options(props).filter(|(name, _)| !is_option(name));
     unknown
-        .map(|(name, _)| ConfigError::new(format!("{OPTION_PREFIX}{name}"), format!("the store at {} has no option '{name}'", hide_user_info(text))))
+        .map(|(name, _)| ConfigError::new(format!("{OPTION_PREFIX}{name}"), format!("the store at {} has no option '{name}'", without_user_info(text))))
         .collect()
 }
 
@@ -392,14 +398,6 @@ fn open_folder(path: &FilePath, tuning: &Tuning) -> Result<Opened, StoreError> {
     Ok(Opened { objects: Arc::new(store), parts: Arc::new(parts), place })
 }
 
-/// A URL without what stands before its `@`, but for a container's name.
-fn hide_user_info(text: &str) -> String {
-    match (text.split_once("://"), text.rsplit_once('@')) {
-        (Some((scheme, rest)), Some((_, host))) if rest.split_once('@').is_some_and(|(user, _)| user.contains(':')) => format!("{scheme}://[hidden]@{host}"),
-        _ => text.to_owned(),
-    }
-}
-
 fn bad_config(message: String) -> StoreError {
     StoreError { kind: StoreErrorKind::BadConfig, message }
 }
@@ -476,7 +474,7 @@ mod tests {
         for (url, why) in cases {
             let expected: Vec<_> = why
                 .iter()
-                .map(|why| format!("lakehead.store.url: Invalid value {} for configuration lakehead.store.url: {why}", hide_user_info(url)))
+                .map(|why| format!("lakehead.store.url: Invalid value {} for configuration lakehead.store.url: {why}", without_user_info(url)))
                 .collect();
             assert_eq!(problems(StoreKind::Url, &[("lakehead.store.url", url)]), expected);
         }

@@ -26,7 +26,7 @@ use values::Flaw;
 /// Registration.
 pub(super) const WIRE: Wire = Wire {
     name: "avro",
-    aliases: &["io.confluent.connect.avro.AvroConverter"],
+    aliases: &["io.confluent.connect.avro.AvroConverter", "AvroConverter", "Avro"],
     doc: "Avro in Confluent's wire format: a magic byte, the id of a schema in a registry, the value.",
     registry: true,
     build,

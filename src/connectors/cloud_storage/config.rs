@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lakehead_formats::file::{self, FileFormat};
 
 use super::file::Ratio;
-use super::task::OnNull;
+use super::task::{EXACTLY_ONCE, OnNull};
 use crate::connect::Props;
 use crate::connect::config::{Check, ConfigError, ConfigKey, Importance, Report, Type, Values, check};
 use crate::partition::{self, Partitioner};
@@ -89,8 +89,15 @@ pub static KEYS: &[ConfigKey] = &[
         "Limit of open files; memory is limited as a whole here.",
     ),
     key("allow.optional.map.keys", Type::Boolean, Some("false"), Importance::Low, Check::Only(&["false"], NOT_YET), "Avro maps with optional keys."),
-    key("enhanced.avro.schema.support", Type::Boolean, Some("true"), Importance::Low, BOOLEANS, "Enum symbols and package names are always kept."),
-    key("connect.meta.data", Type::Boolean, Some("true"), Importance::Low, BOOLEANS, "Whether Avro files carry Connect's metadata."),
+    key(
+        "enhanced.avro.schema.support",
+        Type::Boolean,
+        Some("true"),
+        Importance::Low,
+        Check::Only(&["true"], NOT_YET),
+        "Enum symbols and package names are always kept.",
+    ),
+    key("connect.meta.data", Type::Boolean, Some("true"), Importance::Low, Check::Only(&["true"], NOT_YET), "Avro files carry Connect's metadata."),
     key(
         "schemas.cache.config",
         Type::Int,
@@ -162,7 +169,7 @@ impl Settings {
     /// What holds when the process dies at any moment.
     pub(super) fn guarantee(&self) -> String {
         match roll::is_deterministic(&self.policy, self.partitioner.is_deterministic()) {
-            Ok(()) => "exactly-once".to_owned(),
+            Ok(()) => EXACTLY_ONCE.to_owned(),
             Err(why) => format!("at-least-once: {why}"),
         }
     }

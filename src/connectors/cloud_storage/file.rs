@@ -124,6 +124,11 @@ impl OpenFile {
         (self.delivery.is_none() || both == *self.field).then(|| FieldRef::new(both))
     }
 
+    /// True when the file's schema was inferred from its records.
+    pub(super) fn is_inferred(&self) -> bool {
+        schema::is_inferred(&self.field)
+    }
+
     /// Takes rows that the file [`accepts`](Self::accepts). `bytes` is the memory that they hold, `end` the offset after the last of them.
     pub(super) fn append(&mut self, rows: Column, bytes: u64, end: i64) {
         if self.field != rows.field

@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use lakehead_formats::column::Reject;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::file::{Labels, Ready, Workshop, store_error};
+use super::file::{Labels, OpenFile, Ready, Workshop, store_error};
 use super::ledger::Ledger;
 use super::writer::{Ended, Plan, Writer, without};
 use crate::batch::{Batch, OffsetRange, Offsets, TopicPartition};
@@ -27,6 +27,9 @@ const GROUPS_BOUND: usize = 64;
 const PUBLISH_AT_ONCE: usize = 8;
 /// Waiting rows below this many bytes are not worth a row group of their own when memory is short.
 const WORTH_ENCODING: u64 = 64 << 10;
+
+/// The best that a task can promise.
+pub(super) const EXACTLY_ONCE: &str = "exactly-once";
 
 /// What to do with a null value (`behavior.on.null.values`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub(super) struct Counts {
     rows: AtomicU64,
     bytes: AtomicU64,
     early_closes: AtomicU64,
+    /// Files that ended because an inferred schema widened after encoding had begun.
+    late_widenings: AtomicU64,
     ignored_nulls: AtomicU64,
 }
 
@@ -96,6 +101,9 @@ impl SinkTask for CloudStorageTask {
         let Taken { ended, rejects, ignored_nulls } = outcome?;
         self.counts.ignored_nulls.fetch_add(ignored_nulls, Ordering::Relaxed);
         for group in ended {
+            if group.reason == Reason::SchemaChange && group.files.iter().any(OpenFile::is_inferred) {
+                self.counts.late_widenings.fetch_add(1, Ordering::Relaxed);
+            }
             self.publish(&from, group);
         }
         if let Some(owned) = self.partitions.get_mut(&from) {
@@ -175,7 +183,7 @@ impl SinkTask for CloudStorageTask {
         let (open_files, open_rows) = self.partitions.values().map(|p| p.writer.open()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         TaskReport {
-            guarantee: self.guarantee.clone(),
+            guarantee: self.guarantee_now(),
             files: load(&self.counts.files),
             rows: load(&self.counts.rows),
             bytes: load(&self.counts.bytes),
@@ -188,6 +196,20 @@ impl SinkTask for CloudStorageTask {
 }
 
 impl CloudStorageTask {
+    /// The guarantee of the configuration, unless this run has ended files where the records alone would not have.
+    fn guarantee_now(&self) -> String {
+        let has = |count: &AtomicU64| count.load(Ordering::Relaxed) > 0;
+        if self.guarantee != EXACTLY_ONCE {
+            self.guarantee.clone()
+        } else if has(&self.counts.early_closes) {
+            "at-least-once: files ended early because memory ran out; raise lakehead.memory.limit".to_owned()
+        } else if has(&self.counts.late_widenings) {
+            "at-least-once: an inferred schema widened after encoding had begun; declare value.schema".to_owned()
+        } else {
+            self.guarantee.clone()
+        }
+    }
+
     /// Has a group of files encoded, uploaded and published, beside the task.
     fn publish(&mut self, from: &TopicPartition, group: Ended) {
         let Some(owned) = self.partitions.get_mut(from) else { return };

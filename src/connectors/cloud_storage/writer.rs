@@ -116,7 +116,7 @@ impl Writer {
                 Rows::Take(_) => array.get_array_memory_size(),
             };
             let file = self.files.entry((Arc::clone(&batch.topic), Arc::clone(path))).or_insert_with(|| {
-                let key = plan.layout.key(&batch.topic, path, self.from.partition, start, &plan.extension);
+                let key = plan.layout.key_of_renamed(&batch.topic, &self.from.topic, path, self.from.partition, start, &plan.extension);
                 OpenFile::new(key, start, Arc::clone(&batch.value.field), &plan.memory)
             });
             let column = Column::new(Arc::clone(&batch.value.field), array);
@@ -252,6 +252,18 @@ mod tests {
         let (groups, writer) = written(&plan, &[batch(0, "f", &["a", "b"]), batch(2, "f", &["a", "b", "a"])]);
         assert_eq!(groups, [["topics/t/f=a/t+3+0000000000.parquet 0..5 3", "topics/t/f=b/t+3+0000000001.parquet 1..4 2", "-> 5 flush-size"]]);
         assert_eq!(writer.idle_position(), Some(5));
+    }
+
+    #[test]
+    fn topics_that_become_one_never_write_the_same_object() {
+        let plan = plan(&[("flush.size", "1")]);
+        let renamed = |source: &str| Batch { from: TopicPartition::new(source, 3), topic: "all".into(), ..batch(0, "f", &["a"]) };
+        let key = |batch: &Batch| {
+            let paths = plan.partitioner.paths(batch, DateTime::UNIX_EPOCH);
+            Writer::new(batch.from.clone()).write(batch, &paths, &plan, DateTime::UNIX_EPOCH).unwrap()[0].files[0].key.clone()
+        };
+        assert_eq!(key(&renamed("t-v1")), "topics/all/partition=3/t-v1+3+0000000000.parquet");
+        assert_eq!(key(&renamed("t-v2")), "topics/all/partition=3/t-v2+3+0000000000.parquet");
     }
 
     #[test]
