@@ -143,3 +143,27 @@ async fn a_member_that_takes_no_records_still_gives_up_partitions_and_the_other_
     second.close().await;
     first.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_is_interrupted_by_a_rebalance_that_waits_for_the_caller() {
+    let (cluster, props) = cluster("t", 2);
+    produce(&cluster, "t", 2, 0..200);
+    let mut first = consumer(&props, "t");
+    take(&mut first, 200).await;
+    let mut second = consumer(&props, "t");
+    let seeking = tokio::time::Instant::now();
+    // Until the rebalance comes, seeks succeed; when it waits for us, the seek must say so instead of waiting for ever.
+    let interrupted = loop {
+        let all = Offsets::from([(TopicPartition::new("t", 0), 0), (TopicPartition::new("t", 1), 0)]);
+        let sought = tokio::time::timeout(PATIENCE, first.seek(&all)).await.expect("a seek ends");
+        if sought.is_err() {
+            break matches!(next(&mut first, Wanted::Rebalances).await, Polled::Revoked { .. });
+        }
+        assert!(seeking.elapsed() < PATIENCE, "no rebalance came");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(interrupted);
+    assert!(!take(&mut second, 1).await.is_empty());
+    second.close().await;
+    first.close().await;
+}

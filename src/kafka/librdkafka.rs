@@ -1,6 +1,6 @@
 //! The implementation of the seam that speaks to brokers: librdkafka, through `rdkafka`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -56,6 +56,7 @@ impl Kafka for Librdkafka {
             inner: Some(inner),
             shared,
             control: control_receiver,
+            aside: VecDeque::new(),
             records: records_receiver,
             commands,
             wanted_from: BTreeMap::new(),
@@ -89,6 +90,8 @@ struct Member {
     inner: Option<Arc<BaseConsumer<Context>>>,
     shared: Arc<Shared>,
     control: mpsc::Receiver<(u64, Polled)>,
+    /// Events that came while a seek was waited for; one at most.
+    aside: VecDeque<(u64, Polled)>,
     records: mpsc::Receiver<Records>,
     commands: std::sync::mpsc::Sender<Command>,
     thread: Option<JoinHandle<()>>,
@@ -110,6 +113,14 @@ impl Member {
         }
     }
 
+    /// Records of partitions that an event takes away are not wanted any more.
+    fn noted(&mut self, generation: u64, event: Polled) -> Polled {
+        if let Polled::Revoked { partitions, .. } = &event {
+            self.want_from(generation, partitions);
+        }
+        event
+    }
+
     fn ended(&self) -> KafkaError {
         KafkaError::new(KafkaErrorKind::Fatal, format!("{}: the client was closed", self.shared.doing))
     }
@@ -122,14 +133,12 @@ impl Consumer for Member {
             if let Some(error) = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 return Polled::Failed(error);
             }
+            if let Some((generation, event)) = self.aside.pop_front() {
+                return self.noted(generation, event);
+            }
             tokio::select! {
                 biased;
-                Some((generation, event)) = self.control.recv() => {
-                    if let Polled::Revoked { partitions, .. } = &event {
-                        self.want_from(generation, &partitions.clone());
-                    }
-                    return event;
-                }
+                Some((generation, event)) = self.control.recv() => return self.noted(generation, event),
                 Some(mut records) = self.records.recv(), if wanted == Wanted::Everything => {
                     self.poll_thread.unpark();
                     records.batches.retain(|b| self.wanted_from.get(&b.from).is_none_or(|from| records.generation >= *from));
@@ -159,7 +168,15 @@ impl Consumer for Member {
         let (answer, answered) = oneshot::channel();
         self.commands.send(Command::Seek(to.clone(), answer)).map_err(|_| self.ended())?;
         self.poll_thread.unpark();
-        let generation = answered.await.map_err(|_| self.ended())??;
+        let generation = tokio::select! {
+            biased;
+            answer = answered => answer.map_err(|_| self.ended())??,
+            // The poll thread may be waiting for this rebalance, and would never come to the seek.
+            Some(event) = self.control.recv() => {
+                self.aside.push_back(event);
+                return Err(KafkaError::new(KafkaErrorKind::Interrupted, format!("{}: a rebalance came first", self.shared.doing)));
+            }
+        };
         self.want_from(generation, &to.keys().cloned().collect::<Vec<_>>());
         Ok(())
     }
@@ -169,6 +186,7 @@ impl Consumer for Member {
         self.shared.stop.store(true, Ordering::Release);
         // A rebalance that nobody asked for any more must not hold the thread: its acknowledgement is dropped with the event.
         self.control.close();
+        self.aside.clear();
         while self.control.try_recv().is_ok() {}
         self.poll_thread.unpark();
         let (thread, inner) = (self.thread.take(), self.inner.take());

@@ -59,7 +59,8 @@ pub trait Consumer: fmt::Debug + Send {
     /// Continues at these offsets.
     ///
     /// # Errors
-    /// [`KafkaError`] when a partition is not assigned.
+    /// [`KafkaError`] when a partition is not assigned; [`KafkaErrorKind::Interrupted`] when a rebalance came between: take it with [`next`](Self::next) and
+    /// try again.
     async fn seek(&mut self, to: &Offsets) -> Result<(), KafkaError>;
 
     /// Leaves the group, so that others take over at once, and waits until that is done.
@@ -125,6 +126,8 @@ impl Drop for Acknowledge {
 pub enum KafkaErrorKind {
     /// Try again.
     Transient,
+    /// A rebalance has to be handled first; then try again.
+    Interrupted,
     /// The member's generation is over; nothing more may be committed for the old assignment.
     Fenced,
     /// A setting is wrong.

@@ -97,7 +97,7 @@ impl Shared {
         let error = errors::explain(error, &self.doing, detail);
         let generation = self.generation.load(Ordering::Acquire);
         let event = match error.kind {
-            KafkaErrorKind::Transient | KafkaErrorKind::Fenced => {
+            KafkaErrorKind::Transient | KafkaErrorKind::Interrupted | KafkaErrorKind::Fenced => {
                 // The client reports each of its attempts; one line tells of the trouble, and the status shows it while it lasts.
                 if self.is_troubled.swap(true, Ordering::AcqRel) {
                     tracing::debug!("{error}");
@@ -156,7 +156,11 @@ impl ConsumerContext for Context {
                 // A closed channel means that the task is gone; the thread ends soon.
                 self.0.control.blocking_send((generation, Polled::Assigned(partitions(list)))).ok();
             }
-            Rebalance::Revoke(list) => self.0.revoke(partitions(list), consumer.assignment_lost()),
+            Rebalance::Revoke(list) => {
+                self.0.revoke(partitions(list), consumer.assignment_lost());
+                // librdkafka keeps a partition's pause across assignments; ours ends with the assignment.
+                consumer.resume(list).ok();
+            }
             Rebalance::Error(error) => self.0.report(error, "rebalance"),
         }
     }

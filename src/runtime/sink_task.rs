@@ -4,7 +4,7 @@
 //! command. Nothing in it waits for the store or the registry without also serving rebalances, so membership never depends on them. Offsets are
 //! committed when the connector says that they are durable, and at no other moment.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +101,7 @@ pub async fn run(spec: SinkTaskSpec, control: TaskControl) -> Result<(), TaskErr
         logs_rejects: spec.props.get("errors.log.enable").is_some_and(|v| v.trim().eq_ignore_ascii_case("true")),
         owned: BTreeMap::new(),
         inbox: VecDeque::new(),
+        departed: BTreeSet::new(),
         committed: Offsets::new(),
         commit_at: None,
     };
@@ -122,7 +123,7 @@ fn kafka_error(error: &KafkaError) -> TaskError {
         KafkaErrorKind::Config => ErrorKind::BadConfig,
         KafkaErrorKind::Denied => ErrorKind::Denied,
         KafkaErrorKind::Fenced => ErrorKind::Fenced,
-        KafkaErrorKind::Transient | KafkaErrorKind::Fatal => ErrorKind::Bug,
+        KafkaErrorKind::Transient | KafkaErrorKind::Interrupted | KafkaErrorKind::Fatal => ErrorKind::Bug,
     };
     TaskError::new(kind, error.message.clone())
 }
@@ -173,6 +174,8 @@ struct Task {
     owned: BTreeMap<TopicPartition, Option<i64>>,
     /// Batches that were received and not yet processed; filled by one set at a time, and only when empty.
     inbox: VecDeque<RawBatch>,
+    /// Partitions that went away while a batch was out of the inbox: even when they came back, that batch is of the old assignment.
+    departed: BTreeSet<TopicPartition>,
     committed: Offsets,
     /// When the next commit may be sent.
     commit_at: Option<Instant>,
@@ -218,7 +221,10 @@ impl Task {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ok(()),
-                event = self.consumer.next(wanted) => self.handle(event).await?,
+                event = self.consumer.next(wanted) => {
+                    let outcome = self.handle(event).await;
+                    self.survive(outcome).await?;
+                }
                 () = self.progress.notified() => {}
                 () = self.env.memory.room(), if !takes_records && self.is_short() => {}
                 _ = self.paused.changed() => {}
@@ -253,11 +259,12 @@ impl Task {
     async fn step(&mut self, slot: &mut Option<Box<Core>>, raw: RawBatch) -> Result<(), TaskError> {
         let Some(core) = slot.as_mut() else { return Err(TaskError::new(ErrorKind::Bug, "the stages are gone")) };
         let health = self.live.health.clone();
+        self.departed.clear();
         match self.attend(core.stage.prepare(&raw, &health)).await? {
             Attended::Done(prepared) => prepared?,
             Attended::Stopped => return Ok(()),
         }
-        if !self.owned.contains_key(&raw.from) {
+        if self.departed.contains(&raw.from) || !self.owned.contains_key(&raw.from) {
             return Ok(()); // revoked while a schema was being fetched; whoever owns it now reads it
         }
         let Some(mut core) = slot.take() else { return Ok(()) };
@@ -306,7 +313,12 @@ impl Task {
                 () = self.stop.cancelled() => return Ok(Attended::Stopped),
                 done = &mut work => return Ok(Attended::Done(done)),
                 event = self.consumer.next(Wanted::Rebalances) => self.handle(event).await?,
-                () = tokio::time::sleep(TICK) => self.housekeeping().await?,
+                () = tokio::time::sleep(TICK) => {
+                    if self.is_short() {
+                        self.sink.relieve();
+                    }
+                    self.housekeeping().await?;
+                }
             }
         }
     }
@@ -338,6 +350,7 @@ impl Task {
     async fn revoked(&mut self, partitions: &[TopicPartition], lost: bool, done: Acknowledge) -> Result<(), TaskError> {
         tracing::info!(connector = %self.connector, partitions = %list(partitions), lost, "revoked");
         self.inbox.retain(|raw| !partitions.contains(&raw.from));
+        self.departed.extend(partitions.iter().cloned());
         match self.sink.close(partitions, if lost { Duration::ZERO } else { REVOKE_PATIENCE }).await {
             // What could not be published is read again by whoever gets the partitions.
             Err(error) if error.kind == ErrorKind::Rewind => tracing::warn!(connector = %self.connector, %error, "given up with its partitions"),
@@ -387,14 +400,26 @@ impl Task {
         if error.kind != ErrorKind::Rewind {
             return Err(error);
         }
-        let back: Offsets = self.owned.iter().filter_map(|(tp, start)| Some((tp.clone(), (*start)?))).collect();
         tracing::warn!(connector = %self.connector, %error, "reading again from the last committed offsets");
         self.inbox.clear();
         let all: Vec<TopicPartition> = self.owned.keys().cloned().collect();
-        self.sink.close(&all, Duration::ZERO).await?;
+        self.departed.extend(all.iter().cloned());
+        match self.sink.close(&all, Duration::ZERO).await {
+            Err(error) if error.kind != ErrorKind::Rewind => return Err(error),
+            _ => {}
+        }
         self.sink.durable().await?;
         self.sink.open(&all).await?;
-        self.consumer.seek(&back).await.map_err(|e| kafka_error(&e))
+        loop {
+            let back: Offsets = self.owned.iter().filter_map(|(tp, start)| Some((tp.clone(), (*start)?))).collect();
+            match self.consumer.seek(&back).await {
+                Err(error) if error.kind == KafkaErrorKind::Interrupted => {
+                    let event = self.consumer.next(Wanted::Rebalances).await;
+                    self.handle(event).await?;
+                }
+                sought => return sought.map_err(|e| kafka_error(&e)),
+            }
+        }
     }
 
     fn update_live(&self) {

@@ -199,11 +199,8 @@ impl OpenFile {
 
     /// Drops the rows and takes back what was uploaded.
     pub(super) fn discard(self) {
-        if let Some(delivery) = self.delivery {
-            // It sees its queue end without a finish, and aborts the upload.
-            drop(delivery.work);
-            delivery.outcome.detach();
-        }
+        // Ends the delivery wherever it is, also while the store does not answer; the upload removes itself when it is dropped.
+        drop(self);
     }
 }
 

@@ -47,7 +47,11 @@ impl Ledger {
     /// Of the first group that failed.
     pub(super) async fn durable(&mut self) -> Result<Option<i64>, TaskError> {
         while let Some(front) = self.pending.front_mut().filter(|p| p.work.is_finished()) {
-            outcome((&mut front.work).await)?;
+            if let Err(error) = outcome((&mut front.work).await) {
+                // What comes after a group that failed must never count; it is given up with it.
+                self.pending.clear();
+                return Err(error);
+            }
             self.durable = Some(front.end);
             self.pending.pop_front();
         }
@@ -116,6 +120,8 @@ mod tests {
         second.send(Err(TaskError::new(ErrorKind::Denied, "no"))).unwrap();
         settle_tasks().await;
         assert!(ledger.durable().await.is_err());
+        assert_eq!(ledger.durable().await.unwrap(), Some(100), "asked again, it stands where it stood");
+        assert_eq!(ledger.settle(Duration::ZERO).await.unwrap(), Some(100));
     }
 
     #[tokio::test(start_paused = true)]

@@ -258,13 +258,20 @@ struct Taken {
 
 /// One batch through stages 4 and 5; runs on the CPU pool.
 fn take(writer: &mut Writer, batch: Batch, plan: &Plan, now: chrono::DateTime<chrono::Utc>, on_null: OnNull, tolerates: bool) -> Result<Taken, TaskError> {
+    let offsets = batch.offsets.clone();
     let (batch, ignored_nulls) = without_nulls(batch, on_null)?;
     let mut paths = if batch.is_empty() { Paths::default() } else { plan.partitioner.paths(&batch, now) };
     if let Some(first) = paths.rejects.first().filter(|_| !tolerates) {
         return Err(reject_error(&batch, first));
     }
     let ended = writer.write(&batch, &paths, plan, now).map_err(|e| TaskError::new(ErrorKind::Bug, e.to_string()).with("partition", &batch.from))?;
-    Ok(Taken { ended, rejects: std::mem::take(&mut paths.rejects), ignored_nulls })
+    let mut rejects = std::mem::take(&mut paths.rejects);
+    for reject in rejects.iter_mut().filter(|_| ignored_nulls > 0) {
+        // Numbered as in the batch that came, which had the nulls.
+        let offset = batch.offsets.values().get(reject.row);
+        reject.row = offset.and_then(|offset| offsets.values().binary_search(offset).ok()).unwrap_or(reject.row);
+    }
+    Ok(Taken { ended, rejects, ignored_nulls })
 }
 
 fn reject_error(batch: &Batch, reject: &Reject) -> TaskError {
@@ -275,10 +282,9 @@ fn reject_error(batch: &Batch, reject: &Reject) -> TaskError {
 /// Applies `behavior.on.null.values`.
 fn without_nulls(batch: Batch, on_null: OnNull) -> Result<(Batch, u64), TaskError> {
     let values = &batch.value.array;
-    if values.null_count() == 0 {
-        return Ok((batch, 0));
-    }
-    let nulls = (0..values.len()).filter(|row| values.is_null(*row));
+    // Logical ones: a batch of tombstones alone may be an array of the null type, which has no bitmap.
+    let Some(mask) = values.logical_nulls().filter(|mask| mask.null_count() > 0) else { return Ok((batch, 0)) };
+    let nulls = (0..values.len()).filter(|row| mask.is_null(*row));
     match on_null {
         OnNull::Fail => {
             let reason = "null value (tombstone); set behavior.on.null.values=ignore to leave such records out".to_owned();
@@ -310,4 +316,45 @@ async fn publish_group(deliveries: Vec<(OffsetRange, Delivered)>, reason: Reason
         Ok::<(), TaskError>(())
     };
     stream::iter(whole).map(publish).buffer_unordered(PUBLISH_AT_ONCE).try_collect().await
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array, NullArray, StringArray, TimestampMillisecondArray};
+    use arrow::datatypes::Field;
+    use lakehead_formats::column::Column;
+
+    use super::*;
+
+    fn batch(values: ArrayRef) -> Batch {
+        let n = values.len();
+        let column = |array: ArrayRef| Column::new(Arc::new(Field::new("c", array.data_type().clone(), true)), array);
+        Batch {
+            from: TopicPartition::new("t", 0),
+            span: OffsetRange { start: 10, end: 10 + n as i64 },
+            topic: "t".into(),
+            offsets: Int64Array::from_iter_values(10..10 + n as i64),
+            timestamps: TimestampMillisecondArray::from(vec![None; n]),
+            key: column(Arc::new(NullArray::new(n))),
+            value: column(values),
+            headers: None,
+        }
+    }
+
+    #[test]
+    fn null_values_are_left_out_or_fail_the_task_at_their_offset() {
+        let cases: [(ArrayRef, Vec<i64>, u64, Option<i64>); 3] = [
+            (Arc::new(StringArray::from(vec!["a", "b"])), vec![10, 11], 0, None),
+            (Arc::new(StringArray::from(vec![Some("a"), None, Some("c")])), vec![10, 12], 1, Some(11)),
+            // Tombstones alone, before any schema was seen.
+            (Arc::new(NullArray::new(2)), vec![], 2, Some(10)),
+        ];
+        for (values, kept, ignored, fails_at) in cases {
+            let (rest, count) = without_nulls(batch(Arc::clone(&values)), OnNull::Ignore).unwrap();
+            assert_eq!((rest.offsets.values().to_vec(), count), (kept, ignored));
+            let failed = without_nulls(batch(values), OnNull::Fail).err().map(|e| e.to_string());
+            assert_eq!(failed.is_some(), fails_at.is_some());
+            assert!(fails_at.is_none_or(|offset| failed.as_ref().is_some_and(|f| f.contains(&format!("partition=t-0, offset={offset}")))), "{failed:?}");
+        }
+    }
 }
