@@ -3,7 +3,8 @@
 //! Parts: [`properties`] (the file format), [`keys`] (the table of keys), [`providers`] (references to secrets), [`clients`] (what Kafka clients are
 //! given), [`connector_file`] (connectors on the command line), [`host`] (what the machine gives).
 //!
-//! Guarantee: every key acts, or is known to ask for nothing, or is refused or warned about by name; values of secrets are in no message.
+//! Guarantee: every key of the worker itself acts, or is known to ask for nothing, or is refused or warned about by name (what stands below a prefix such as
+//! `value.converter.` is its owner's to judge); values of secrets are in no message.
 
 use std::fmt;
 use std::path::Path;

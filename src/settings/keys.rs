@@ -163,7 +163,7 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
         None,
         Check::Any,
         OURS,
-        "Bytes of records that the process may hold, as a number or with a unit (`512MiB`). Default: 256 MiB, or half of the container's limit where that is less.",
+        "Memory that the process may have, as a number or with a unit (`512MiB`); half of it is for records and files under way. Default: 256 MiB, or half of the container's limit where that is less.",
     ),
     key(
         "lakehead.cpu.threads",
