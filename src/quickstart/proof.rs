@@ -69,6 +69,9 @@ impl Lake {
             Target::Store(text) => {
                 let url = url::Url::parse(text).map_err(|error| ExitError::failure(format!("--store {text} is not a URL: {error}")))?;
                 let options = host.environment.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
+                // Whoever gives an endpoint with `http://` means it, as in the sink.
+                let is_http = options.clone().any(|(name, value)| name.starts_with("aws_endpoint") && value.starts_with("http://"));
+                let options = options.chain(is_http.then(|| ("allow_http".to_owned(), "true".to_owned())));
                 let (store, prefix) = object_store::parse_url_opts(&url, options).map_err(|error| unreadable(text, &error))?;
                 Ok(Self { store: store.into(), prefix })
             }

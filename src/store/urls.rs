@@ -223,8 +223,11 @@ fn open_s3(values: Values<'_>, client: Client) -> Result<Opened, StoreError> {
     let (bucket, region) = (values.text("s3.bucket.name"), values.text("s3.region"));
     let is_path_style = values.boolean("s3.path.style.access.enabled");
     let given = endpoint(values).map_err(bad_config)?;
-    let mut builder = AmazonS3Builder::from_env()
-        .with_client_options(client.options.with_allow_http(given.as_ref().is_some_and(|url| url.starts_with("http://"))))
+    let start = AmazonS3Builder::from_env();
+    let from_environment = endpoint_of(&start);
+    let endpoint = given.as_ref().or(from_environment.as_ref());
+    let mut builder = start
+        .with_client_options(client.options.with_allow_http(endpoint.is_some_and(|url| url.starts_with("http://"))))
         .with_retry(client.retry)
         .with_bucket_name(bucket)
         .with_region(region)
@@ -234,7 +237,6 @@ fn open_s3(values: Values<'_>, client: Client) -> Result<Opened, StoreError> {
         let credential = AwsCredential { key_id: id.to_owned(), secret_key: secret.to_owned(), token: None };
         builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(credential)));
     }
-    let from_environment = builder.get_config_value(&AmazonS3ConfigKey::Endpoint).or_else(|| builder.get_config_value(&AmazonS3ConfigKey::S3Endpoint));
     match given.clone() {
         Some(url) => {
             let url = if is_path_style { url } else { with_bucket_in_host(&url, bucket).map_err(bad_config)? };
@@ -364,7 +366,11 @@ fn open_url(props: &Props, text: &str, client: Client, tuning: &Tuning) -> Resul
     let place = Place { flavor, root: root.to_owned(), prefix, endpoint: endpoint.clone() };
     match flavor {
         Flavor::S3 => {
-            let start = AmazonS3Builder::from_env().with_client_options(client_options).with_retry(client.retry).with_url(url);
+            let start = AmazonS3Builder::from_env();
+            let from_environment = endpoint_of(&start);
+            let is_http = is_http || endpoint.is_none() && from_environment.as_ref().is_some_and(|url| url.starts_with("http://"));
+            let place = Place { endpoint: endpoint.or(from_environment), ..place };
+            let start = start.with_client_options(client_options.with_allow_http(is_http)).with_retry(client.retry).with_url(url);
             let parsed = options(props).filter_map(|(name, value)| Some((AmazonS3ConfigKey::from_str(&name).ok()?, value)));
             let store = parsed.fold(start, |builder, (key, value)| builder.with_config(key, value)).build();
             Ok(Opened::one(store.map_err(|error| invalid("s3", &error))?, place))
@@ -382,6 +388,11 @@ fn open_url(props: &Props, text: &str, client: Client, tuning: &Tuning) -> Resul
             Ok(Opened::one(store.map_err(|error| invalid("az", &error))?, place))
         }
     }
+}
+
+/// The endpoint that a builder has, from the environment for example: whoever gives one with `http://` means it.
+fn endpoint_of(builder: &AmazonS3Builder) -> Option<String> {
+    builder.get_config_value(&AmazonS3ConfigKey::Endpoint).or_else(|| builder.get_config_value(&AmazonS3ConfigKey::S3Endpoint))
 }
 
 fn open_folder(path: &FilePath, tuning: &Tuning) -> Result<Opened, StoreError> {
