@@ -76,10 +76,6 @@ pub enum Reason {
     SchemaChange,
     /// Memory ran out, or an offset's metadata would grow too large.
     Memory,
-    /// The partition goes to another consumer.
-    Revoked,
-    /// The connector stops.
-    Stopping,
 }
 
 impl Reason {
@@ -94,8 +90,6 @@ impl Reason {
             Self::FileSize => "file-size",
             Self::SchemaChange => "schema-change",
             Self::Memory => "memory",
-            Self::Revoked => "revoked",
-            Self::Stopping => "stopping",
         }
     }
 }

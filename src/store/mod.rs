@@ -20,17 +20,6 @@ pub mod retry;
 mod upload;
 pub mod urls;
 
-/// Name and description of one object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ObjectName {
-    /// Key in the bucket, or path below the folder, used verbatim.
-    pub key: String,
-    /// MIME type.
-    pub content_type: &'static str,
-    /// User metadata (`lakehead-offsets`, …), for stores that have such.
-    pub attributes: Vec<(&'static str, String)>,
-}
-
 /// Bytes that wait for the store, with the memory that they hold.
 #[derive(Debug)]
 pub struct Chunk {
