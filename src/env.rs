@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::compute::Compute;
 use crate::kafka::Kafka;
 use crate::memory::Budget;
+use crate::store::Stores;
 
 /// Live components; cheap to clone. Settings (numbers and texts) never live here.
 #[derive(Debug, Clone)]
@@ -18,4 +19,6 @@ pub struct Env {
     pub compute: Compute,
     /// Memory.
     pub memory: Budget,
+    /// Object stores.
+    pub stores: Arc<dyn Stores>,
 }

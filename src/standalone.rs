@@ -16,6 +16,7 @@ use crate::rest::{Bound, Server};
 use crate::runtime::{Herder, HerderHandle};
 use crate::settings::connector_file::{self, ConnectorFile};
 use crate::settings::{Host, Settings};
+use crate::store::urls::Urls;
 
 /// How long REST requests may still be answered when the worker ends.
 const REST_GRACE: Duration = Duration::from_millis(500);
@@ -80,7 +81,13 @@ impl Running {
     /// [`ExitError`] when a listener cannot be bound.
     pub async fn start(settings: &Arc<Settings>, kafka: Arc<dyn Kafka>) -> Result<Self, ExitError> {
         let bound = Bound::bind(&settings.listeners).await.map_err(ExitError::start)?;
-        let env = Env { clock: Clock::system(), kafka, compute: Compute::pool(settings.cpu_threads), memory: Budget::of_process(settings.memory_limit_bytes) };
+        let env = Env {
+            clock: Clock::system(),
+            kafka,
+            compute: Compute::pool(settings.cpu_threads),
+            memory: Budget::of_process(settings.memory_limit_bytes),
+            stores: Arc::new(Urls),
+        };
         let worker_id = bound.worker_id(settings);
         let herder = Herder::start(Arc::clone(settings), env, &worker_id, plugins::CONNECTORS);
         let addresses = bound.addresses();

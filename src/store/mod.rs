@@ -5,10 +5,12 @@
 //! Transient errors are retried for ever with back-off and shown in the task's health; only what a person must mend comes back as an error.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::connect::{Health, Props};
 use crate::memory::Permit;
 
 pub mod errors;
@@ -40,6 +42,39 @@ pub trait ObjectSink: fmt::Debug + fmt::Display + Send + Sync {
 
     /// Starts an object that no reader can see. Does not wait for the store.
     fn open(&self, key: String, content_type: &'static str) -> Box<dyn Upload>;
+
+    /// True when a visible object of that name is there, or when the store does not let us look (403), as upstream counts it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn exists(&self, key: &str) -> Result<bool, StoreError>;
+}
+
+/// Makes the sinks that connectors write to: part of the world, so that tests can put another store in its place.
+pub trait Stores: fmt::Debug + Send + Sync {
+    /// The sink that a valid configuration names; `health` is told under `store` what the sink is waiting for. Nothing is asked of a remote store.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the configuration is invalid or something that it names cannot be read.
+    fn open(&self, kind: urls::StoreKind, props: &Props, health: Health) -> Result<Arc<dyn ObjectSink>, StoreError>;
+}
+
+/// What publishing does where an object of that name is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It is replaced.
+    Overwrite,
+    /// It stays, and [`Published::Exists`] says so (`If-None-Match: *`).
+    IfAbsent,
+}
+
+/// How publishing ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// The object is visible.
+    Visible,
+    /// Another object of that name was there, and is still.
+    Exists,
 }
 
 /// One object on its way.
@@ -57,11 +92,17 @@ pub trait Upload: Send {
     /// [`StoreError`]; only [`abort`](Self::abort) may follow.
     async fn seal(&mut self, attributes: Vec<(&'static str, String)>) -> Result<(), StoreError>;
 
-    /// Makes the sealed object visible. Idempotent: publishing the same name and bytes again is success.
+    /// Makes the sealed object visible. Idempotent: publishing the same name and bytes again is success, also when an answer was lost meanwhile.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn publish(&mut self) -> Result<(), StoreError>;
+    async fn publish(&mut self, condition: Condition) -> Result<Published, StoreError>;
+
+    /// Sets the tags of the published object, in place of those that it has.
+    ///
+    /// # Errors
+    /// [`StoreError`] also when the store knows no tags.
+    async fn tag(&mut self, tags: &[(String, String)]) -> Result<(), StoreError>;
 
     /// Gives up, and removes what the store already has.
     async fn abort(&mut self);

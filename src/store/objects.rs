@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::{MultipartId, ObjectStore};
+use object_store::{MultipartId, ObjectStore, ObjectStoreExt as _};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -99,6 +99,19 @@ impl ObjectSink for Objects {
         let key = format!("{}{key}", self.0.place.prefix);
         let path = parse_key(&self.0.place, &key);
         Box::new(ObjectUpload::new(Arc::clone(&self.0), key, path, content_type))
+    }
+
+    async fn exists(&self, key: &str) -> Result<bool, StoreError> {
+        let key = format!("{}{key}", self.0.place.prefix);
+        let path = parse_key(&self.0.place, &key)?;
+        let look = || async {
+            match self.0.objects.head(&path).await {
+                Ok(_) | Err(object_store::Error::PermissionDenied { .. }) => Ok(true),
+                Err(object_store::Error::NotFound { .. }) => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        self.0.request(Action::Head, &key, &CancellationToken::new(), look).await
     }
 }
 

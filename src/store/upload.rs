@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::errors::{Action, Flavor};
 use super::objects::Inner;
-use super::{Chunk, StoreError, StoreErrorKind, Upload};
+use super::{Chunk, Condition, Published, StoreError, StoreErrorKind, Upload};
 use crate::memory::Permit;
 
 /// Most parts of one object: the limit of S3 and GCS.
@@ -300,12 +300,22 @@ impl Upload for ObjectUpload {
         Ok(())
     }
 
-    async fn publish(&mut self) -> Result<(), StoreError> {
+    async fn publish(&mut self, condition: Condition) -> Result<Published, StoreError> {
+        if condition == Condition::IfAbsent && !matches!(self.state, State::Published) {
+            let there = self.object.request(Action::Head, || self.object.stored_size()).await;
+            if self.note(there)?.is_some() {
+                return Ok(Published::Exists);
+            }
+        }
         let result = self.show().await;
         self.note(result)?;
         self.state = State::Published;
         self.waiting.clear();
-        Ok(())
+        Ok(Published::Visible)
+    }
+
+    async fn tag(&mut self, _tags: &[(String, String)]) -> Result<(), StoreError> {
+        Err(self.object.error(StoreErrorKind::BadConfig, "the store knows no tags"))
     }
 
     async fn abort(&mut self) {
@@ -398,7 +408,7 @@ mod tests {
                 }
                 upload.seal(vec![]).await.unwrap();
                 assert_eq!(stored(&store, "p/k").await, None);
-                upload.publish().await.unwrap();
+                upload.publish(Condition::Overwrite).await.unwrap();
                 assert_eq!(stored(&store, "p/k").await.unwrap(), chunks.concat());
                 assert_eq!(budget.used(), 0);
             });
@@ -443,7 +453,7 @@ mod tests {
         open.send(true).unwrap();
         upload.write(chunk(&budget, b"klm")).await.unwrap();
         upload.seal(vec![]).await.unwrap();
-        upload.publish().await.unwrap();
+        upload.publish(Condition::Overwrite).await.unwrap();
         assert_eq!(stored(&store, "p/k").await.unwrap(), "0123456789abcdefghijklm");
     }
 
@@ -464,7 +474,7 @@ mod tests {
     async fn the_calls_come_in_their_order() {
         let (store, budget) = (Arc::new(InMemory::new()), Budget::new(1));
         let mut upload = sink(&store, Arc::clone(&store) as _, 4).open("k".to_owned(), "text/plain");
-        assert_eq!(upload.publish().await.unwrap_err().message, "upload of memory:///p/k: used when it was not sealed");
+        assert_eq!(upload.publish(Condition::Overwrite).await.unwrap_err().message, "upload of memory:///p/k: used when it was not sealed");
         assert!(upload.write(chunk(&budget, b"x")).await.is_err(), "only abort may follow an error");
         upload.abort().await;
     }

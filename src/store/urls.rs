@@ -113,6 +113,16 @@ fn url_problems(props: &Props, text: &str) -> Vec<ConfigError> {
         .collect()
 }
 
+/// The stores that URLs and upstream's keys name.
+#[derive(Debug, Clone, Copy)]
+pub struct Urls;
+
+impl super::Stores for Urls {
+    fn open(&self, kind: StoreKind, props: &Props, health: Health) -> Result<Arc<dyn ObjectSink>, StoreError> {
+        open(kind, props, health)
+    }
+}
+
 /// Builds the sink that a valid configuration names. Nothing is asked of a remote store; a folder is made when it is missing.
 ///
 /// `health` is told under `store` what the sink is waiting for. Call from within a tokio runtime.

@@ -162,7 +162,13 @@ impl World {
         let settings = Arc::new(Settings::from_props(&props, &Host::default()).unwrap());
         let bound = Bound::bind(&[Listener { host: "127.0.0.1".to_owned(), port: 0 }]).await.unwrap();
         let address = bound.addresses()[0];
-        let env = Env { clock: Clock::system(), kafka: Arc::new(Silence), compute: Compute::pool(1), memory: Budget::new(1 << 20) };
+        let env = Env {
+            clock: Clock::system(),
+            kafka: Arc::new(Silence),
+            compute: Compute::pool(1),
+            memory: Budget::new(1 << 20),
+            stores: Arc::new(lakehead::store::urls::Urls),
+        };
         let herder = Herder::start(Arc::clone(&settings), env, "worker-s:8083", &[&Blackhole]);
         herder.set_cluster_id("JNvtBRpsQyOBhTDQ7gZ7YA".to_owned());
         herder.set_ready();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lakehead::connect::Health;
 use lakehead::store::urls::StoreKind;
-use lakehead::store::{Chunk, ObjectSink, StoreErrorKind, Upload};
+use lakehead::store::{Chunk, Condition, ObjectSink, StoreErrorKind, Upload};
 use object_store::path::Path;
 use object_store::{Attribute, ObjectStoreExt as _};
 
@@ -39,7 +39,7 @@ pub(crate) async fn written(world: &World, sink: &dyn ObjectSink, key: &str, con
 async fn publish(world: &World, sink: &dyn ObjectSink, key: &str, content: &[u8]) {
     let mut upload = written(world, sink, key, content).await;
     upload.seal(vec![("lakehead-offsets", "0-9".to_owned())]).await.unwrap();
-    upload.publish().await.unwrap();
+    upload.publish(Condition::Overwrite).await.unwrap();
 }
 
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
@@ -77,7 +77,7 @@ pub(crate) async fn nothing_is_visible_before_publish(world: &World) {
         upload.seal(vec![]).await.unwrap();
         assert_eq!(world.list("before").await, Vec::<String>::new());
         assert_eq!(world.read(key).await, None);
-        upload.publish().await.unwrap();
+        upload.publish(Condition::Overwrite).await.unwrap();
         assert_eq!(world.list("before").await, [key]);
         assert!(world.read(key).await == Some(content), "{key} differs");
         world.reader.delete(&Path::parse(key).unwrap()).await.unwrap();
@@ -93,7 +93,7 @@ pub(crate) async fn objects_of_every_size_arrive_whole_and_give_their_memory_bac
         upload.seal(vec![]).await.unwrap();
         let held = world.budget.used();
         assert_eq!(held, if length < part { length as u64 } else { 0 }, "after seal only an object below one part waits in memory");
-        upload.publish().await.unwrap();
+        upload.publish(Condition::Overwrite).await.unwrap();
         assert_eq!(world.budget.used(), 0);
         assert!(world.read(&key).await == Some(content), "{key} differs");
     }
@@ -118,7 +118,7 @@ pub(crate) async fn attributes_are_stored_where_the_store_has_such(world: &World
     let offsets = [("lakehead-offsets", "0-9".to_owned()), ("lakehead-connector", "größe".to_owned())];
     let mut small = written(world, &*sink, "attributes/small.parquet", b"x").await;
     small.seal(offsets.to_vec()).await.unwrap();
-    small.publish().await.unwrap();
+    small.publish(Condition::Overwrite).await.unwrap();
     publish(world, &*sink, "attributes/large.parquet", &bytes(LARGE, 3)).await;
     if !world.keeps_attributes() {
         return;
@@ -139,8 +139,8 @@ pub(crate) async fn publishing_twice_is_publishing_once(world: &World) {
         let content = bytes(length, 4);
         let mut upload = written(world, &*sink, key, &content).await;
         upload.seal(vec![]).await.unwrap();
-        upload.publish().await.unwrap();
-        upload.publish().await.unwrap();
+        upload.publish(Condition::Overwrite).await.unwrap();
+        upload.publish(Condition::Overwrite).await.unwrap();
         upload.abort().await; // too late: it changes nothing
         publish(world, &*sink, key, &content).await; // as another owner of the partition would
         assert!(world.read(key).await == Some(content), "{key} differs");
@@ -164,7 +164,7 @@ pub(crate) async fn aborted_and_dropped_uploads_leave_nothing(world: &World) {
     sealed.seal(vec![]).await.unwrap();
     sealed.abort().await;
     sealed.abort().await;
-    assert_eq!(sealed.publish().await.unwrap_err().kind, StoreErrorKind::Vanished);
+    assert_eq!(sealed.publish(Condition::Overwrite).await.unwrap_err().kind, StoreErrorKind::Vanished);
     until_nothing_is_unfinished(world).await;
     let dropped = written(world, &*sink, "abort/dropped", &content).await;
     if world.kind != StoreKind::AzureBlob {
@@ -226,7 +226,7 @@ pub(crate) async fn a_store_that_is_down_is_waited_for(world: &mut World) {
                     upload.write(Chunk { bytes: Bytes::copy_from_slice(chunk), permit: budget.take(chunk.len() as u64) }).await?;
                 }
                 upload.seal(vec![]).await?;
-                upload.publish().await
+                upload.publish(Condition::Overwrite).await
             })
         };
         until_trouble(&health, "Connection refused").await;
@@ -254,7 +254,7 @@ pub(crate) async fn a_lost_answer_does_not_matter(world: &World) {
         upload.seal(vec![]).await.unwrap();
         // More often than the client retries by itself.
         proxy.fail(is_hit, Fault::LoseAnswer, 4);
-        upload.publish().await.unwrap();
+        upload.publish(Condition::Overwrite).await.unwrap();
         assert!(proxy.heal() >= 1, "{key}: the fault did not strike");
         assert_eq!(health.trouble(), None);
         assert!(world.read(key).await == Some(content), "{key} differs");
@@ -270,7 +270,7 @@ pub(crate) async fn an_upload_that_was_removed_is_told(world: &World) {
     for (key, number) in world.unfinished().await {
         uploads.abort_multipart(&Path::parse(key).unwrap(), &number).await.unwrap();
     }
-    let error = upload.publish().await.unwrap_err();
+    let error = upload.publish(Condition::Overwrite).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Vanished, "{error}");
     assert!(error.message.contains("gone/o: what was uploaded is gone"), "{error}");
 }
@@ -285,7 +285,7 @@ pub(crate) async fn a_full_disk_shows_and_heals(world: &World) {
         let work = async {
             let mut upload = written(world, &*sink, key, &content).await;
             upload.seal(vec![]).await.unwrap();
-            upload.publish().await.unwrap();
+            upload.publish(Condition::Overwrite).await.unwrap();
         };
         let mend = async {
             until_trouble(&health, "No space left on device").await;

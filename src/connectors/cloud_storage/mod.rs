@@ -72,7 +72,7 @@ impl Connector for CloudStorage {
             let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
             TaskError::new(ErrorKind::BadConfig, all.join("; ")).with("connector", &cx.connector)
         })?;
-        let store = crate::store::urls::open(self.store, props, cx.health.clone()).map_err(file::store_error)?;
+        let store = cx.env.stores.open(self.store, props, cx.health.clone()).map_err(file::store_error)?;
         let ratio = Arc::new(settings.expected_ratio());
         let guarantee = settings.guarantee();
         let plan = writer::Plan {

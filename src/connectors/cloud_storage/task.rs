@@ -20,6 +20,7 @@ use crate::batch::{Batch, OffsetRange, Offsets, TopicPartition};
 use crate::connect::{ErrorKind, SinkTask, TaskContext, TaskError, TaskReport};
 use crate::partition::Paths;
 use crate::roll::Reason;
+use crate::store::Condition;
 
 /// Groups on their way at which a task takes no more records.
 const GROUPS_BOUND: usize = 64;
@@ -308,7 +309,7 @@ async fn publish_group(deliveries: Vec<(OffsetRange, Delivered)>, reason: Reason
         whole.push((offsets, ready));
     }
     let publish = |(offsets, mut ready): (OffsetRange, Ready)| async move {
-        ready.upload.publish().await.map_err(store_error)?;
+        ready.upload.publish(Condition::Overwrite).await.map_err(store_error)?;
         counts.files.fetch_add(1, Ordering::Relaxed);
         counts.rows.fetch_add(ready.stats.rows, Ordering::Relaxed);
         counts.bytes.fetch_add(ready.stats.bytes, Ordering::Relaxed);
