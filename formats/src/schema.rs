@@ -14,7 +14,8 @@
 //! `optional` is the field's nullability; name, version, doc, default and parameters ride in the field's metadata under the keys below.
 //! A tombstone is a null in its column, also where the schema is not optional. An optional map key is a plain key here: Arrow's keys are never null.
 //!
-//! Parts: [`avro`] holds Avro's schemas and what they become; [`connect`] reads the JSON form of a Connect schema into a field; [`widen`] makes one field of two inferred ones, and old columns fit it.
+//! Parts: [`avro`] holds Avro's schemas and what they become; [`compatibility`] says which records share a file, and projects them to its schema;
+//! [`connect`] reads the JSON form of a Connect schema into a field; [`widen`] makes one field of two inferred ones, and old columns fit it.
 //!
 //! Guarantee: the mapping is total over what Connect can state, or names the part that it refuses.
 
@@ -23,6 +24,7 @@ use std::collections::HashMap;
 use arrow::datatypes::{DataType, Field, FieldRef};
 
 pub mod avro;
+pub mod compatibility;
 pub mod connect;
 pub mod widen;
 
