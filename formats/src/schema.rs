@@ -12,7 +12,7 @@
 //! | schemaless JSON, kept as text | Utf8 with the extension name `arrow.json` | |
 //!
 //! `optional` is the field's nullability; name, version, doc, default and parameters ride in the field's metadata under the keys below.
-//! A tombstone is a null in its column, also where the schema is not optional. An optional map key is a plain key here: Arrow's keys are never null.
+//! A tombstone is a null in its column, also where the schema is not optional. An optional map key is a plain key here, marked [`OPTIONAL_KEY`]: Arrow's keys are never null.
 //!
 //! Parts: [`avro`] holds Avro's schemas and what they become; [`compatibility`] says which records share a file, and projects them to its schema;
 //! [`connect`] reads the JSON form of a Connect schema into a field; [`widen`] makes one field of two inferred ones, and old columns fit it.
@@ -57,6 +57,15 @@ pub const EXTENSION_NAME: &str = "ARROW:extension:name";
 pub const JSON_TEXT: &str = "arrow.json";
 /// Metadata key on a value field whose schema was inferred from records, not declared: such schemas widen instead of splitting files.
 pub const INFERRED: &str = "lakehead.inferred";
+
+/// Metadata key on the key field of a map whose keys Connect calls optional: Arrow's keys are never null.
+pub const OPTIONAL_KEY: &str = "connect.optional.key";
+
+/// True for the key field of a map whose keys are optional.
+#[must_use]
+pub fn is_optional_key(key: &Field) -> bool {
+    key.metadata().contains_key(OPTIONAL_KEY)
+}
 
 /// True when the field is schemaless JSON, kept as its text.
 #[must_use]

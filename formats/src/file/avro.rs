@@ -1,24 +1,30 @@
 //! The Avro format: object container files.
 //!
-//! Parts: `AvroFormat`, the settings; `Avro`, one file's encoder, which cuts rows into blocks; `schema`, the schema of a field that did not
-//! come from Avro; `rows`, columns as Avro's binary encoding; `codec`, the compression of a block. Rows that came from Avro are written under
-//! the schema they came with, so that names, documentation, enums and unions survive, as long as no transform changed them.
+//! Parts: `AvroFormat`, the settings; `Avro`, one file's encoder, which cuts rows into blocks; `schema` with `props`, the schema of a field that did
+//! not come from Avro; `rows`, columns as Avro's binary encoding; `anything`, JSON without a schema in the same; `codec`, the compression of a block.
+//! Rows that came from Avro are written under the schema they came with, so that aliases, every logical type and the order of unions survive, as long as
+//! no transform changed them and no setting asks for another.
 //!
 //! Guarantee: the same rows make the same bytes; the sync marker is derived from the schema. (Avro 1.12 specification, "Object Container Files".)
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{Field, FieldRef};
 use bytes::Bytes;
 
 use super::{Encoder, File, FileFormat, FileStats, FormatError, Options};
 use crate::schema::avro::{self, Mapping, SCHEMA_TEXT, Schema};
+use crate::schema::{is_inferred, is_json_text};
 
+mod anything;
 mod codec;
+mod props;
 mod rows;
 mod schema;
 
+use anything::Anything;
 use codec::Codec;
 use rows::{Plan, put_bytes, put_long};
+use schema::Rules;
 
 /// Registration.
 pub(super) const FILE: File = File {
@@ -38,19 +44,39 @@ const FORMAT: &str = "avro";
 /// Bytes of rows after which a block ends: the Java library's default sync interval.
 const BLOCK_BYTES: usize = 64_000;
 
+/// What JSON without a schema becomes, our own setting.
+const SCHEMALESS: &str = "lakehead.avro.schemaless";
+
 fn build(options: &Options) -> Result<Box<dyn FileFormat>, FormatError> {
-    let name = options.get("avro.codec").map_or("null", |text| text.trim());
-    let codec = Codec::find(name).ok_or_else(|| FormatError::Config {
-        key: "avro.codec".to_owned(),
-        message: format!("\"{name}\" is not a codec; values taken: null, deflate, snappy, bzip2, zstandard (lower case)"),
-    })?;
-    Ok(Box::new(AvroFormat { codec }))
+    let config = |key: &str, message: String| FormatError::Config { key: key.to_owned(), message };
+    let codec = Codec::find(options.get("avro.codec").map_or("null", |text| text.trim()))
+        .ok_or_else(|| config("avro.codec", "String must be one of: null, deflate, snappy, bzip2".to_owned()))?;
+    let boolean = |key: &str, default: bool| match options.get(key).map(|text| text.trim()) {
+        None => Ok(default),
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        Some(_) => Err(config(key, "Expected value to be either true or false".to_owned())),
+    };
+    let rules = Rules {
+        metadata: boolean("connect.meta.data", true)?,
+        enhanced: boolean("enhanced.avro.schema.support", true)?,
+        optional_keys: boolean("allow.optional.map.keys", false)?,
+    };
+    let inferred = match options.get(SCHEMALESS).map_or("anything", |text| text.trim()) {
+        "anything" => false,
+        "inferred" => true,
+        _ => return Err(config(SCHEMALESS, "String must be one of: anything, inferred".to_owned())),
+    };
+    Ok(Box::new(AvroFormat { codec, rules, inferred }))
 }
 
-/// Avro with a codec.
+/// Avro with its settings.
 #[derive(Debug)]
 struct AvroFormat {
     codec: Codec,
+    rules: Rules,
+    /// JSON without a schema comes as columns under an inferred schema.
+    inferred: bool,
 }
 
 impl FileFormat for AvroFormat {
@@ -63,29 +89,34 @@ impl FileFormat for AvroFormat {
     }
 
     fn needs_columns(&self) -> bool {
-        true
+        self.inferred
     }
 
     fn encoder(&self, field: &FieldRef) -> Result<Box<dyn Encoder>, FormatError> {
-        let (text, plan) = match original(field) {
-            Some(found) => found,
-            None => {
-                let text = schema::derive(field)?.to_string();
-                let parsed = Schema::parse(&text).map_err(encode)?;
-                let plan = Plan::new(&parsed, &required(field)).ok_or_else(|| encode(format!("schema {text} does not fit {field}")))?;
-                (text, plan)
-            }
+        let (text, source) = if is_json_text(field) {
+            (anything::SCHEMA.to_owned(), Source::Text(Anything::default()))
+        } else if let Some((text, plan)) = original(field, self.rules) {
+            (text, Source::Columns(plan))
+        } else {
+            let text = schema::derive(field, self.rules)?.to_string();
+            let parsed = Schema::parse(&text).map_err(encode)?;
+            let top = if is_inferred(field) { field.as_ref().clone().with_nullable(false) } else { field.as_ref().clone() };
+            let plan = Plan::new(&parsed, &top).ok_or_else(|| encode(format!("schema {text} does not fit {field}")))?;
+            (text, Source::Columns(plan))
         };
         let sync = sync_marker(&text);
         let mut out = Vec::with_capacity(text.len() + 64);
         header(&text, self.codec, &sync, &mut out);
-        Ok(Box::new(Avro { plan, codec: self.codec, sync, block: Vec::new(), block_rows: 0, out, taken: 0, ready: Vec::new(), rows: 0, blocks: 0 }))
+        Ok(Box::new(Avro { source, codec: self.codec, sync, block: Vec::new(), block_rows: 0, out, taken: 0, ready: Vec::new(), rows: 0, blocks: 0 }))
     }
 }
 
-/// The schema that the rows came with, if they still have its form.
-fn original(field: &Field) -> Option<(String, Plan)> {
+/// The schema that the rows came with, if they still have its form and the settings keep it.
+fn original(field: &Field, rules: Rules) -> Option<(String, Plan)> {
     let text = field.metadata().get(SCHEMA_TEXT)?;
+    if !rules.enhanced || !rules.metadata && text.contains("\"connect.") {
+        return None;
+    }
     let parsed = Schema::parse(text).ok()?;
     let same = |enhanced, metadata| avro::field(&parsed, field.name(), Mapping { enhanced, metadata }).is_ok_and(|own| own.data_type() == field.data_type());
     let unchanged = [(false, true), (true, true), (false, false), (true, false)].into_iter().any(|(enhanced, metadata)| same(enhanced, metadata));
@@ -93,9 +124,11 @@ fn original(field: &Field) -> Option<(String, Plan)> {
     Some((text.clone(), Plan::new(&parsed, &top).filter(|_| unchanged)?))
 }
 
-/// A file has no rows that are null: the top of its schema is not optional.
-fn required(field: &Field) -> Field {
-    field.clone().with_nullable(false)
+/// Where a file's rows come from.
+enum Source {
+    Columns(Plan),
+    /// JSON without a schema.
+    Text(Anything),
 }
 
 /// Sixteen bytes that do not turn up in the rows by chance.
@@ -120,7 +153,7 @@ fn header(schema: &str, codec: Codec, sync: &[u8; 16], out: &mut Vec<u8>) {
 
 /// The encoder of one file.
 struct Avro {
-    plan: Plan,
+    source: Source,
     codec: Codec,
     sync: [u8; 16],
     /// Rows of the block that is not finished.
@@ -141,17 +174,12 @@ impl Encoder for Avro {
             let row = (0..rows.len()).find(|row| rows.is_null(*row)).unwrap_or(0);
             return Err(encode(format!("row \"{row}\" is null, a file holds values only; set behavior.on.null.values")));
         }
-        let plan = std::mem::take(&mut self.plan);
-        let bound = plan.bind(rows.as_ref()).ok_or_else(|| encode(format!("rows of type {} in a file of another type", rows.data_type())))?;
-        for row in 0..rows.len() {
-            bound.put(row, &mut self.block).map_err(|fault| encode(format!("row \"{row}\": {fault}")))?;
-            self.block_rows += 1;
-            if self.block.len() >= BLOCK_BYTES {
-                self.end_block()?;
-            }
+        let mut source = std::mem::replace(&mut self.source, Source::Columns(Plan::Null));
+        match &mut source {
+            Source::Columns(plan) => self.columns(plan, rows)?,
+            Source::Text(anything) => self.texts(anything, rows)?,
         }
-        drop(bound);
-        self.plan = plan;
+        self.source = source;
         self.rows += count(rows.len());
         Ok(())
     }
@@ -183,7 +211,35 @@ impl Encoder for Avro {
     }
 }
 
+fn wrong_type(rows: &ArrayRef) -> FormatError {
+    encode(format!("rows of type {} in a file of another type", rows.data_type()))
+}
+
 impl Avro {
+    fn columns(&mut self, plan: &Plan, rows: &ArrayRef) -> Result<(), FormatError> {
+        let bound = plan.bind(rows.as_ref()).ok_or_else(|| wrong_type(rows))?;
+        for row in 0..rows.len() {
+            bound.put(row, &mut self.block).map_err(|fault| encode(format!("row \"{row}\": {fault}")))?;
+            self.end_row()?;
+        }
+        Ok(())
+    }
+
+    fn texts(&mut self, anything: &mut Anything, rows: &ArrayRef) -> Result<(), FormatError> {
+        let texts = rows.as_string_opt::<i32>().ok_or_else(|| wrong_type(rows))?;
+        for row in 0..texts.len() {
+            anything.put(texts.value(row).as_bytes(), &mut self.block).map_err(|fault| encode(format!("row \"{row}\": {fault}")))?;
+            self.end_row()?;
+        }
+        Ok(())
+    }
+
+    /// Counts a row that is in the block, and ends a block that is long enough.
+    fn end_row(&mut self) -> Result<(), FormatError> {
+        self.block_rows += 1;
+        if self.block.len() >= BLOCK_BYTES { self.end_block() } else { Ok(()) }
+    }
+
     /// Ends the block: number of rows, length, rows, sync marker.
     fn end_block(&mut self) -> Result<(), FormatError> {
         if self.block_rows == 0 {

@@ -4,18 +4,25 @@
 //! Arrow until then, which costs a third of the memory of an open Parquet writer), and finished bytes are taken out as they come, so that they
 //! can be uploaded before the file ends. An encoder never touches a store.
 //!
+//! Beside the values, keys and headers can have files of their own: [`keys_view`] and [`headers_view`] are their columns.
+//!
 //! A new format is one file here and one line in [`FILES`].
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use ::bytes::Bytes;
 use arrow::array::ArrayRef;
 use arrow::datatypes::FieldRef;
-use bytes::Bytes;
 
 pub mod avro;
+pub mod bytes;
 pub mod json;
 pub mod parquet;
+mod text;
+mod views;
+
+pub use views::{View, headers_view, keys_view, unusable_headers};
 
 /// A format's own settings: connector keys with their upstream spelling (`parquet.codec`, `avro.codec`, `s3.compression.type`, …).
 pub type Options = BTreeMap<String, String>;
@@ -28,8 +35,18 @@ pub trait FileFormat: fmt::Debug + Send + Sync {
     /// MIME type of the object.
     fn content_type(&self) -> &'static str;
 
-    /// True when a file needs one typed struct for its rows (Parquet, Avro); false when any column can be written (JSON).
+    /// True when a file needs one typed struct for its rows (Parquet); false when any column can be written (JSON, Avro).
     fn needs_columns(&self) -> bool;
+
+    /// True when `s3.compression.type` and its siblings act on the files (JSON, bytes); the other formats have codecs of their own.
+    fn gzips(&self) -> bool {
+        false
+    }
+
+    /// True when a file of that view holds a record around each key or list of headers: see [`keys_view`] and [`headers_view`].
+    fn envelops(&self, _view: View) -> bool {
+        false
+    }
 
     /// Starts a file whose rows all have this field's type. Nothing of the field is repeated in later calls.
     ///
@@ -125,7 +142,7 @@ pub struct File {
 }
 
 /// Every file format: the registration lines.
-pub static FILES: &[File] = &[avro::FILE, json::FILE, parquet::FILE];
+pub static FILES: &[File] = &[avro::FILE, bytes::FILE, json::FILE, parquet::FILE];
 
 /// The format of that short name or class name.
 #[must_use]

@@ -81,6 +81,10 @@ impl FileFormat for ParquetFormat {
         true
     }
 
+    fn envelops(&self, _view: super::View) -> bool {
+        true
+    }
+
     fn encoder(&self, field: &FieldRef) -> Result<Box<dyn Encoder>, FormatError> {
         let DataType::Struct(fields) = field.data_type() else {
             return Err(types::unsupported(

@@ -6,7 +6,10 @@
 mod field;
 mod parse;
 
-pub(crate) use field::{CONNECT_DEFAULT, DEFAULT_PRECISION, ENUM, Mapping, UNION, field, is_logical, map_entry};
+pub(crate) use field::{
+    CONNECT_DEFAULT, CONNECT_UNION, DEFAULT_PRECISION, ENUM, ENUM_DEFAULT, ENUM_DOC, FIELD_DEFAULT, FIELD_DOC, FIXED_SIZE, Mapping, RECORD_DOC, SYMBOLS, UNION,
+    field, is_logical, map_entry,
+};
 pub use parse::inline;
 pub(crate) use parse::{Kind, RecordField, Schema, short_name};
 

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, Fields, TimeUnit};
 use serde_json::Value;
 
-use super::{DATE, DECIMAL, DECIMAL_PRECISION, DEFAULT, DOC, NAME, PARAMETERS, TIME, TIMESTAMP, VERSION};
+use super::avro::{ENUM, SYMBOLS};
+use super::{DATE, DECIMAL, DECIMAL_PRECISION, DEFAULT, DOC, NAME, OPTIONAL_KEY, PARAMETERS, TIME, TIMESTAMP, VERSION};
 
 /// Schemas nested deeper than this are refused: every reader of a schema is recursive, Parquet's included.
 pub const MAX_DEPTH: usize = 100;
@@ -71,6 +72,11 @@ fn metadata(schema: &Value, path: &str) -> Result<HashMap<String, String>, Schem
             let value = value.as_str().ok_or_else(|| SchemaError::new(path, format_args!("parameter {parameter:?} is {value}, not a string")))?;
             metadata.insert(format!("{PARAMETERS}{parameter}"), value.to_owned());
         }
+        if parameters.contains_key(ENUM) {
+            // Metadata has no order, an enum's symbols have.
+            let symbols: Vec<&str> = parameters.keys().filter_map(|name| name.strip_prefix(ENUM)?.strip_prefix('.')).collect();
+            metadata.insert(SYMBOLS.to_owned(), Value::from(symbols).to_string());
+        }
     }
     if let Some(default) = schema.get("default").filter(|d| !d.is_null()) {
         metadata.insert(DEFAULT.to_owned(), default.to_string());
@@ -105,7 +111,11 @@ fn data_type(type_name: &str, schema: &Value, metadata: &HashMap<String, String>
         ("bytes", _) => DataType::Binary,
         ("array", _) => DataType::List(Arc::new(child("item", "items", schema, path, depth)?)),
         ("map", _) => {
-            let key = child("key", "keys", schema, path, depth)?.with_nullable(false);
+            let mut key = child("key", "keys", schema, path, depth)?;
+            if key.is_nullable() {
+                key.metadata_mut().insert(OPTIONAL_KEY.to_owned(), "true".to_owned());
+                key.set_nullable(false);
+            }
             let value = child("value", "values", schema, path, depth)?;
             let entries = DataType::Struct(Fields::from(vec![key, value]));
             DataType::Map(Arc::new(Field::new("entries", entries, false)), false)
@@ -201,7 +211,8 @@ mod tests {
                 {"type":"map","keys":{"type":"string","optional":true},"values":{"type":"double"},"field":"map"}]}"#,
         );
         let list = Field::new("list", DataType::List(Arc::new(Field::new("item", DataType::Int64, true))), false);
-        let entries = DataType::Struct(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Float64, false)].into());
+        let key = Field::new("key", DataType::Utf8, false).with_metadata([(OPTIONAL_KEY, "true")]);
+        let entries = DataType::Struct(vec![key, Field::new("value", DataType::Float64, false)].into());
         let map = Field::new("map", DataType::Map(Arc::new(Field::new("entries", entries, false)), false), false);
         assert_eq!(field, Field::new("value", DataType::Struct(vec![list, map].into()), false));
     }

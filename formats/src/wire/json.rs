@@ -34,6 +34,7 @@ use crate::schema;
 mod column;
 mod decode;
 mod envelope;
+mod events;
 mod fault;
 mod infer;
 mod number;
@@ -51,6 +52,7 @@ pub(super) const WIRE: Wire = Wire {
     build: |options, is_key, want| Ok(Box::new(JsonConverter::new(options, is_key, want)?)),
 };
 
+pub(crate) use self::events::{Events, Quoted, last_members, read};
 pub(crate) use self::scan::plain;
 
 /// The default value of a field's schema, as an array of one row; none when it has none, or one that is no JSON of its type.

@@ -1,4 +1,4 @@
-//! The codecs of Avro's blocks (Avro 1.12 specification, "Required Codecs" and "Optional Codecs").
+//! The codecs of Avro's blocks that `avro.codec` takes (Avro 1.12 specification, "Required Codecs" and "Optional Codecs").
 
 use std::io::{self, Read};
 
@@ -17,16 +17,14 @@ pub(super) enum Codec {
     Snappy,
     /// bzip2.
     Bzip2,
-    /// Zstandard.
-    Zstandard,
 }
 
 impl Codec {
-    const ALL: [Self; 5] = [Self::Null, Self::Deflate, Self::Snappy, Self::Bzip2, Self::Zstandard];
+    const ALL: [Self; 4] = [Self::Null, Self::Deflate, Self::Snappy, Self::Bzip2];
 
-    /// The codec of that name: Avro's, or `zstd` as Parquet calls it.
+    /// The codec of that name, in lower case.
     pub(super) fn find(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|codec| codec.name() == name || *codec == Self::Zstandard && name == "zstd")
+        Self::ALL.into_iter().find(|codec| codec.name() == name)
     }
 
     /// The name in a file's header.
@@ -36,7 +34,6 @@ impl Codec {
             Self::Deflate => "deflate",
             Self::Snappy => "snappy",
             Self::Bzip2 => "bzip2",
-            Self::Zstandard => "zstandard",
         }
     }
 
@@ -63,7 +60,6 @@ impl Codec {
             Self::Bzip2 => {
                 bzip2::read::BzEncoder::new(rows, bzip2::Compression::best()).read_to_end(&mut packed)?;
             }
-            Self::Zstandard => packed = zstd::bulk::compress(rows, zstd::DEFAULT_COMPRESSION_LEVEL)?,
         }
         put_bytes(&packed, out);
         Ok(())

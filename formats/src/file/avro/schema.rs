@@ -1,188 +1,333 @@
-//! The Avro schema of a field that did not come from Avro, as Confluent's `AvroData.fromConnectSchema` writes it.
+//! The Avro schema of a field, as Confluent's `AvroData.fromConnectSchema` derives it from a Connect schema.
 //!
 //! | Arrow | Avro |
 //! |---|---|
 //! | Boolean, Int32, Int64, Float32, Float64, Utf8, Binary | boolean, int, long, float, double, string, bytes |
 //! | Int8, Int16 | int with `connect.type` |
-//! | Decimal128, Decimal256 | bytes decimal; the declared precision, else 64 as upstream |
+//! | Binary with `connect.fixed.size` and a name | fixed |
+//! | Decimal128, Decimal256 | bytes decimal; the declared precision, else 64 |
 //! | Date32, Time32(Millisecond), Timestamp(Millisecond) | int date, int time-millis, long timestamp-millis |
-//! | Utf8 with enum parameters | enum |
+//! | Utf8 with enum parameters | enum; string without `enhanced.avro.schema.support` |
 //! | Struct | record by its Connect name, else `io.confluent.connect.avro.ConnectDefault`, `ConnectDefault2`, … |
 //! | Struct called `io.confluent.connect.avro.Union` | union of its members |
 //! | List | array |
-//! | Map with Utf8 keys; other keys | map; array of `io.confluent.connect.avro.MapEntry` |
+//! | Map with string keys; other or optional keys | map; array of `io.confluent.connect.avro.MapEntry` |
 //! | nullable | union of null and the type, default null; the type first where there is another default |
 //!
-//! Connect's name, version, documentation and parameters ride along as `connect.*` properties.
+//! Parts: this file has types and names; `props` what a type says beside them (`connect.*` properties, logical types, defaults).
+//!
+//! Where the Java library refuses a schema, because two types have one name, the second gets a number after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use serde_json::{Map, Value, json};
 
-use super::FORMAT;
+use super::{FORMAT, props};
 use crate::file::FormatError;
-use crate::schema::avro::{CONNECT_DEFAULT, DEFAULT_PRECISION, ENUM, UNION, short_name};
-use crate::schema::{DECIMAL_PRECISION, DEFAULT, DOC, NAME, PARAMETERS, VERSION, is_json_text};
+use crate::schema::avro::{CONNECT_DEFAULT, CONNECT_UNION, ENUM, ENUM_DEFAULT, ENUM_DOC, FIELD_DOC, FIXED_SIZE, RECORD_DOC, SYMBOLS, UNION, short_name};
+use crate::schema::{NAME, PARAMETERS, is_inferred, is_json_text, is_optional_key};
 
 /// The record that stands for an entry of a map whose keys are not strings.
 const MAP_ENTRY: &str = "io.confluent.connect.avro.MapEntry";
 
-/// The schema of a file's rows; the field's own nullability is left out, since no row is null.
+/// The settings that change what a schema becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::file) struct Rules {
+    /// `connect.meta.data`: the `connect.*` properties are written.
+    pub(in crate::file) metadata: bool,
+    /// `enhanced.avro.schema.support`: enums are enums, not strings.
+    pub(in crate::file) enhanced: bool,
+    /// `allow.optional.map.keys`: a map whose string keys are optional is a map.
+    pub(in crate::file) optional_keys: bool,
+}
+
+impl Default for Rules {
+    /// The sink's defaults.
+    fn default() -> Self {
+        Self { metadata: true, enhanced: true, optional_keys: false }
+    }
+}
+
+/// The schema of a file's rows. Like upstream's it is a union with null where the rows' schema is optional, although no row is null; an inferred
+/// schema is not.
 ///
 /// # Errors
 /// [`FormatError::Unsupported`] with the path of the field that Avro cannot hold.
-pub(super) fn derive(field: &FieldRef) -> Result<Value, FormatError> {
-    Names::default().of(field, &mut Vec::new())
+pub(in crate::file) fn derive(field: &Field, rules: Rules) -> Result<Value, FormatError> {
+    let mut names = Names { rules, ..Names::default() };
+    if is_inferred(field) { names.of(field, &mut Vec::new()) } else { Ok(names.placed(field, &mut Vec::new())?.0) }
 }
 
-/// The named types so far: by full name, the type that each stands for.
+/// The named types so far.
 #[derive(Default)]
-struct Names(BTreeMap<String, DataType>);
+struct Names {
+    rules: Rules,
+    /// By full name, what each stands for.
+    known: BTreeMap<String, Meaning>,
+    /// Structs without a name.
+    unnamed: Vec<(Meaning, String)>,
+    /// Numbers given to types without a name.
+    numbered: usize,
+    /// Connect names that a record's field had.
+    seen: BTreeSet<String>,
+    /// The namespace around the place that is being written.
+    space: String,
+}
+
+/// What tells one named type from another.
+type Meaning = (DataType, BTreeMap<String, String>);
 
 /// What a type's name is to the text.
 enum Named {
-    /// Its definition goes here.
+    /// Its definition goes here, under this name.
     New(String),
-    /// It was defined before: the name is enough.
-    Known(String),
+    /// It was defined before: this reference is enough.
+    Known(Value),
 }
 
-fn unsupported(path: &[&str], what: &str, hint: &str) -> FormatError {
+pub(super) fn unsupported(path: &[&str], what: &str, hint: &str) -> FormatError {
     let place = if path.is_empty() { "values".to_owned() } else { format!("field \"{}\"", path.join(".")) };
     FormatError::Unsupported { format: FORMAT, what: format!("{place} {what}"), hint: hint.to_owned() }
 }
 
-fn parameter<'a>(field: &'a Field, name: &str) -> Option<&'a String> {
+pub(super) fn parameter<'a>(field: &'a Field, name: &str) -> Option<&'a String> {
     field.metadata().get(&format!("{PARAMETERS}{name}"))
 }
 
-/// True for what the specification takes as a name or as a part of one.
+/// True for a struct that stands for a union.
+pub(super) fn is_union(field: &Field) -> bool {
+    field.metadata().get(NAME).is_some_and(|name| name == UNION) || parameter(field, CONNECT_UNION).is_some()
+}
+
+/// True for what the Java library takes as a name: letters of any script, digits and `_`.
 fn is_name(text: &str) -> bool {
     let mut chars = text.chars();
-    chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_') && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+    chars.next().is_some_and(|first| first.is_alphabetic() || first == '_') && chars.all(|c| c.is_alphanumeric() || c == '_')
 }
 
 impl Names {
     /// The type of a field, without its nullability.
     fn of<'a>(&mut self, field: &'a Field, path: &mut Vec<&'a str>) -> Result<Value, FormatError> {
-        let metadata = field.metadata();
-        Ok(match field.data_type() {
-            DataType::Boolean => described(field, json!({"type": "boolean"})),
-            DataType::Int8 => described(field, json!({"type": "int", "connect.type": "int8"})),
-            DataType::Int16 => described(field, json!({"type": "int", "connect.type": "int16"})),
-            DataType::Int32 => described(field, json!({"type": "int"})),
-            DataType::Int64 => described(field, json!({"type": "long"})),
-            DataType::Float32 => described(field, json!({"type": "float"})),
-            DataType::Float64 => described(field, json!({"type": "double"})),
+        let (base, connect_type) = match field.data_type() {
+            DataType::Boolean => ("boolean", None),
+            DataType::Int8 => ("int", Some("int8")),
+            DataType::Int16 => ("int", Some("int16")),
+            DataType::Int32 | DataType::Date32 | DataType::Time32(TimeUnit::Millisecond) => ("int", None),
+            DataType::Int64 | DataType::Timestamp(TimeUnit::Millisecond, _) => ("long", None),
+            DataType::Float32 => ("float", None),
+            DataType::Float64 => ("double", None),
             DataType::Utf8 if is_json_text(field) => {
-                let hint = "avro needs typed values: declare a schema in value.schema, or use a converter with schemas";
+                let hint = "avro needs typed values there: declare a schema in value.schema, or use a converter with schemas";
                 return Err(unsupported(path, "of JSON without a schema", hint));
             }
-            DataType::Utf8 if parameter(field, ENUM).is_some() => self.enumeration(field, path)?,
-            DataType::Utf8 => described(field, json!({"type": "string"})),
-            DataType::Binary => described(field, json!({"type": "bytes"})),
-            DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => {
-                let precision = parameter(field, DECIMAL_PRECISION).and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_PRECISION);
-                described(field, json!({"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}))
+            DataType::Utf8 if self.rules.enhanced && parameter(field, ENUM).is_some() => return self.enumeration(field, path),
+            DataType::Utf8 => ("string", None),
+            DataType::Binary | DataType::Decimal128(..) | DataType::Decimal256(..) => match parameter(field, FIXED_SIZE).zip(field.metadata().get(NAME)) {
+                Some((size, name)) => return self.fixed(field, name, size, path),
+                None => ("bytes", None),
+            },
+            DataType::List(item) => {
+                let items = self.placed(item, path)?.0;
+                return Ok(self.described(field, json!({"type": "array", "items": items}), None));
             }
-            DataType::Date32 => described(field, json!({"type": "int", "logicalType": "date"})),
-            DataType::Time32(TimeUnit::Millisecond) => described(field, json!({"type": "int", "logicalType": "time-millis"})),
-            DataType::Timestamp(TimeUnit::Millisecond, _) => described(field, json!({"type": "long", "logicalType": "timestamp-millis"})),
-            DataType::List(item) => json!({"type": "array", "items": self.optional(item, path)?.0}),
-            DataType::Map(entries, _) => self.map(entries, path)?,
-            DataType::Struct(members) if metadata.get(NAME).is_some_and(|name| name == UNION) => self.union(field, members, path)?,
-            DataType::Struct(fields) => self.record(field, fields, path)?,
+            DataType::Map(entries, _) => return self.map(field, entries, path),
+            DataType::Struct(members) if is_union(field) => return self.union(field, members, path),
+            DataType::Struct(fields) => return self.record(field, fields, path),
             other => return Err(unsupported(path, &format!("of type {other}"), "convert it with a transform, or drop it")),
-        })
+        };
+        Ok(self.described(field, json!({ "type": base }), connect_type))
+    }
+
+    /// Adds a type's properties; one that has none is its bare name.
+    fn described(&self, field: &Field, json: Value, connect_type: Option<&str>) -> Value {
+        match props::described(field, json, connect_type, self.rules) {
+            Value::Object(mut object) if object.len() == 1 && object.get("type").is_some_and(Value::is_string) => {
+                object.remove("type").unwrap_or_default()
+            }
+            json => json,
+        }
     }
 
     /// The type of a field with its nullability, and the default that goes with it.
-    fn optional<'a>(&mut self, field: &'a Field, path: &mut Vec<&'a str>) -> Result<(Value, Option<Value>), FormatError> {
+    fn placed<'a>(&mut self, field: &'a Field, path: &mut Vec<&'a str>) -> Result<(Value, Option<Value>), FormatError> {
         let inner = self.of(field, path)?;
-        let default = default(field);
+        let default = props::default(field, self.rules);
+        let is_struct = matches!(field.data_type(), DataType::Struct(_));
         Ok(match (field.is_nullable(), inner, default) {
-            // A union cannot hold a union: this one has null among its branches.
-            (true, Value::Array(branches), _) => (Value::Array(branches), None),
-            (true, inner, None) => (json!(["null", inner]), Some(Value::Null)),
-            (true, inner, default) => (json!([inner, "null"]), default),
+            // A union cannot hold a union: this one has null among its branches, in the first place.
+            (true, Value::Array(branches), default) => (Value::Array(branches), default.is_none().then_some(Value::Null)),
+            (true, inner, Some(default)) if !is_struct => (json!([inner, "null"]), Some(default)),
+            (true, inner, default) => (json!(["null", inner]), default.is_none().then_some(Value::Null)),
             (false, inner, default) => (inner, default),
         })
     }
 
-    fn map<'a>(&mut self, entries: &'a Field, path: &mut Vec<&'a str>) -> Result<Value, FormatError> {
-        let DataType::Struct(fields) = entries.data_type() else { return Err(unsupported(path, "of an unknown kind of map", "drop it with a transform")) };
-        let [key, value] = fields.as_ref() else { return Err(unsupported(path, "of an unknown kind of map", "drop it with a transform")) };
-        let values = self.optional(value, path)?.0;
-        if key.data_type() == &DataType::Utf8 {
-            return Ok(json!({"type": "map", "values": values}));
+    fn map<'a>(&mut self, field: &'a Field, entries: &'a Field, path: &mut Vec<&'a str>) -> Result<Value, FormatError> {
+        let unknown = |path: &[&str]| unsupported(path, "of an unknown kind of map", "drop it with a transform");
+        let DataType::Struct(fields) = entries.data_type() else { return Err(unknown(path)) };
+        let [key, value] = fields.as_ref() else { return Err(unknown(path)) };
+        if props::is_map_key(key, self.rules) {
+            let values = self.placed(value, path)?.0;
+            return Ok(self.described(field, json!({"type": "map", "values": values}), None));
         }
-        let items = match self.name(MAP_ENTRY, entries.data_type()) {
-            Named::Known(name) => json!(name),
+        let own = field.metadata().get(NAME);
+        let wanted = own.map_or(MAP_ENTRY, String::as_str);
+        let items = match self.name(wanted, (entries.data_type().clone(), BTreeMap::new())) {
+            Named::Known(reference) => reference,
             Named::New(name) => {
-                let key = self.of(key, path)?;
-                let fields = json!([{"name": "key", "type": key}, {"name": "value", "type": values}]);
-                definition(&name, json!({"type": "record", "fields": fields, "connect.internal.type": "MapEntry"}))
+                let space = std::mem::replace(&mut self.space, namespace(&name).to_owned());
+                let key_field = key.as_ref().clone().with_nullable(is_optional_key(key));
+                let mut members = Vec::with_capacity(2);
+                for (name, member) in [("key", &key_field), ("value", value.as_ref())] {
+                    let (data_type, default) = self.placed(member, &mut path.clone())?;
+                    members.push(member_of_record(name, data_type, None, props::valid(member, default, self.rules)));
+                }
+                self.space = space;
+                let mut json = self.definition("record", &name, json!({ "fields": members }));
+                if let Value::Object(object) = &mut json
+                    && name != MAP_ENTRY
+                {
+                    object.insert("connect.internal.type".to_owned(), json!("MapEntry"));
+                }
+                json
             }
         };
-        Ok(json!({"type": "array", "items": items}))
+        Ok(self.described(field, json!({"type": "array", "items": items}), None))
     }
 
     fn record<'a>(&mut self, field: &'a Field, fields: &'a Fields, path: &mut Vec<&'a str>) -> Result<Value, FormatError> {
-        let own = field.metadata().get(NAME).map(String::as_str);
-        if let Some(name) = own.filter(|name| !name.split('.').all(is_name)) {
-            let hint = "names in avro are letters, digits and \"_\", with \".\" between: set another with the transform SetSchemaMetadata";
-            return Err(unsupported(path, &format!("of a schema called \"{name}\""), hint));
-        }
-        let name = match self.name(own.unwrap_or(CONNECT_DEFAULT), field.data_type()) {
-            Named::Known(name) => return Ok(json!(name)),
+        let name = match field.metadata().get(NAME) {
+            Some(own) => {
+                check_name(own, path)?;
+                self.name(own, (field.data_type().clone(), BTreeMap::new()))
+            }
+            None => self.unnamed(field),
+        };
+        let name = match name {
+            Named::Known(reference) => return Ok(reference),
             Named::New(name) => name,
         };
+        let space = std::mem::replace(&mut self.space, namespace(&name).to_owned());
         let mut list = Vec::with_capacity(fields.len());
         for child in fields {
             path.push(child.name());
             if !is_name(child.name()) {
-                return Err(unsupported(path, "because of its name", "names in avro are letters, digits and \"_\": rename it with the transform ReplaceField"));
+                let hint = "names in avro are letters, digits and \"_\": rename it with the transform ReplaceField";
+                return Err(unsupported(path, "because of its name", hint));
             }
-            let (data_type, default) = self.optional(child, path)?;
+            let again = child.metadata().get(NAME).is_some_and(|name| !self.seen.insert(name.clone()));
+            let (data_type, default) = self.placed(child, path)?;
             path.pop();
-            let mut json = json!({"name": child.name(), "type": data_type});
-            if let (Some(default), Some(object)) = (default, json.as_object_mut()) {
-                object.insert("default".to_owned(), default);
+            let is_named = is_named_type(&data_type);
+            let mut json = member_of_record(child.name(), data_type, parameter(field, &format!("{FIELD_DOC}{}", child.name())), props::valid(child, default, self.rules));
+            if again && is_named && self.rules.metadata {
+                props::add_parameters(child, &mut json);
             }
             list.push(json);
         }
-        Ok(definition(&name, described(field, json!({"type": "record", "fields": list}))))
+        self.space = space;
+        let mut rest = Map::new();
+        if let Some(doc) = parameter(field, RECORD_DOC) {
+            rest.insert("doc".to_owned(), json!(doc));
+        }
+        rest.insert("fields".to_owned(), Value::Array(list));
+        let definition = self.definition("record", &name, Value::Object(rest));
+        Ok(self.described(field, definition, None))
     }
 
-    /// A name for a type: the one that is wanted, with a number after it where that name is another type's.
-    fn name(&mut self, wanted: &str, data_type: &DataType) -> Named {
+    /// A name for a type: the one that is wanted, with a number after it where that name is another type's, or cannot be told from one in the namespace
+    /// around it.
+    fn name(&mut self, wanted: &str, meaning: Meaning) -> Named {
         let mut n = 1_u32;
         loop {
             let full = if n == 1 { wanted.to_owned() } else { format!("{wanted}{n}") };
-            match self.0.get(&full) {
-                Some(known) if known == data_type => return Named::Known(full),
+            match self.known.get(&full) {
+                Some(known) if *known == meaning && (full.contains('.') || self.space.is_empty()) => return Named::Known(self.reference(&full)),
                 Some(_) => n += 1,
                 None => {
-                    self.0.insert(full.clone(), data_type.clone());
+                    self.known.insert(full.clone(), meaning);
                     return Named::New(full);
                 }
             }
         }
     }
 
-    fn enumeration(&mut self, field: &Field, path: &[&str]) -> Result<Value, FormatError> {
-        let prefix = format!("{PARAMETERS}{ENUM}.");
-        let symbols: BTreeSet<&str> = field.metadata().keys().filter_map(|key| key.strip_prefix(&prefix)).collect();
-        let name = parameter(field, ENUM).map_or("", String::as_str);
-        match name.split('.').chain(symbols.iter().copied()).find(|part| !is_name(part)) {
-            Some(part) => Err(unsupported(path, &format!("of an enum with \"{part}\" in it"), "names in avro are letters, digits and \"_\"")),
-            // An enum is told from another by its symbols, which its column's type does not say.
-            None => Ok(match self.name(name, &DataType::Struct(symbols.iter().map(|symbol| Field::new(*symbol, DataType::Null, true)).collect())) {
-                Named::Known(name) => json!(name),
-                Named::New(name) => definition(&name, described(field, json!({"type": "enum", "symbols": symbols}))),
-            }),
+    /// A name for a struct that has none.
+    fn unnamed(&mut self, field: &Field) -> Named {
+        let own = field.metadata().iter().filter(|(key, _)| key.starts_with("connect.")).map(|(key, value)| (key.clone(), value.clone())).collect();
+        let meaning = (field.data_type().clone(), own);
+        if let Some((_, full)) = self.unnamed.iter().find(|(known, _)| *known == meaning) {
+            return Named::Known(self.reference(full));
         }
+        let full = loop {
+            self.numbered += 1;
+            let full = if self.numbered == 1 { CONNECT_DEFAULT.to_owned() } else { format!("{CONNECT_DEFAULT}{}", self.numbered) };
+            if !self.known.contains_key(&full) {
+                break full;
+            }
+        };
+        self.known.insert(full.clone(), meaning.clone());
+        self.unnamed.push((meaning, full.clone()));
+        Named::New(full)
+    }
+
+    /// A type that was defined, as the text refers to it here.
+    fn reference(&self, full: &str) -> Value {
+        json!(if namespace(full) == self.space { short_name(full) } else { full })
+    }
+
+    /// A named type's JSON: name, and namespace where the one around it is another.
+    fn definition(&self, kind: &str, full: &str, rest: Value) -> Value {
+        let mut whole = Map::from_iter([("type".to_owned(), json!(kind)), ("name".to_owned(), json!(short_name(full)))]);
+        if namespace(full) != self.space {
+            whole.insert("namespace".to_owned(), json!(namespace(full)));
+        }
+        if let Value::Object(rest) = rest {
+            whole.extend(rest);
+        }
+        Value::Object(whole)
+    }
+
+    fn fixed(&mut self, field: &Field, name: &str, size: &str, path: &[&str]) -> Result<Value, FormatError> {
+        check_name(name, path)?;
+        let size: u32 =
+            size.parse().map_err(|_| unsupported(path, &format!("of a fixed size of \"{size}\" bytes"), "correct its parameter connect.fixed.size"))?;
+        Ok(match self.name(name, (field.data_type().clone(), BTreeMap::from([("size".to_owned(), size.to_string())]))) {
+            Named::Known(reference) => reference,
+            Named::New(name) => self.described(field, self.definition("fixed", &name, json!({ "size": size })), None),
+        })
+    }
+
+    fn enumeration(&mut self, field: &Field, path: &[&str]) -> Result<Value, FormatError> {
+        let symbols = symbols(field);
+        let full = parameter(field, ENUM).map_or("", String::as_str);
+        check_name(full, path)?;
+        if let Some(symbol) = symbols.iter().find(|symbol| !is_name(symbol)) {
+            return Err(unsupported(path, &format!("of an enum with the symbol \"{symbol}\""), "symbols in avro are letters, digits and \"_\""));
+        }
+        let own = match field.metadata().get(NAME) {
+            Some(name) => short_name(name).to_owned(),
+            None => {
+                // As upstream, which counts an enum without a Connect name among the types without a name.
+                self.numbered += 1;
+                if self.numbered == 1 { "ConnectDefault".to_owned() } else { format!("ConnectDefault{}", self.numbered) }
+            }
+        };
+        Ok(match self.name(full, (DataType::Utf8, symbols.iter().map(|symbol| (symbol.clone(), String::new())).collect())) {
+            Named::Known(reference) => reference,
+            Named::New(name) => {
+                let mut rest = Map::new();
+                if let Some(doc) = parameter(field, &format!("{ENUM_DOC}{own}")) {
+                    rest.insert("doc".to_owned(), json!(doc));
+                }
+                rest.insert("symbols".to_owned(), json!(symbols));
+                if let Some(default) = parameter(field, &format!("{ENUM_DEFAULT}{own}")) {
+                    rest.insert("default".to_owned(), json!(default));
+                }
+                self.described(field, self.definition("enum", &name, Value::Object(rest)), None)
+            }
+        })
     }
 
     fn union<'a>(&mut self, field: &'a Field, members: &'a Fields, path: &mut Vec<&'a str>) -> Result<Value, FormatError> {
@@ -199,49 +344,41 @@ impl Names {
     }
 }
 
-/// A named type's JSON, its name first.
-fn definition(full: &str, rest: Value) -> Value {
-    let mut whole = Map::new();
-    whole.insert("name".to_owned(), json!(short_name(full)));
-    if let Some((space, _)) = full.rsplit_once('.') {
-        whole.insert("namespace".to_owned(), json!(space));
-    }
-    if let Value::Object(rest) = rest {
-        whole.extend(rest);
-    }
-    Value::Object(whole)
+fn namespace(full: &str) -> &str {
+    full.rsplit_once('.').map_or("", |(space, _)| space)
 }
 
-/// Adds what the Connect schema says of itself.
-fn described(field: &Field, mut json: Value) -> Value {
-    let metadata = field.metadata();
-    let Value::Object(object) = &mut json else { return json };
-    if let Some(version) = metadata.get(VERSION).and_then(|text| text.parse::<i64>().ok()) {
-        object.insert("connect.version".to_owned(), json!(version));
+fn check_name(full: &str, path: &[&str]) -> Result<(), FormatError> {
+    if is_name(short_name(full)) {
+        return Ok(());
     }
-    if let Some(doc) = metadata.get(DOC) {
-        object.insert("connect.doc".to_owned(), json!(doc));
-    }
-    let parameters: BTreeMap<&str, &str> = metadata.iter().filter_map(|(key, value)| key.strip_prefix(PARAMETERS).map(|key| (key, value.as_str()))).collect();
-    if !parameters.is_empty() {
-        object.insert("connect.parameters".to_owned(), json!(parameters));
-    }
-    if let Some(name) = metadata.get(NAME) {
-        object.insert("connect.name".to_owned(), json!(name));
-    }
-    json
+    let hint = "names in avro are letters, digits and \"_\", with \".\" between: set another with the transform SetSchemaMetadata";
+    Err(unsupported(path, &format!("of a schema called \"{full}\""), hint))
 }
 
-/// The default value, where JSON's form of it is Avro's too.
-fn default(field: &Field) -> Option<Value> {
-    let value: Value = serde_json::from_str(field.metadata().get(DEFAULT)?).ok()?;
-    let fits = match field.data_type() {
-        DataType::Boolean => value.is_boolean(),
-        DataType::Int8 | DataType::Int16 | DataType::Int32 => value.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
-        DataType::Int64 | DataType::Date32 | DataType::Time32(_) | DataType::Timestamp(..) => value.is_i64(),
-        DataType::Float32 | DataType::Float64 => value.is_number(),
-        DataType::Utf8 => value.as_str().is_some_and(|text| parameter(field, ENUM).is_none() || parameter(field, &format!("{ENUM}.{text}")).is_some()),
-        _ => false,
-    };
-    fits.then_some(value)
+/// An enum's symbols, in their order where it is known.
+pub(super) fn symbols(field: &Field) -> Vec<String> {
+    if let Some(symbols) = field.metadata().get(SYMBOLS).and_then(|text| serde_json::from_str(text).ok()) {
+        return symbols;
+    }
+    let prefix = format!("{PARAMETERS}{ENUM}.");
+    let sorted: BTreeSet<&str> = field.metadata().keys().filter_map(|key| key.strip_prefix(&prefix)).collect();
+    sorted.into_iter().map(str::to_owned).collect()
+}
+
+fn member_of_record(name: &str, data_type: Value, doc: Option<&String>, default: Option<Value>) -> Value {
+    let mut json = Map::from_iter([("name".to_owned(), json!(name)), ("type".to_owned(), data_type)]);
+    json.extend(doc.map(|doc| ("doc".to_owned(), json!(doc))));
+    json.extend(default.map(|default| ("default".to_owned(), default)));
+    Value::Object(json)
+}
+
+/// True for a record, enum or fixed, by definition or by name, and for a union that holds one.
+fn is_named_type(json: &Value) -> bool {
+    const UNNAMED: [&str; 10] = ["null", "boolean", "int", "long", "float", "double", "bytes", "string", "array", "map"];
+    match json {
+        Value::String(name) => !UNNAMED.contains(&name.as_str()),
+        Value::Array(branches) => branches.iter().any(is_named_type),
+        other => other.get("type").and_then(Value::as_str).is_some_and(|kind| !UNNAMED.contains(&kind)),
+    }
 }

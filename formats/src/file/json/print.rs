@@ -14,7 +14,7 @@
 //! | date | days | milliseconds |
 //! | time, timestamp | milliseconds | milliseconds |
 //! | list | array | the same |
-//! | map with string keys | object | the same |
+//! | map with string keys | object; array of `[key, value]` where they are optional | object |
 //! | map with other keys | array of `[key, value]` | object, its keys as text |
 //! | JSON text | as it is; on one line | the same |
 //!
@@ -30,7 +30,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::number::{Unscaled, push_f32, push_f64};
-use crate::schema::is_json_text;
+use crate::schema::{is_json_text, is_optional_key};
 use crate::wire::json::{default_value, plain};
 
 /// `json.decimal.format`.
@@ -185,6 +185,7 @@ impl<'a> Values<'a> {
         let DataType::Struct(entry) = entries.data_type() else { return Self::Null };
         let [key, value] = entry.as_ref() else { return Self::Null };
         let keys = match (key.data_type(), style) {
+            (DataType::Utf8, Style::Connect(_)) if is_optional_key(key) => Keys::Pairs,
             (DataType::Utf8, _) => Keys::Strings,
             (key, Style::Jackson) if !key.is_nested() => Keys::Quoted,
             _ => Keys::Pairs,

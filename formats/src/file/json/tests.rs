@@ -177,9 +177,11 @@ fn a_file_without_rows_is_empty_and_a_gzip_of_nothing_is_whole() {
 #[test]
 fn settings_are_checked_with_their_names() {
     for (setting, message) in [
-        (("s3.compression.type", "zstd"), "s3.compression.type: \"zstd\" is not one of none, gzip"),
-        (("gcs.compression.level", "10"), "gcs.compression.level: \"10\" is not a level: -1 (the default) or 0 to 9"),
-        (("json.decimal.format", "hex"), "json.decimal.format: \"hex\" is not one of BASE64, NUMERIC"),
+        (("s3.compression.type", "zstd"), "s3.compression.type: Value must be one of: [none, gzip]"),
+        (("gcs.compression.level", "10"), "gcs.compression.level: Value must be no more than 9"),
+        (("s3.compression.level", "-2"), "s3.compression.level: Value must be at least -1"),
+        (("az.compression.level", "best"), "az.compression.level: Not a number of type INT"),
+        (("json.decimal.format", "hex"), "json.decimal.format: String must be one of (case insensitive): BASE64, NUMERIC"),
     ] {
         assert_eq!(format(&[setting]).expect_err(message).to_string(), message);
     }

@@ -6,20 +6,24 @@
 //! | int, `connect.type` int8 or int16 | Int32, Int8, Int16 | |
 //! | int date, int time-millis | Date32, Time32(Millisecond) | Date, Time |
 //! | long, long timestamp-millis | Int64, Timestamp(Millisecond, "UTC") | Timestamp |
-//! | bytes, fixed | Binary | |
+//! | bytes, fixed | Binary | a fixed's name, `connect.fixed.size` |
 //! | bytes or fixed decimal(p, s) | Decimal128(p, s), Decimal256 from p = 39; p = 64 is upstream's "not declared": 38 | Decimal, `connect.decimal.precision` |
 //! | enum | Utf8 | name, parameters `io.confluent.connect.avro.Enum`, `….Enum.<symbol>` |
 //! | array; of `MapEntry` records | List; Map | |
 //! | map | Map with Utf8 keys | |
-//! | record | Struct | name, documentation |
+//! | record | Struct | name; its documentation and its fields' as parameters `io.confluent.connect.avro.record.doc`, `….field.doc.<field>` |
 //! | union of null and one type | that type, nullable | |
 //! | other unions | Struct with a nullable field for each branch | name `io.confluent.connect.avro.Union` |
+//!
+//! A default is kept as Connect's JSON has it: bytes and decimals in base64.
 //!
 //! Every other logical type is left out, as upstream: micros are integers, a uuid is a string.
 
 use std::collections::HashMap;
 
-use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, Fields, TimeUnit};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, FieldRef, Fields, TimeUnit};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::parse::{Kind, RecordField, Schema, short_name};
@@ -33,6 +37,22 @@ pub(crate) const CONNECT_DEFAULT: &str = "io.confluent.connect.avro.ConnectDefau
 pub(crate) const UNION: &str = "io.confluent.connect.avro.Union";
 /// The parameter that holds an enum's name; with a dot and a symbol after it, that symbol.
 pub(crate) const ENUM: &str = "io.confluent.connect.avro.Enum";
+/// The same for the other way to write a union (`ConnectUnion.LOGICAL_PARAMETER`): the parameter that the struct has.
+pub(crate) const CONNECT_UNION: &str = "org.apache.kafka.connect.data.Union";
+/// Metadata key: an enum's symbols in their order, as a JSON array.
+pub(crate) const SYMBOLS: &str = "avro.enum.symbols";
+/// The parameter of a struct that holds its record's documentation.
+pub(crate) const RECORD_DOC: &str = "io.confluent.connect.avro.record.doc";
+/// The same for a field's: the field's name follows.
+pub(crate) const FIELD_DOC: &str = "io.confluent.connect.avro.field.doc.";
+/// The same for an enum's: the enum's short name follows.
+pub(crate) const ENUM_DOC: &str = "io.confluent.connect.avro.enum.doc.";
+/// The parameter that holds an enum's default symbol: the enum's short name follows.
+pub(crate) const ENUM_DEFAULT: &str = "io.confluent.connect.avro.enum.default.";
+/// The parameter that says that a default value was a record field's.
+pub(crate) const FIELD_DEFAULT: &str = "io.confluent.connect.avro.field.default";
+/// The parameter that holds the length of a fixed.
+pub(crate) const FIXED_SIZE: &str = "connect.fixed.size";
 /// Upstream's precision where none was declared (`AvroData.CONNECT_AVRO_DECIMAL_PRECISION_DEFAULT`).
 pub(crate) const DEFAULT_PRECISION: i64 = 64;
 
@@ -68,7 +88,6 @@ pub(crate) fn field(schema: &Schema, name: &str, mapping: Mapping) -> Result<Fie
 struct Place<'a> {
     optional: bool,
     default: Option<&'a Value>,
-    doc: Option<&'a str>,
 }
 
 struct Fault {
@@ -96,11 +115,12 @@ fn parameter(metadata: &mut Metadata, name: &str, value: impl Into<String>) {
 fn convert(schema: &Schema, name: &str, mapping: Mapping, place: Place<'_>) -> Result<Field, Fault> {
     if let Some((inner, _)) = schema.optional() {
         // Upstream drops the default of such a field.
-        return convert(inner, name, mapping, Place { optional: true, default: None, doc: place.doc });
+        return convert(inner, name, mapping, Place { optional: true, default: None });
     }
     let mut metadata = Metadata::new();
     let data_type = data_type(schema, mapping, &mut metadata)?;
-    describe(schema, mapping, place, &mut metadata);
+    describe(schema, mapping, &mut metadata);
+    defaults(schema, mapping, place, &data_type, &mut metadata);
     let optional = place.optional || matches!(&schema.kind, Kind::Union(branches) if branches.iter().any(|branch| branch.kind == Kind::Null));
     Ok(Field::new(name, data_type, optional).with_metadata(metadata))
 }
@@ -117,10 +137,20 @@ fn data_type(schema: &Schema, mapping: Mapping, metadata: &mut Metadata) -> Resu
         Kind::Long => DataType::Int64,
         Kind::Float => DataType::Float32,
         Kind::Double => DataType::Float64,
-        Kind::Bytes | Kind::Fixed { .. } if is_logical(schema, "decimal") => decimal(schema, metadata)?,
-        Kind::Bytes | Kind::Fixed { .. } => DataType::Binary,
+        Kind::Bytes | Kind::Fixed { .. } => {
+            if let Kind::Fixed { size, .. } = &schema.kind {
+                parameter(metadata, FIXED_SIZE, size.to_string());
+            }
+            if is_logical(schema, "decimal") { decimal(schema, metadata)? } else { DataType::Binary }
+        }
         Kind::String => DataType::Utf8,
-        Kind::Enum { name, symbols, .. } => {
+        Kind::Enum { name, symbols, doc, default } => {
+            for (prefix, text) in [(ENUM_DOC, doc), (ENUM_DEFAULT, default)].into_iter().filter(|_| mapping.metadata) {
+                if let Some(text) = text {
+                    parameter(metadata, &format!("{prefix}{}", short_name(name)), text);
+                }
+            }
+            metadata.insert(SYMBOLS.to_owned(), Value::from(symbols.clone()).to_string());
             parameter(metadata, ENUM, name);
             symbols.iter().for_each(|symbol| parameter(metadata, &format!("{ENUM}.{symbol}"), symbol));
             DataType::Utf8
@@ -130,7 +160,13 @@ fn data_type(schema: &Schema, mapping: Mapping, metadata: &mut Metadata) -> Resu
             None => DataType::List(convert(items, "item", mapping, Place::default())?.into()),
         },
         Kind::Map(values) => map(Field::new("key", DataType::Utf8, false), convert(values, "value", mapping, Place::default())?),
-        Kind::Record { fields, .. } => DataType::Struct(record(fields, mapping)?),
+        Kind::Record { fields, doc, .. } => {
+            if mapping.metadata {
+                let docs = fields.iter().filter_map(|field| Some((format!("{FIELD_DOC}{}", field.name), field.doc.as_ref()?)));
+                docs.chain(doc.as_ref().map(|doc| (RECORD_DOC.to_owned(), doc))).for_each(|(name, doc)| parameter(metadata, &name, doc));
+            }
+            DataType::Struct(record(fields, mapping)?)
+        }
         Kind::Union(branches) => {
             metadata.insert(NAME.to_owned(), UNION.to_owned());
             DataType::Struct(union(branches, mapping)?)
@@ -206,7 +242,7 @@ fn record(fields: &[RecordField], mapping: Mapping) -> Result<Fields, Fault> {
     fields
         .iter()
         .map(|field| {
-            let place = Place { optional: false, default: field.default.as_ref(), doc: field.doc.as_deref() };
+            let place = Place { optional: false, default: field.default.as_ref() };
             convert(&field.schema, &field.name, mapping, place).map_err(|fault| fault.below(&field.name))
         })
         .collect()
@@ -238,21 +274,19 @@ fn member_name(branch: &Schema, mapping: Mapping) -> &str {
     }
 }
 
-/// Adds what a schema says of itself: name, version, documentation, default, parameters.
-fn describe(schema: &Schema, mapping: Mapping, place: Place<'_>, metadata: &mut Metadata) {
-    let doc = match &schema.kind {
-        Kind::Record { doc, .. } | Kind::Enum { doc, .. } => doc.as_deref(),
-        _ => None,
-    };
+/// Adds what a schema says of itself: name, version, documentation, parameters.
+fn describe(schema: &Schema, mapping: Mapping, metadata: &mut Metadata) {
     if mapping.metadata
-        && let Some(doc) = place.doc.or(doc).or_else(|| schema.text("connect.doc"))
+        && let Some(doc) = schema.text("connect.doc")
     {
         metadata.insert(DOC.to_owned(), doc.to_owned());
     }
     if let Some(name) = schema.text("connect.name").or(match &schema.kind {
         Kind::Record { name, .. } | Kind::Enum { name, .. } => Some(name),
+        // The name of a fixed that is a decimal is upstream's to ignore.
+        Kind::Fixed { name, .. } if !metadata.contains_key(NAME) => Some(name),
         _ => None,
-    }) && name != CONNECT_DEFAULT
+    }) && !name.starts_with(CONNECT_DEFAULT)
     {
         metadata.entry(NAME.to_owned()).or_insert_with(|| name.to_owned());
     }
@@ -264,9 +298,58 @@ fn describe(schema: &Schema, mapping: Mapping, place: Place<'_>, metadata: &mut 
     {
         parameters.iter().filter_map(|(name, value)| value.as_str().map(|value| (name, value))).for_each(|(name, value)| parameter(metadata, name, value));
     }
-    if let Some(default) = place.default.or_else(|| schema.props.get("connect.default")) {
+    for (name, value) in schema.props.iter().filter(|(name, _)| name.starts_with("avro")) {
+        parameter(metadata, name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    }
+}
+
+/// Adds the default value: a record field's, else the schema's own.
+fn defaults(schema: &Schema, mapping: Mapping, place: Place<'_>, data_type: &DataType, metadata: &mut Metadata) {
+    let own = schema.props.get("connect.default");
+    if mapping.metadata && place.default.is_some() && own.is_none() {
+        parameter(metadata, FIELD_DEFAULT, "true");
+    }
+    let default = place.default.or(own).and_then(|default| connect_value(schema, data_type, default));
+    if let Some(default) = default.filter(|default| !default.is_null()) {
         metadata.insert(DEFAULT.to_owned(), default.to_string());
     }
+}
+
+/// A default value in the JSON of Connect's schemas, given in Avro's; none when it is not of that type.
+fn connect_value(schema: &Schema, data_type: &DataType, value: &Value) -> Option<Value> {
+    Some(match (&schema.kind, data_type, value) {
+        (Kind::Bytes | Kind::Fixed { .. }, _, Value::String(text)) => {
+            let bytes: Option<Vec<u8>> = text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect();
+            Value::String(STANDARD.encode(bytes?))
+        }
+        (Kind::Array(items), DataType::List(item), Value::Array(values)) => {
+            Value::Array(values.iter().map(|value| connect_value(items, item.data_type(), value)).collect::<Option<_>>()?)
+        }
+        (Kind::Map(values), DataType::Map(entries, _), Value::Object(members)) => {
+            let DataType::Struct(entry) = entries.data_type() else { return None };
+            let of = entry.get(1)?.data_type();
+            Value::Object(members.iter().map(|(name, value)| Some((name.clone(), connect_value(values, of, value)?))).collect::<Option<_>>()?)
+        }
+        (Kind::Record { fields, .. }, DataType::Struct(columns), Value::Object(members)) => {
+            let member = |(field, column): (&RecordField, &FieldRef)| {
+                let value = members.get(&field.name).or(field.default.as_ref()).unwrap_or(&Value::Null);
+                Some((field.name.clone(), connect_value(&field.schema, column.data_type(), value)?))
+            };
+            Value::Object(fields.iter().zip(columns).map(member).collect::<Option<_>>()?)
+        }
+        (Kind::Union(branches), _, value) => match (schema.optional(), value) {
+            (_, Value::Null) => Value::Null,
+            (Some((inner, _)), value) => connect_value(inner, data_type, value)?,
+            // A default is of the first branch.
+            (None, value) => {
+                let (DataType::Struct(members), Some(first)) = (data_type, branches.first().filter(|first| first.kind != Kind::Null)) else { return None };
+                let member = members.first()?;
+                Value::Object([(member.name().clone(), connect_value(first, member.data_type(), value)?)].into_iter().collect())
+            }
+        },
+        (Kind::Array(_), DataType::Map(..), _) => return None,
+        (_, _, value) => value.clone(),
+    })
 }
 
 #[cfg(test)]
@@ -338,17 +421,22 @@ mod tests {
 
     #[test]
     fn connect_metadata_rides_on_the_field() {
-        let text = r#"{"type":"record","name":"Order","namespace":"shop","connect.version":3,"doc":"an order","fields":[
-            {"name":"state","type":{"type":"enum","name":"State","symbols":["NEW"]},"default":"NEW","doc":"where it is"},
-            {"name":"price","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}}]}"#;
+        let text = r#"{"type":"record","name":"Order","namespace":"shop","connect.version":3,"doc":"an order","connect.doc":"a schema","fields":[
+            {"name":"state","type":{"type":"enum","name":"State","symbols":["PAID","NEW"],"doc":"states","default":"NEW"},"default":"NEW","doc":"where it is"},
+            {"name":"price","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2},"default":"\u00ff"},
+            {"name":"key","type":{"type":"fixed","name":"Key","size":2,"avro.java.string":"String"}}]}"#;
         let order = of(text).unwrap();
         let get = |field: &Field, key: &str| field.metadata().get(key).cloned().unwrap_or_default();
-        assert_eq!([NAME, VERSION, DOC].map(|key| get(&order, key)), ["shop.Order", "3", "an order"]);
+        assert_eq!([NAME, VERSION, DOC].map(|key| get(&order, key)), ["shop.Order", "3", "a schema"]);
+        let parameter = |field: &Field, name: &str| get(field, &format!("{PARAMETERS}{name}"));
+        assert_eq!([RECORD_DOC, "io.confluent.connect.avro.field.doc.state"].map(|name| parameter(&order, name)), ["an order", "where it is"]);
         let DataType::Struct(fields) = order.data_type() else { panic!() };
-        assert_eq!([NAME, DEFAULT, DOC].map(|key| get(&fields[0], key)), ["shop.State", "\"NEW\"", "where it is"]);
-        assert_eq!(get(&fields[0], "connect.parameters.io.confluent.connect.avro.Enum"), "shop.State");
-        assert_eq!(get(&fields[0], "connect.parameters.io.confluent.connect.avro.Enum.NEW"), "NEW");
-        assert_eq!(get(&fields[1], NAME), DECIMAL);
-        assert_eq!(get(&fields[1], "connect.parameters.connect.decimal.precision"), "9");
+        assert_eq!([NAME, DEFAULT, SYMBOLS].map(|key| get(&fields[0], key)), ["shop.State", "\"NEW\"", r#"["PAID","NEW"]"#]);
+        let names = [ENUM, "io.confluent.connect.avro.Enum.NEW", "io.confluent.connect.avro.enum.doc.State", "io.confluent.connect.avro.enum.default.State"];
+        assert_eq!(names.map(|name| parameter(&fields[0], name)), ["shop.State", "NEW", "states", "NEW"]);
+        assert_eq!(parameter(&fields[0], FIELD_DEFAULT), "true");
+        assert_eq!([NAME, DEFAULT].map(|key| get(&fields[1], key)), [DECIMAL, "\"/w==\""]);
+        assert_eq!(parameter(&fields[1], "connect.decimal.precision"), "9");
+        assert_eq!([get(&fields[2], NAME), parameter(&fields[2], FIXED_SIZE), parameter(&fields[2], "avro.java.string")], ["shop.Key", "2", "String"]);
     }
 }

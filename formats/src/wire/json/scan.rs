@@ -353,7 +353,7 @@ pub(crate) fn plain(bytes: &[u8]) -> usize {
 
 /// The kinds of the containers around a place, innermost last; a bit each.
 #[derive(Default)]
-struct Nesting {
+pub(super) struct Nesting {
     /// The innermost 64, the innermost lowest; 1 is an object.
     word: u64,
     depth: usize,
@@ -363,7 +363,7 @@ struct Nesting {
 
 impl Nesting {
     #[inline]
-    fn push(&mut self, object: bool) {
+    pub(super) fn push(&mut self, object: bool) {
         if self.depth > 0 && self.depth.is_multiple_of(64) {
             self.outer.push(self.word);
         }
@@ -372,12 +372,12 @@ impl Nesting {
     }
 
     #[inline]
-    fn top(&self) -> Option<bool> {
+    pub(super) fn top(&self) -> Option<bool> {
         (self.depth > 0).then_some(self.word & 1 == 1)
     }
 
     #[inline]
-    fn pop(&mut self) {
+    pub(super) fn pop(&mut self) {
         self.depth -= 1;
         self.word >>= 1;
         if self.depth > 0 && self.depth.is_multiple_of(64) {

@@ -22,13 +22,30 @@ pub(super) fn unescape(text: Text<'_>, out: &mut Vec<u8>) -> Result<(), LoneSurr
     unescape_slowly(text.raw, out)
 }
 
-fn unescape_slowly(mut raw: &[u8], out: &mut Vec<u8>) -> Result<(), LoneSurrogate> {
+/// As [`unescape`], with `?` in place of half a surrogate pair.
+pub(super) fn unescape_lossy(text: Text<'_>, out: &mut Vec<u8>) {
+    if !text.escaped {
+        return out.extend_from_slice(text.raw);
+    }
+    let mut raw = text.raw;
+    while let Some(escape) = unescape_until(raw, out) {
+        out.push(b'?');
+        raw = escape.get(6..).unwrap_or_default();
+    }
+}
+
+fn unescape_slowly(raw: &[u8], out: &mut Vec<u8>) -> Result<(), LoneSurrogate> {
+    unescape_until(raw, out).map_or(Ok(()), |_| Err(LoneSurrogate))
+}
+
+/// Appends the string up to half a surrogate pair, which it returns with what follows; none when there is none.
+fn unescape_until<'a>(mut raw: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
     while let Some(backslash) = raw.iter().position(|&b| b == b'\\') {
         let (plain, escape) = raw.split_at(backslash);
         out.extend_from_slice(plain);
         let (byte, rest) = match escape {
             [_, b'u', rest @ ..] => {
-                let (character, rest) = character(rest).ok_or(LoneSurrogate)?;
+                let Some((character, rest)) = character(rest) else { return Some(escape) };
                 out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 raw = rest;
                 continue;
@@ -39,13 +56,13 @@ fn unescape_slowly(mut raw: &[u8], out: &mut Vec<u8>) -> Result<(), LoneSurrogat
             [_, b'r', rest @ ..] => (b'\r', rest),
             [_, b't', rest @ ..] => (b'\t', rest),
             [_, other, rest @ ..] => (*other, rest),
-            _ => return Ok(()),
+            _ => return None,
         };
         out.push(byte);
         raw = rest;
     }
     out.extend_from_slice(raw);
-    Ok(())
+    None
 }
 
 /// The character after `\u`, which may take a second escape, and the rest.
