@@ -24,7 +24,7 @@ mod schema;
 use anything::Anything;
 use codec::Codec;
 use rows::{Plan, put_bytes, put_long};
-use schema::Rules;
+pub(super) use schema::Rules;
 
 /// Registration.
 pub(super) const FILE: File = File {
@@ -51,23 +51,31 @@ fn build(options: &Options) -> Result<Box<dyn FileFormat>, FormatError> {
     let config = |key: &str, message: String| FormatError::Config { key: key.to_owned(), message };
     let codec = Codec::find(options.get("avro.codec").map_or("null", |text| text.trim()))
         .ok_or_else(|| config("avro.codec", "String must be one of: null, deflate, snappy, bzip2".to_owned()))?;
-    let boolean = |key: &str, default: bool| match options.get(key).map(|text| text.trim()) {
-        None => Ok(default),
-        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-        Some(_) => Err(config(key, "Expected value to be either true or false".to_owned())),
-    };
-    let rules = Rules {
-        metadata: boolean("connect.meta.data", true)?,
-        enhanced: boolean("enhanced.avro.schema.support", true)?,
-        optional_keys: boolean("allow.optional.map.keys", false)?,
-    };
+    let rules = rules(options)?;
     let inferred = match options.get(SCHEMALESS).map_or("anything", |text| text.trim()) {
         "anything" => false,
         "inferred" => true,
         _ => return Err(config(SCHEMALESS, "String must be one of: anything, inferred".to_owned())),
     };
     Ok(Box::new(AvroFormat { codec, rules, inferred }))
+}
+
+/// What the settings say about schemas; they are the same for the Avro schema in Parquet files.
+///
+/// # Errors
+/// [`FormatError::Config`] when one is neither `true` nor `false`.
+pub(super) fn rules(options: &Options) -> Result<Rules, FormatError> {
+    let boolean = |key: &str, default: bool| match options.get(key).map(|text| text.trim()) {
+        None => Ok(default),
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        Some(_) => Err(FormatError::Config { key: key.to_owned(), message: "Expected value to be either true or false".to_owned() }),
+    };
+    Ok(Rules {
+        metadata: boolean("connect.meta.data", true)?,
+        enhanced: boolean("enhanced.avro.schema.support", true)?,
+        optional_keys: boolean("allow.optional.map.keys", false)?,
+    })
 }
 
 /// Avro with its settings.
@@ -109,6 +117,14 @@ impl FileFormat for AvroFormat {
         header(&text, self.codec, &sync, &mut out);
         Ok(Box::new(Avro { source, codec: self.codec, sync, block: Vec::new(), block_rows: 0, out, taken: 0, ready: Vec::new(), rows: 0, blocks: 0 }))
     }
+}
+
+/// The text of the Avro schema that rows of a field have for upstream, which Parquet files hold too.
+///
+/// # Errors
+/// [`FormatError::Unsupported`] with the path of the field that Avro cannot hold.
+pub(super) fn schema_text(field: &Field, rules: Rules) -> Result<String, FormatError> {
+    schema::derive(field, rules).map(|schema| schema.to_string())
 }
 
 /// The schema that the rows came with, if they still have its form and the settings keep it.

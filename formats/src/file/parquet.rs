@@ -1,8 +1,9 @@
 //! The Parquet format: `ArrowWriter` over bytes, with encodings chosen from the data.
 //!
-//! Parts: `ParquetFormat`, the settings; `Parquet`, one file's encoder; `types`, which types a file can hold; `encodings`, which
-//! encoding suits a column. The shape of a file is upstream's where readers see it (message name, `list.element`, `key_value`, codec names
-//! and extensions); lists are always three-level.
+//! Parts: `ParquetFormat`, the settings; `Parquet`, one file's encoder; `settings`, the connector's keys; `types`, which types a file can hold; `message`, the
+//! schema of a file; `encodings`, which encoding suits a column. The shape of a file is upstream's, who writes Parquet through Avro: names, lists of two levels,
+//! and the Avro schema in the footer, from which readers in Java take their types. There is no Arrow schema beside it: what the Parquet schema says is all
+//! that a reader sees, so that all readers see the same.
 //!
 //! Guarantee: the same rows, given in the same batches and row groups, make the same bytes.
 
@@ -12,15 +13,19 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
-use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 
-use super::{Encoder, File, FileFormat, FileStats, FormatError, Options};
+use super::{Encoder, File, FileFormat, FileStats, FormatError, Options, avro};
 use crate::schema::NAME;
+use crate::schema::avro::{CONNECT_DEFAULT, UNION};
 
 mod encodings;
+mod message;
+mod settings;
 mod types;
+
+use message::Message;
+use settings::Settings;
 
 /// Registration.
 pub(super) const FILE: File = File {
@@ -37,40 +42,27 @@ pub(super) const FILE: File = File {
 
 const FORMAT: &str = "parquet";
 
-/// The key that names the codec.
-const CODEC: &str = "parquet.codec";
-
-/// The message's name where the struct has none: Avro's, since upstream writes Parquet through Avro.
-const DEFAULT_NAME: &str = "ConnectDefault";
-
 /// Rows that are looked at before encodings are chosen.
 const CHOICE_ROWS: usize = 16_384;
 
+/// The footer's key for the Avro schema of the rows, as Java's Parquet library writes and reads it.
+const AVRO_SCHEMA: &str = "parquet.avro.schema";
+/// The footer's key for the object model that the file was written from, and Avro's name there.
+const MODEL: (&str, &str) = ("writer.model.name", "avro");
+
 fn build(options: &Options) -> Result<Box<dyn FileFormat>, FormatError> {
-    let config = |message: String| FormatError::Config { key: CODEC.to_owned(), message };
-    let (compression, extension) = match options.get(CODEC).map_or("snappy", |text| text.trim()) {
-        "none" => (Compression::UNCOMPRESSED, ".parquet"),
-        "snappy" => (Compression::SNAPPY, ".snappy.parquet"),
-        "gzip" => (Compression::GZIP(GzipLevel::default()), ".gz.parquet"),
-        "zstd" => (Compression::ZSTD(ZstdLevel::default()), ".zstd.parquet"),
-        known @ ("lz4" | "lz4_raw" | "brotli" | "lzo") => {
-            return Err(config(format!("\"{known}\" is not supported yet; values taken: none, snappy, gzip, zstd")));
-        }
-        other => return Err(config(format!("\"{other}\" is not a codec; values taken: none, snappy, gzip, zstd (lower case)"))),
-    };
-    Ok(Box::new(ParquetFormat { compression, extension }))
+    Settings::from_options(options).map(|settings| Box::new(ParquetFormat { settings: Arc::new(settings) }) as Box<dyn FileFormat>)
 }
 
-/// Parquet with a codec.
+/// Parquet with its settings.
 #[derive(Debug)]
 struct ParquetFormat {
-    compression: Compression,
-    extension: &'static str,
+    settings: Arc<Settings>,
 }
 
 impl FileFormat for ParquetFormat {
     fn extension(&self) -> &str {
-        self.extension
+        self.settings.extension
     }
 
     fn content_type(&self) -> &'static str {
@@ -86,17 +78,23 @@ impl FileFormat for ParquetFormat {
     }
 
     fn encoder(&self, field: &FieldRef) -> Result<Box<dyn Encoder>, FormatError> {
-        let DataType::Struct(fields) = field.data_type() else {
-            return Err(types::unsupported(
-                format!("values of type {}", field.data_type()),
-                "parquet needs records with fields: use a converter that gives structs, or another format.class",
-            ));
+        let name = field.metadata().get(NAME).map_or(CONNECT_DEFAULT, String::as_str);
+        let fields = match field.data_type() {
+            DataType::Struct(fields) if name != UNION => fields,
+            // The first sentence is what upstream says.
+            other => {
+                return Err(types::unsupported(
+                    format!("values of type {other}"),
+                    "Avro schema must be a record. Use a converter that gives structs, or another format.class",
+                ));
+            }
         };
         types::check(fields)?;
         Ok(Box::new(Parquet {
             schema: Arc::new(Schema::new(fields.clone())),
-            name: field.metadata().get(NAME).map_or(DEFAULT_NAME, String::as_str).to_owned(),
-            compression: self.compression,
+            message: Message::new(name, fields, self.settings.form)?,
+            avro: avro::schema_text(&field.as_ref().clone().with_nullable(false), self.settings.avro).ok(), // a file holds records, not nulls
+            settings: Arc::clone(&self.settings),
             state: State::Choosing { waiting: Vec::new(), rows: 0 },
             ready: Vec::new(),
             rows: 0,
@@ -107,8 +105,10 @@ impl FileFormat for ParquetFormat {
 /// The encoder of one file.
 struct Parquet {
     schema: SchemaRef,
-    name: String,
-    compression: Compression,
+    message: Message,
+    /// The Avro schema of the rows; none when Avro has no form for them, a field's name for example.
+    avro: Option<String>,
+    settings: Arc<Settings>,
     state: State,
     ready: Vec<Bytes>,
     rows: u64,
@@ -176,9 +176,11 @@ impl Encoder for Parquet {
     }
 
     fn finish(mut self: Box<Self>, footer: &[(String, String)]) -> Result<(Vec<Bytes>, FileStats), FormatError> {
+        let avro = self.avro.take().map(|schema| (AVRO_SCHEMA.to_owned(), schema));
+        let model = (MODEL.0.to_owned(), MODEL.1.to_owned());
         let writer = self.writer(true)?;
-        for (key, value) in footer {
-            writer.append_key_value_metadata(KeyValue::new(key.clone(), value.clone()));
+        for (key, value) in avro.into_iter().chain([model]).chain(footer.iter().cloned()) {
+            writer.append_key_value_metadata(KeyValue::new(key, value));
         }
         let row_groups = writer.finish().map_err(encode)?.num_row_groups();
         let bytes = std::mem::take(writer.inner_mut());
@@ -205,8 +207,9 @@ impl Parquet {
     fn writer(&mut self, whole: bool) -> Result<&mut ArrowWriter<Vec<u8>>, FormatError> {
         if let State::Choosing { waiting, .. } = &mut self.state {
             let waiting = std::mem::take(waiting);
-            let properties = encodings::choose(properties(self.compression), &self.schema, &waiting, whole)?;
-            let options = ArrowWriterOptions::new().with_properties(properties.build()).with_schema_root(self.name.clone());
+            let schema = self.message.schema.clone();
+            let properties = encodings::choose(self.settings.properties(&self.message), &schema, &waiting, whole, &self.settings);
+            let options = ArrowWriterOptions::new().with_properties(properties.build()).with_parquet_schema(schema).with_skip_arrow_metadata(true);
             let mut writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&self.schema), options).map_err(encode)?;
             waiting.iter().try_for_each(|rows| write(&mut writer, rows))?;
             self.state = State::Writing(Box::new(writer));
@@ -216,11 +219,6 @@ impl Parquet {
             State::Choosing { .. } => Err(encode("the writer was not made")),
         }
     }
-}
-
-/// What all columns share. The row group's end is the caller's to say.
-fn properties(compression: Compression) -> WriterPropertiesBuilder {
-    WriterProperties::builder().set_compression(compression).set_max_row_group_row_count(None).set_coerce_types(true)
 }
 
 fn write(writer: &mut ArrowWriter<Vec<u8>>, rows: &StructArray) -> Result<(), FormatError> {

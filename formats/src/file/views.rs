@@ -52,7 +52,8 @@ pub fn headers_view(format: &dyn FileFormat, headers: &ListArray) -> Column {
         ListArray::try_new(Arc::clone(&item), headers.offsets().clone(), Arc::new(items), None).ok()
     });
     // Headers of any other type hold no header: as many rows, all empty.
-    let empty = || ListArray::new(Arc::clone(&item), arrow::buffer::OffsetBuffer::new_zeroed(headers.len()), arrow::array::new_empty_array(item.data_type()), None);
+    let empty =
+        || ListArray::new(Arc::clone(&item), arrow::buffer::OffsetBuffer::new_zeroed(headers.len()), arrow::array::new_empty_array(item.data_type()), None);
     let list: ArrayRef = Arc::new(list.unwrap_or_else(empty));
     if format.envelops(View::Headers) { wrapped("RecordHeaders", field, list) } else { Column::new(field, list) }
 }
@@ -99,8 +100,8 @@ fn wrapped(name: &str, field: FieldRef, array: ArrayRef) -> Column {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int64Array, ListBuilder, StringBuilder, StructBuilder};
     use arrow::array::BinaryBuilder;
+    use arrow::array::{Int64Array, ListBuilder, StringBuilder, StructBuilder};
 
     use super::super::{Options, find};
     use super::*;
@@ -141,7 +142,10 @@ mod tests {
             let format = format(name);
             let (keys, headers) = (keys_view(format.as_ref(), &key), headers_view(format.as_ref(), &list));
             let named = |column: &Column| column.field.metadata().get(NAME).cloned().unwrap_or_default();
-            assert_eq!((named(&keys).as_str(), named(&headers).as_str()), (if key_record { "RecordKey" } else { "" }, if header_record { "RecordHeaders" } else { "" }));
+            assert_eq!(
+                (named(&keys).as_str(), named(&headers).as_str()),
+                (if key_record { "RecordKey" } else { "" }, if header_record { "RecordHeaders" } else { "" })
+            );
             assert_eq!(keys.len(), 2);
             if key_record {
                 assert_eq!(keys.field.data_type(), &DataType::Struct(vec![Field::new("key", DataType::Int64, true)].into()));

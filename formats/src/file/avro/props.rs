@@ -166,7 +166,8 @@ fn value(field: &Field, array: &dyn Array, row: usize, rules: Rules) -> Option<V
                 let (first, column) = fields.first().zip(columns.first())?;
                 return value(first, column, row, rules);
             }
-            let member = |(field, column): (&arrow::datatypes::FieldRef, &arrow::array::ArrayRef)| Some((field.name().clone(), value(field, column, row, rules)?));
+            let member =
+                |(field, column): (&arrow::datatypes::FieldRef, &arrow::array::ArrayRef)| Some((field.name().clone(), value(field, column, row, rules)?));
             Value::Object(fields.iter().zip(columns).map(member).collect::<Option<_>>()?)
         }
         _ => return None,

@@ -142,9 +142,7 @@ impl Names {
     /// Adds a type's properties; one that has none is its bare name.
     fn described(&self, field: &Field, json: Value, connect_type: Option<&str>) -> Value {
         match props::described(field, json, connect_type, self.rules) {
-            Value::Object(mut object) if object.len() == 1 && object.get("type").is_some_and(Value::is_string) => {
-                object.remove("type").unwrap_or_default()
-            }
+            Value::Object(mut object) if object.len() == 1 && object.get("type").is_some_and(Value::is_string) => object.remove("type").unwrap_or_default(),
             json => json,
         }
     }
@@ -220,7 +218,8 @@ impl Names {
             let (data_type, default) = self.placed(child, path)?;
             path.pop();
             let is_named = is_named_type(&data_type);
-            let mut json = member_of_record(child.name(), data_type, parameter(field, &format!("{FIELD_DOC}{}", child.name())), props::valid(child, default, self.rules));
+            let mut json =
+                member_of_record(child.name(), data_type, parameter(field, &format!("{FIELD_DOC}{}", child.name())), props::valid(child, default, self.rules));
             if again && is_named && self.rules.metadata {
                 props::add_parameters(child, &mut json);
             }

@@ -169,10 +169,7 @@ fn schemas_are_those_of_confluents_avro_data() {
             r#"{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"2","connect.decimal.precision":"9"}}"#,
             decimal(9, 2, json!({"connect.decimal.precision": "9", "scale": "2"})),
         ),
-        (
-            r#"{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"-2"}}"#,
-            decimal(64, -2, json!({"scale": "-2"})),
-        ),
+        (r#"{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"-2"}}"#, decimal(64, -2, json!({"scale": "-2"}))),
         (r#"{"type":"array","items":{"type":"int32","optional":true},"name":"L"}"#, json!({"type": "array", "items": ["null", "int"], "connect.name": "L"})),
         (r#"{"type":"map","keys":{"type":"string"},"values":{"type":"int32"},"doc":"m"}"#, json!({"type": "map", "values": "int", "connect.doc": "m"})),
         (
@@ -227,7 +224,8 @@ fn settings_change_the_schema() {
         {"field":"at","type":"int64","name":"org.apache.kafka.connect.data.Timestamp","version":1},
         {"field":"e","type":"string","name":"s.E","parameters":{"io.confluent.connect.avro.Enum":"s.E","io.confluent.connect.avro.Enum.A":"A","avro.java.string":"String"}},
         {"field":"m","type":"map","keys":{"type":"string","optional":true},"values":{"type":"int32"},"default":{"k":1}}]}"#;
-    let bare = schema_under(&[("connect.meta.data", "false"), ("enhanced.avro.schema.support", "false"), ("allow.optional.map.keys", "TRUE")], &connect(record));
+    let bare =
+        schema_under(&[("connect.meta.data", "false"), ("enhanced.avro.schema.support", "false"), ("allow.optional.map.keys", "TRUE")], &connect(record));
     let expected = json!({"type": "record", "name": "Rec", "namespace": "a.b", "fields": [
         {"name": "x", "type": "int", "default": 1},
         {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
@@ -462,7 +460,10 @@ fn any_json() -> impl Strategy<Value = Value> {
         ".{0,80}".prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 200, 70, |inner| {
-        prop_oneof![prop::collection::vec(inner.clone(), 0..70).prop_map(Value::from), prop::collection::btree_map(".{0,3}", inner, 0..8).prop_map(|members| members.into_iter().collect())]
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..70).prop_map(Value::from),
+            prop::collection::btree_map(".{0,3}", inner, 0..8).prop_map(|members| members.into_iter().collect())
+        ]
     })
 }
 

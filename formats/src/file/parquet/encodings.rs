@@ -2,7 +2,8 @@
 //!
 //! A dictionary pays where values repeat, and costs time and bytes where they do not; numbers that grow by steps (ids, times) pack best as
 //! differences. The writer's defaults try a dictionary for every column. Choosing is worth a third of the encoder's time at the same size of file.
-//! Only encodings that every common reader knows are chosen: PLAIN, RLE_DICTIONARY, DELTA_BINARY_PACKED, in data pages of version 1.
+//! Only encodings that every common reader knows are chosen: PLAIN, RLE_DICTIONARY, DELTA_BINARY_PACKED. (In data pages of version 2, which must be asked for,
+//! the writer takes its delta encodings of strings where PLAIN is meant.)
 //!
 //! Guarantee: the choice changes bytes and time, never values.
 
@@ -11,14 +12,13 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use arrow::array::{Array, ArrayRef, AsArray, StructArray};
 use arrow::datatypes::{
-    DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Encoding, Type as Physical};
 use parquet::file::properties::WriterPropertiesBuilder;
+use parquet::schema::types::SchemaDescriptor;
 
-use super::encode;
-use crate::file::FormatError;
+use super::settings::{Dictionary, Settings};
 
 /// Neighbouring rows that are looked at together, so that differences are seen.
 const WINDOW_ROWS: usize = 1024;
@@ -26,24 +26,27 @@ const WINDOW_ROWS: usize = 1024;
 const WINDOWS: usize = 4;
 /// Rows that a row group is taken to have when its end is not known yet.
 const GROUP_ROWS: f64 = 131_072.0;
-/// A dictionary larger than this is not tried (the writer gives up at 1 MiB).
-const MOST_DICTIONARY_BYTES: f64 = 786_432.0;
+/// A dictionary larger than this share of what the writer gives up at is not tried.
+const MOST_OF_DICTIONARY: f64 = 0.75;
 /// What a dictionary must save to be worth its hashing: against plain values, which the codec also shrinks, and against differences.
 const BEST_PLAIN_SHARE: f64 = 0.5;
 const BEST_DELTA_SHARE: f64 = 0.9;
 
 /// Sets encodings for the columns of `schema`, judged by the first rows. `whole` says that they are the whole row group.
-///
-/// # Errors
-/// [`FormatError::Encode`] when the schema has no Parquet form.
 pub(super) fn choose(
     mut properties: WriterPropertiesBuilder,
-    schema: &SchemaRef,
+    schema: &SchemaDescriptor,
     rows: &[StructArray],
     whole: bool,
-) -> Result<WriterPropertiesBuilder, FormatError> {
-    let parquet = ArrowSchemaConverter::new().with_coerce_types(true).convert(schema).map_err(encode)?;
-    let mut leaves: Vec<Leaf> = Vec::with_capacity(parquet.num_columns());
+    settings: &Settings,
+) -> WriterPropertiesBuilder {
+    let most_dictionary_bytes = match settings.dictionary {
+        Dictionary::Always => return properties.set_dictionary_enabled(true),
+        Dictionary::Auto => float(settings.dictionary_bytes) * MOST_OF_DICTIONARY,
+        Dictionary::Never => 0.0,
+    };
+    properties = properties.set_dictionary_enabled(settings.dictionary != Dictionary::Never);
+    let mut leaves: Vec<Leaf> = Vec::with_capacity(schema.num_columns());
     let mut sampled = 0;
     for window in windows(rows) {
         sampled += window.len();
@@ -53,12 +56,12 @@ pub(super) fn choose(
     let total: usize = rows.iter().map(Array::len).sum();
     let group = if whole { float(total) } else { GROUP_ROWS.max(float(total)) };
     // A nested type that the walk does not know would shift the leaves: then the writer's defaults stand.
-    if leaves.len() != parquet.num_columns() {
-        return Ok(properties);
+    if leaves.len() != schema.num_columns() {
+        return properties;
     }
-    for (leaf, column) in leaves.iter().zip(parquet.columns()) {
+    for (leaf, column) in leaves.iter().zip(schema.columns()) {
         let values = float(leaf.count) / float(sampled.max(1)) * group;
-        properties = match leaf.encoding(column.physical_type(), values) {
+        properties = match leaf.encoding(column.physical_type(), values, most_dictionary_bytes) {
             Choice::Default => properties,
             Choice::Dictionary => properties.set_column_dictionary_enabled(column.path().clone(), true),
             Choice::Plain => properties.set_column_dictionary_enabled(column.path().clone(), false),
@@ -67,7 +70,7 @@ pub(super) fn choose(
             }
         };
     }
-    Ok(properties)
+    properties
 }
 
 /// Runs of neighbouring rows, spread evenly.
@@ -210,7 +213,7 @@ impl Leaf {
     }
 
     /// The encoding that takes least, with a bias to the cheaper one, for so many values.
-    fn encoding(&self, physical: Physical, values: f64) -> Choice {
+    fn encoding(&self, physical: Physical, values: f64, most_dictionary_bytes: f64) -> Choice {
         if self.count == 0 {
             return Choice::Default;
         }
@@ -225,7 +228,7 @@ impl Leaf {
         let distinct = distinct(float(self.count), float(self.seen.len()), times(1), times(2), values);
         let dictionary_bytes = distinct * width;
         let dictionary = dictionary_bytes + values * distinct.log2().ceil().max(1.0) / 8.0;
-        let fits = dictionary_bytes <= MOST_DICTIONARY_BYTES;
+        let fits = dictionary_bytes <= most_dictionary_bytes;
         match (physical, self.steps) {
             (Physical::INT32 | Physical::INT64, Some((least, most))) => {
                 let bits = 64 - most.wrapping_sub(least).cast_unsigned().leading_zeros();

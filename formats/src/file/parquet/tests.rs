@@ -6,16 +6,21 @@ use arrow::array::{
     BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array,
     ListArray, MapArray, NullArray, StringArray, Time32MillisecondArray, TimestampMillisecondArray,
 };
-use arrow::buffer::OffsetBuffer;
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{Field, Fields, Int32Type, TimeUnit, i256};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Encoding;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use proptest::prelude::*;
 
 use super::*;
 
+fn format_of(options: &[(&str, &str)]) -> Result<Box<dyn FileFormat>, String> {
+    build(&options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()).map_err(|error| error.to_string())
+}
+
 fn format(codec: &str) -> Result<Box<dyn FileFormat>, String> {
-    build(&Options::from([(CODEC.to_owned(), codec.to_owned())])).map_err(|error| error.to_string())
+    format_of(&[("parquet.codec", codec)])
 }
 
 fn field(rows: &StructArray) -> FieldRef {
@@ -25,7 +30,11 @@ fn field(rows: &StructArray) -> FieldRef {
 
 /// A file of these row groups, each given in one batch, and what it is said to hold.
 fn file(codec: &str, groups: &[StructArray]) -> (Bytes, FileStats) {
-    let mut encoder = format(codec).unwrap().encoder(&field(&groups[0])).unwrap();
+    file_of(&[("parquet.codec", codec)], groups)
+}
+
+fn file_of(options: &[(&str, &str)], groups: &[StructArray]) -> (Bytes, FileStats) {
+    let mut encoder = format_of(options).unwrap().encoder(&field(&groups[0])).unwrap();
     let mut bytes = Vec::new();
     for rows in groups {
         encoder.write(&(Arc::new(rows.clone()) as ArrayRef)).unwrap();
@@ -43,13 +52,37 @@ fn reader(bytes: &Bytes) -> ParquetRecordBatchReaderBuilder<Bytes> {
     ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap()
 }
 
-/// The rows of a file, under the names of `like`: a reader calls list items `element`, as the file does.
+/// The rows of a file, in the types of `like`: a file has no int8, calls the members of a union by number, and has maps with other keys than strings as lists.
 fn read(bytes: &Bytes, like: &StructArray) -> StructArray {
     let reader = reader(bytes).with_batch_size(1 << 20).build().unwrap();
     let schema = arrow::array::RecordBatchReader::schema(&reader);
     let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
     let rows: StructArray = arrow::compute::concat_batches(&schema, &batches).unwrap().into();
-    arrow::compute::cast(&rows, like.data_type()).unwrap().as_struct().clone()
+    alike(&(Arc::new(rows) as ArrayRef), like.data_type(), None).as_struct().clone()
+}
+
+/// `array` in another type of the same form; `mask` has the nulls of the structs that it is in, which the reader does not repeat for a required struct.
+fn alike(array: &ArrayRef, data_type: &DataType, mask: Option<&NullBuffer>) -> ArrayRef {
+    match data_type {
+        DataType::Struct(fields) => {
+            let nulls = NullBuffer::union(array.nulls(), mask);
+            let columns = array.as_struct().columns().iter().zip(fields).map(|(column, field)| alike(column, field.data_type(), nulls.as_ref())).collect();
+            Arc::new(StructArray::new(fields.clone(), columns, nulls))
+        }
+        DataType::List(item) => {
+            let list = array.as_list::<i32>();
+            Arc::new(ListArray::new(Arc::clone(item), list.offsets().clone(), alike(list.values(), item.data_type(), None), list.nulls().cloned()))
+        }
+        DataType::Map(entries, sorted) => {
+            let (offsets, values) = match array.as_map_opt() {
+                Some(map) => (map.offsets().clone(), Arc::new(map.entries().clone()) as ArrayRef),
+                None => (array.as_list::<i32>().offsets().clone(), Arc::clone(array.as_list::<i32>().values())),
+            };
+            let values = alike(&values, entries.data_type(), None).as_struct().clone();
+            Arc::new(MapArray::new(Arc::clone(entries), offsets, values, array.nulls().cloned(), *sorted))
+        }
+        _ => arrow::compute::cast(array, data_type).unwrap(),
+    }
 }
 
 fn records(columns: Vec<(&str, ArrayRef, bool)>) -> StructArray {
@@ -64,6 +97,17 @@ fn every_type() -> StructArray {
     let entry = Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Int64, true)]);
     let entries = StructArray::new(entry.clone(), vec![Arc::new(StringArray::from(vec!["k"])), Arc::new(Int64Array::from(vec![7]))], None);
     let map = MapArray::new(Field::new("entries", DataType::Struct(entry), false).into(), OffsetBuffer::new(vec![0, 1, 1].into()), entries, None, false);
+    let entry = Fields::from(vec![Field::new("key", DataType::Int32, false), Field::new("value", DataType::Utf8, true)]);
+    let entries = StructArray::new(entry.clone(), vec![Arc::new(Int32Array::from(vec![1, 2])), Arc::new(StringArray::from(vec![Some("a"), None]))], None);
+    let others = MapArray::new(
+        Field::new("entries", DataType::Struct(entry), false).into(),
+        OffsetBuffer::new(vec![0, 2, 2].into()),
+        entries,
+        Some(vec![true, false].into()),
+        false,
+    );
+    let union =
+        records(vec![("int", Arc::new(Int32Array::from(vec![Some(1), None])), true), ("string", Arc::new(StringArray::from(vec![None, Some("b")])), true)]);
     let inner = records(vec![("a", Arc::new(Int32Array::from(vec![Some(1), None])), true)]);
     records(vec![
         ("int8", Arc::new(Int8Array::from(vec![-1, 1])), false),
@@ -77,6 +121,8 @@ fn every_type() -> StructArray {
         ("bytes", Arc::new(BinaryArray::from(vec![&b"\xff"[..], b""])), false),
         ("list", Arc::new(list), true),
         ("map", Arc::new(map), false),
+        ("others", Arc::new(others), true),
+        ("union", Arc::new(union), false),
         ("struct", Arc::new(inner), false),
         ("decimal", Arc::new(Decimal128Array::from(vec![Some(-123), None]).with_precision_and_scale(38, 2).unwrap()), true),
         ("wide", Arc::new(Decimal256Array::from(vec![i256::MINUS_ONE, i256::ONE]).with_precision_and_scale(50, 2).unwrap()), false),
@@ -87,16 +133,14 @@ fn every_type() -> StructArray {
 }
 
 #[test]
-fn codecs_and_their_extensions() {
-    let table = [("none", ".parquet"), ("snappy", ".snappy.parquet"), ("gzip", ".gz.parquet"), ("zstd", ".zstd.parquet")];
-    for (codec, extension) in table {
-        assert_eq!(format(codec).unwrap().extension(), extension);
-        let rows = every_type();
-        assert_eq!(read(&file(codec, std::slice::from_ref(&rows)).0, &rows), rows);
+fn every_codec_and_both_versions_of_pages_give_back_what_was_written() {
+    let rows = every_type();
+    for codec in ["none", "snappy", "gzip", "brotli", "lz4", "zstd", "lz4_raw"] {
+        for (version, lists) in [("1", "upstream"), ("2", "three-level")] {
+            let options = [("parquet.codec", codec), ("lakehead.parquet.writer.version", version), ("lakehead.parquet.lists", lists)];
+            assert_eq!(read(&file_of(&options, std::slice::from_ref(&rows)).0, &rows), rows, "{options:?}");
+        }
     }
-    assert_eq!(build(&Options::new()).unwrap().extension(), ".snappy.parquet");
-    assert_eq!(format("lz4").unwrap_err(), "parquet.codec: \"lz4\" is not supported yet; values taken: none, snappy, gzip, zstd");
-    assert_eq!(format("SNAPPY").unwrap_err(), "parquet.codec: \"SNAPPY\" is not a codec; values taken: none, snappy, gzip, zstd (lower case)");
 }
 
 #[test]
@@ -108,17 +152,23 @@ fn a_row_group_ends_at_a_flush_and_the_footer_holds_what_was_given() {
     let metadata = reader.metadata().file_metadata();
     assert_eq!(metadata.schema().name(), "shop.Order");
     let pairs: Vec<_> = metadata.key_value_metadata().unwrap().iter().map(|pair| (pair.key.as_str(), pair.value.as_deref())).collect();
-    assert!(matches!(pairs.as_slice(), [("ARROW:schema", Some(_)), ("lakehead.offsets", Some("0-9"))]), "{pairs:?}");
+    let [(AVRO_SCHEMA, Some(avro)), ("writer.model.name", Some("avro")), ("lakehead.offsets", Some("0-9"))] = pairs.as_slice() else { panic!("{pairs:?}") };
+    assert!(avro.starts_with(r#"{"name":"Order","namespace":"shop","type":"record""#), "{avro}");
 }
 
 #[test]
-fn lists_and_maps_have_the_names_of_the_format_specification() {
-    let (bytes, _) = file("none", &[every_type()]);
-    let reader = reader(&bytes);
-    let paths: Vec<String> = reader.parquet_schema().columns().iter().map(|column| column.path().string()).collect();
-    for path in ["list.list.element", "map.key_value.key", "map.key_value.value", "struct.a"] {
-        assert!(paths.iter().any(|have| have == path), "{path} in {paths:?}");
-    }
+fn a_struct_without_a_name_is_upstreams_default_and_names_that_avro_has_not_leave_its_schema_out() {
+    let footer = |rows: StructArray| {
+        let encoder = format("none").unwrap().encoder(&FieldRef::new(Field::new("value", rows.data_type().clone(), true))).unwrap();
+        let reader = reader(&encoder.finish(&[]).unwrap().0.concat().into());
+        let metadata = reader.metadata().file_metadata();
+        (metadata.schema().name().to_owned(), metadata.key_value_metadata().unwrap().iter().map(|pair| pair.key.clone()).collect::<Vec<_>>())
+    };
+    let name = "io.confluent.connect.avro.ConnectDefault".to_owned();
+    let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
+    let one = |name| records(vec![(name, Arc::new(Int32Array::from(vec![1])) as ArrayRef, false)]);
+    assert_eq!(footer(one("a")), (name.clone(), keys(&[AVRO_SCHEMA, "writer.model.name"])));
+    assert_eq!(footer(one("user-id")), (name, keys(&["writer.model.name"])));
 }
 
 #[test]
@@ -144,8 +194,14 @@ fn types_without_a_column_are_refused_with_their_path() {
         let list = DataType::List(Field::new("item", DataType::Struct(vec![Field::new("b", data_type, true)].into()), true).into());
         refused(DataType::Struct(vec![Field::new("a", list, true)].into()))
     };
+    let list_of = |data_type: DataType| DataType::List(Field::new("item", data_type, true).into());
+    let members = DataType::Struct(vec![Field::new("int", DataType::Int32, true)].into());
+    let union = Field::new("value", members, true).with_metadata(HashMap::from([(NAME.to_owned(), UNION.to_owned())]));
+    let union = format("none").unwrap().encoder(&union.into()).err().unwrap().to_string();
     let table = [
-        (refused(DataType::Utf8), "parquet cannot hold values of type Utf8: parquet needs records with fields: use a converter that gives structs"),
+        (refused(DataType::Utf8), "parquet cannot hold values of type Utf8: Avro schema must be a record. Use a converter that gives structs"),
+        (refused(list_of(DataType::Int32)), "parquet cannot hold values of type List(Int32): Avro schema must be a record. Use a converter"),
+        (union, "parquet cannot hold values of type Struct(\"int\": Int32): Avro schema must be a record. Use a converter"),
         (refused(DataType::Struct(Fields::empty())), "parquet cannot hold records without a field: a group needs a column"),
         (deep(DataType::Struct(Fields::empty())), "parquet cannot hold field \"a.b\" without a field: a group needs a column"),
         (deep(DataType::Null), "parquet cannot hold field \"a.b\" of type null: a column needs a type"),
@@ -195,29 +251,53 @@ fn sliced_rows_are_sampled_and_written_as_they_are() {
 }
 
 #[test]
-fn a_reader_that_does_not_know_arrow_sees_utc_milliseconds() {
-    let (bytes, _) = file("none", &[every_type()]);
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).unwrap();
-    let schema = reader.schema();
-    assert_eq!(schema.field_with_name("timestamp").unwrap().data_type(), &DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())));
-    assert_eq!(schema.field_with_name("int8").unwrap().data_type(), &DataType::Int8);
+fn settings_show_in_the_file() {
+    let n = 5_000_i64;
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..n));
+    let words: ArrayRef = Arc::new(StringArray::from_iter_values((0..n).map(|i| format!("word {}", i % 50))));
+    let tags: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>((0..n).map(|_| Some([Some(1)]))));
+    let flags: ArrayRef = Arc::new(BooleanArray::from_iter((0..n).map(|i| Some(i % 2 == 0))));
+    let rows = records(vec![("id", ids, false), ("word", words, false), ("tags", tags, true), ("flag", flags, false)]);
+    let metadata = |options: &[(&str, &str)]| {
+        let bytes = file_of(options, std::slice::from_ref(&rows)).0;
+        assert_eq!(read(&bytes, &rows), rows, "{options:?}");
+        let policy = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+        Arc::clone(ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, policy).unwrap().metadata())
+    };
+    let dictionaries = |metadata: &ParquetMetaData| metadata.row_group(0).columns().iter().map(|c| c.dictionary_page_offset().is_some()).collect::<Vec<_>>();
+    let pages = |metadata: &ParquetMetaData| metadata.page_index_for_row_group(0).offset_index(0).unwrap().page_locations().len();
+
+    let default = metadata(&[]);
+    assert_eq!((default.num_row_groups(), pages(&default), dictionaries(&default)), (1, 1, vec![false, true, false, false]));
+    assert!(default.row_group(0).column(0).column_index_offset().is_some() && default.row_group(0).column(0).statistics().is_some());
+    assert!(default.row_group(0).columns().iter().all(|column| column.bloom_filter_offset().is_none()));
+
+    assert_eq!(dictionaries(&metadata(&[("lakehead.parquet.dictionary", "always")])), [true, true, true, false]);
+    assert_eq!(dictionaries(&metadata(&[("lakehead.parquet.dictionary", "never")])), [false; 4]);
+    assert_eq!(pages(&metadata(&[("lakehead.parquet.page.rows", "1000")])), 5);
+    assert!(pages(&metadata(&[("lakehead.parquet.page.bytes", "1024"), ("lakehead.parquet.dictionary", "always")])) > 3);
+    assert_eq!(
+        metadata(&[("lakehead.parquet.row.group.rows", "2000")]).row_groups().iter().map(|group| group.num_rows()).collect::<Vec<_>>(),
+        [2000, 2000, 1000]
+    );
+    let chunk = metadata(&[("lakehead.parquet.statistics", "chunk")]);
+    assert!(chunk.row_group(0).column(0).column_index_offset().is_none());
+    assert!(chunk.row_group(0).column(0).statistics().is_some());
+    assert!(metadata(&[("lakehead.parquet.statistics", "none")]).row_group(0).column(0).statistics().is_none());
+    assert_eq!(metadata(&[("lakehead.parquet.writer.version", "2")]).file_metadata().version(), 2);
+    let small = metadata(&[("lakehead.parquet.dictionary.page.bytes", "1024"), ("lakehead.parquet.dictionary", "always")]);
+    assert!(small.row_group(0).column(0).encodings().any(|encoding| encoding == Encoding::PLAIN), "a dictionary that grew too large is given up");
+    let bloom = metadata(&[("lakehead.parquet.bloom.filter.columns", "word, tags, flag, other"), ("lakehead.parquet.bloom.filter.fpp", "0.001")]);
+    assert_eq!(bloom.row_group(0).columns().iter().map(|c| c.bloom_filter_offset().is_some()).collect::<Vec<_>>(), [false, true, true, false]);
 }
 
-proptest! {
-    /// What is written is read, whatever encodings the values lead to.
-    #[test]
-    fn rows_survive(
-        numbers in prop::collection::vec((any::<i64>(), prop::option::of(any::<i32>()), prop::option::of(".{0,12}"), any::<f64>()), 1..60),
-        repeat in 1..20_usize,
-    ) {
-        let all = || numbers.iter().cycle().take(numbers.len() * repeat);
-        let rows = records(vec![
-            ("a", Arc::new(all().map(|row| Some(row.0)).collect::<Int64Array>()), false),
-            ("b", Arc::new(all().map(|row| row.1).collect::<Int32Array>()), true),
-            ("c", Arc::new(all().map(|row| row.2.as_deref()).collect::<StringArray>()), true),
-            ("d", Arc::new(all().map(|row| Some(row.3)).collect::<Float64Array>()), false),
-        ]);
-        prop_assert_eq!(read(&file("snappy", std::slice::from_ref(&rows)).0, &rows), rows);
-    }
+#[test]
+fn a_bloom_filter_knows_the_values_of_its_column() {
+    let words: ArrayRef = Arc::new(StringArray::from_iter_values((0..5_000).map(|i| format!("word {i}"))));
+    let bytes = file_of(&[("lakehead.parquet.bloom.filter.columns", "word")], &[records(vec![("word", words, false)])]).0;
+    let filter = reader(&bytes).get_row_group_column_bloom_filter(0, 0).unwrap().unwrap();
+    assert!((0..5_000).all(|i| filter.check(format!("word {i}").as_str())));
+    assert!((5_000..10_000).filter(|i| filter.check(format!("word {i}").as_str())).count() < 150);
 }
+
+mod laws;

@@ -186,7 +186,11 @@ mod tests {
     fn a_text_that_is_no_json_is_refused_as_everywhere() {
         let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
         for text in ["", "[1", "[1,]", "{\"a\"}", "{1:2}", "nul", "01", "1 2", "\"\t\"", "[1}", &deep(1001)] {
-            assert_eq!(read(text.as_bytes(), &mut Trace::default()).err(), super::super::scan::validate(text.as_bytes()).err().map(|e| e.to_string()), "{text}");
+            assert_eq!(
+                read(text.as_bytes(), &mut Trace::default()).err(),
+                super::super::scan::validate(text.as_bytes()).err().map(|e| e.to_string()),
+                "{text}"
+            );
         }
         assert_eq!(read(deep(1000).as_bytes(), &mut Trace::default()), Ok(()));
     }
