@@ -4,4 +4,5 @@ use crate::connect::Connector;
 use crate::connectors::cloud_storage;
 
 /// Every connector: the registration lines.
-pub static CONNECTORS: &[&dyn Connector] = &[&cloud_storage::S3, &cloud_storage::GCS, &cloud_storage::AZURE_BLOB, &cloud_storage::ANY_URL];
+pub static CONNECTORS: &[&dyn Connector] =
+    &[&cloud_storage::S3, &cloud_storage::GCS, &cloud_storage::AZURE_BLOB, &cloud_storage::AZURE_DATA_LAKE, &cloud_storage::ANY_URL];

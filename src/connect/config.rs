@@ -51,6 +51,8 @@ pub enum Check {
     NotBlank,
     /// Upstream's key that does not act here yet: only these values are taken (they ask for nothing), every other is refused with the reason.
     Only(&'static [&'static str], &'static str),
+    /// What a function has nothing against; it is given the trimmed text, and its error is what the user reads after the value and the key.
+    Custom(fn(&str) -> Result<(), String>),
 }
 
 /// One key.
@@ -157,6 +159,7 @@ fn check_value(key: &ConfigKey, text: &str) -> Result<(), String> {
         Check::NotBlank if trimmed.is_empty() => invalid(shown, "String must be non-empty".to_owned()),
         Check::NotBlank => Ok(()),
         Check::Only(taken, _) if taken.iter().any(|t| t.eq_ignore_ascii_case(trimmed)) => Ok(()),
+        Check::Custom(allows) => allows(trimmed).or_else(|why| invalid(shown, why)),
         Check::Only(taken, why) => invalid(shown, format!("{why}; values taken: {}", taken.join(", "))),
     }
 }

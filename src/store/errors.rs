@@ -99,6 +99,39 @@ pub(crate) enum Class {
     NoBucket,
 }
 
+/// Why there is no credential to sign a request with.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct NoCredential {
+    pub(crate) class: Class,
+    pub(crate) text: String,
+}
+
+/// True when a conditional request was turned down: the name is taken, or somebody else is taking it at this moment. S3 also says so under a status of 200.
+pub(crate) fn is_taken(error: &object_store::Error) -> bool {
+    use object_store::Error;
+    let is_told = |text: &str| matches!(element(text, "Code"), Some("PreconditionFailed" | "ConditionalRequestConflict"));
+    matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotModified { .. }) || is_told(&innermost(error))
+}
+
+/// True when the store knows no conditional writes.
+pub(crate) fn knows_no_condition(error: &object_store::Error) -> bool {
+    use object_store::Error;
+    let text = innermost(error);
+    matches!(error, Error::NotImplemented { .. } | Error::NotSupported { .. })
+        || status_in(&text) == Some(501)
+        || element(&text, "Code") == Some("NotImplemented")
+}
+
+/// The text of what an error began with.
+fn innermost(error: &object_store::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
 /// An `object_store::Error`, read.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -115,6 +148,9 @@ impl Failure {
         let mut io_kind = None;
         loop {
             io_kind = cause.downcast_ref::<io::Error>().map(io::Error::kind).or(io_kind);
+            if let Some(NoCredential { class, text }) = cause.downcast_ref() {
+                return Self { class: *class, text: one_line(text) };
+            }
             match cause.source() {
                 Some(source) => cause = source,
                 None => break,
@@ -241,6 +277,20 @@ impl Place {
         format!("{root}{key}")
     }
 
+    /// What a failed tagging comes back as: it is not repeated for ever.
+    pub(crate) fn untagged(&self, key: &str, failure: &Failure) -> StoreError {
+        let kind = match failure.class {
+            Class::Forbidden | Class::BadCredentials | Class::NoCredentials => StoreErrorKind::Denied,
+            Class::NotFound => StoreErrorKind::Vanished,
+            _ => StoreErrorKind::BadConfig,
+        };
+        let advice = match failure.class {
+            Class::Forbidden => format!("; s3:PutObjectTagging on arn:aws:s3:::{}/{key} is denied: grant it", self.root),
+            _ => String::new(),
+        };
+        StoreError { kind, message: format!("Unable to tag S3 object {key}: {}{advice}", self.with_endpoint(failure.text.clone())) }
+    }
+
     /// Says what a failure of `action` on `key` means, on its `attempt`th try.
     pub(crate) fn judge(&self, action: Action, key: &str, attempt: u32, failure: Failure) -> Failed {
         // A host or a credential that is missing at the start, several times in a row, is a setting; one that goes missing later will come back.
@@ -287,7 +337,8 @@ impl Place {
     fn credentials(&self) -> &'static str {
         match self.flavor {
             Flavor::S3 => {
-                "check aws.access.key.id and aws.secret.access.key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or the machine's role"
+                "check aws.access.key.id and aws.secret.access.key, or s3.credentials.provider.class and what it reads: AWS_* in the environment, a profile, \
+                 or the role of the container or machine"
             }
             Flavor::Gcs => {
                 "check gcs.credentials.path or gcs.credentials.json, or GOOGLE_APPLICATION_CREDENTIALS in the environment, or the machine's service account"

@@ -4,6 +4,7 @@
 //! each can be tried again. Both stage in `<object>#<number>`: such names end in digits, so a pattern like `**/*.parquet` never matches one, and
 //! `LocalFileSystem` leaves them out of its listings. A process that is killed leaves them behind; publishing the same object later removes what an
 //! earlier process left of it.
+//! Where the name must not be taken, the staged file is linked to it instead of renamed: `link(2)` fails when the name is there.
 //! Guarantee: when `complete_multipart` returns, the object's bytes and the directory entries that lead to it are on disk (`fsync`).
 
 use std::io::{self, ErrorKind, SeekFrom};
@@ -16,6 +17,8 @@ use object_store::path::Path;
 use object_store::{Error, MultipartId, PutMultipartOptions, PutPayload, PutResult, Result};
 use tokio::fs;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+
+use super::headers::is_if_absent;
 
 /// Multipart uploads below a folder. Every part but an object's last must have exactly `part_size` bytes: a part's place in the file follows from its number.
 #[derive(Debug)]
@@ -67,14 +70,14 @@ impl MultipartStore for FolderParts {
     async fn put_part(&self, path: &Path, id: &MultipartId, part_idx: usize, data: PutPayload) -> Result<PartId> {
         let (_, staged) = self.staged(path, id)?;
         let start = self.part_size * part_idx as u64;
-        write_at(&staged, start, &data).await.map_err(|e| not_found_or_generic(&staged, e))?;
+        write_at(&staged, start, &data).await.map_err(|e| told(&staged, e))?;
         Ok(PartId { content_id: data.content_length().to_string() })
     }
 
     async fn complete_multipart(&self, path: &Path, id: &MultipartId, parts: Vec<PartId>) -> Result<PutResult> {
         let (object, staged) = self.staged(path, id)?;
         let expected = parts.iter().map(|part| part.content_id.parse::<u64>().unwrap_or_default()).sum();
-        publish(&staged, &object, expected).await.map_err(|e| not_found_or_generic(&staged, e))?;
+        publish(&staged, &object, expected, is_if_absent()).await.map_err(|e| told(&staged, e))?;
         for earlier in 1..id.parse::<u32>().unwrap_or(1) {
             let (_, left_behind) = self.staged(path, &earlier.to_string())?;
             drop(fs::remove_file(left_behind).await); // it may be gone already; nobody reads it
@@ -84,7 +87,7 @@ impl MultipartStore for FolderParts {
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
         let (_, staged) = self.staged(path, id)?;
-        fs::remove_file(&staged).await.map_err(|e| not_found_or_generic(&staged, e))
+        fs::remove_file(&staged).await.map_err(|e| told(&staged, e))
     }
 }
 
@@ -121,17 +124,35 @@ async fn write_at(staged: &FilePath, start: u64, data: &PutPayload) -> io::Resul
     file.flush().await // an error of the last write is told here
 }
 
-async fn publish(staged: &FilePath, object: &FilePath, expected: u64) -> io::Result<()> {
+/// Gives the staged file its name; with `is_if_absent` only when nobody has it. A second link is atomic and never replaces, unlike a rename.
+async fn publish(staged: &FilePath, object: &FilePath, expected: u64, is_if_absent: bool) -> io::Result<()> {
     let file = fs::OpenOptions::new().write(true).open(staged).await?;
     let length = file.metadata().await?.len();
     if length != expected {
         return Err(io::Error::other(format!("the staged file has {length} bytes instead of {expected}")));
     }
     file.sync_all().await?;
-    fs::rename(staged, object).await?;
+    if is_if_absent {
+        match fs::hard_link(staged, object).await {
+            // An earlier attempt got this far.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists && is_same_file(staged, object).await => {}
+            linked => linked?,
+        }
+        fs::remove_file(staged).await?;
+    } else {
+        fs::rename(staged, object).await?;
+    }
     match object.parent() {
         Some(parent) => sync_directory(parent).await,
         None => Ok(()),
+    }
+}
+
+async fn is_same_file(one: &FilePath, other: &FilePath) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match (fs::metadata(one).await, fs::metadata(other).await) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => false,
     }
 }
 
@@ -144,9 +165,10 @@ fn generic(path: &FilePath, source: io::Error) -> Error {
     Error::Generic { store: "folder", source: Box::new(source) }
 }
 
-fn not_found_or_generic(path: &FilePath, source: io::Error) -> Error {
+fn told(path: &FilePath, source: io::Error) -> Error {
     match source.kind() {
         ErrorKind::NotFound => Error::NotFound { path: path.display().to_string(), source: Box::new(source) },
+        ErrorKind::AlreadyExists => Error::AlreadyExists { path: path.display().to_string(), source: Box::new(source) },
         _ => generic(path, source),
     }
 }
@@ -154,6 +176,7 @@ fn not_found_or_generic(path: &FilePath, source: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::headers::{Intent, sent_with};
 
     fn parts(bytes: &[&'static [u8]]) -> Vec<PutPayload> {
         bytes.iter().map(|b| PutPayload::from_static(b)).collect()
@@ -192,6 +215,27 @@ mod tests {
         store.complete_multipart(&path, &id, vec![]).await.unwrap();
         assert_eq!(names(root.path()), ["o"]);
         assert!(matches!(store.complete_multipart(&path, &left_behind, vec![]).await, Err(Error::NotFound { .. })), "its staged file is gone");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_taken_stays_with_whoever_has_it() {
+        let root = tempfile::tempdir().unwrap();
+        let store = FolderParts::new(LocalFileSystem::new_with_prefix(root.path()).unwrap(), 4);
+        let path = Path::from("o");
+        let if_absent = || Intent { if_absent: true, ..Intent::default() };
+        for (content, expected) in [(b"0123", true), (b"4567", false)] {
+            let id = store.create_multipart(&path).await.unwrap();
+            let part = store.put_part(&path, &id, 0, PutPayload::from_static(content)).await.unwrap();
+            let done = sent_with(if_absent(), store.complete_multipart(&path, &id, vec![part])).await;
+            assert_eq!(done.is_ok(), expected);
+            assert!(done.is_ok() || matches!(done, Err(Error::AlreadyExists { .. })));
+            assert_eq!(std::fs::read(root.path().join("o")).unwrap(), b"0123");
+        }
+        // Its own link, made by an attempt that was cut off, is not somebody else's.
+        let id = store.create_multipart(&Path::from("p")).await.unwrap();
+        std::fs::hard_link(root.path().join(format!("p#{id}")), root.path().join("p")).unwrap();
+        sent_with(if_absent(), store.complete_multipart(&Path::from("p"), &id, vec![])).await.unwrap();
+        assert_eq!(names(root.path()), ["o", "o#1", "p"]);
     }
 
     #[tokio::test]

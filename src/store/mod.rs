@@ -13,12 +13,21 @@ use bytes::Bytes;
 use crate::connect::{Health, Props};
 use crate::memory::Permit;
 
+mod azure;
+mod client;
+mod credentials;
+mod datalake;
 pub mod errors;
 pub mod folder;
+mod gcs;
+mod headers;
 pub mod keys;
 pub mod names;
+mod object;
 pub mod objects;
 pub mod retry;
+mod s3;
+mod tags;
 mod upload;
 pub mod urls;
 

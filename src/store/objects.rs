@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use object_store::multipart::MultipartStore;
@@ -18,6 +19,7 @@ use super::errors::{Action, Class, Failure};
 pub use super::errors::{Flavor, Place};
 pub use super::retry::Backoff;
 use super::retry::{Failed, Retry};
+use super::tags::Tagger;
 use super::upload::ObjectUpload;
 use super::{ObjectSink, StoreError, StoreErrorKind, Upload};
 use crate::connect::Health;
@@ -53,9 +55,23 @@ pub(super) struct Inner {
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) parts: Arc<dyn MultipartStore>,
     pub(super) tuning: Tuning,
+    pub(super) extras: Extras,
+    /// Set when the store turns out to know no conditional writes.
+    pub(super) looks_first: AtomicBool,
     requests: Semaphore,
     retry: Retry,
     probe: String,
+}
+
+/// What some stores do beside keeping objects.
+#[derive(Debug, Default)]
+pub(super) struct Extras {
+    /// Sets tags.
+    pub(super) tagger: Option<Tagger>,
+    /// Storage class of every object.
+    pub(super) storage_class: Option<String>,
+    /// Every body goes with its MD5.
+    pub(super) sends_md5: bool,
 }
 
 impl Objects {
@@ -64,9 +80,21 @@ impl Objects {
     /// real objects hold.
     #[must_use]
     pub fn new(objects: Arc<dyn ObjectStore>, parts: Arc<dyn MultipartStore>, place: Place, probe: &str, tuning: Tuning, health: Health) -> Self {
+        Self::with_extras(objects, parts, place, probe, tuning, health, Extras::default())
+    }
+
+    pub(super) fn with_extras(
+        objects: Arc<dyn ObjectStore>,
+        parts: Arc<dyn MultipartStore>,
+        place: Place,
+        probe: &str,
+        tuning: Tuning,
+        health: Health,
+        extras: Extras,
+    ) -> Self {
         let probe = format!("{}{probe}", place.prefix);
         let (requests, retry) = (Semaphore::new(tuning.requests), Retry::new(tuning.backoff, health));
-        Self(Arc::new(Inner { place, objects, parts, tuning, requests, retry, probe }))
+        Self(Arc::new(Inner { place, objects, parts, tuning, extras, looks_first: AtomicBool::new(false), requests, retry, probe }))
     }
 }
 
@@ -160,7 +188,7 @@ impl Inner {
         let attempt = |number| {
             let request = request();
             async move {
-                let _slot = self.requests.acquire().await;
+                let _slot = self.slot().await;
                 if given_up.is_cancelled() {
                     return Err(Failed::ForNow("given up".to_owned())); // while it waited for its turn; the loop ends
                 }
@@ -168,6 +196,11 @@ impl Inner {
             }
         };
         self.retry.run(what, given_up, attempt).await
+    }
+
+    /// One of the sink's request slots, until it is dropped.
+    pub(super) async fn slot(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.requests.acquire().await.ok() // never closed
     }
 
     /// Asks for the objects whose names begin with the probe's: none, and one small answer. A credential that may write but not list passes.
@@ -181,7 +214,7 @@ impl Inner {
     /// Removes a multipart upload, a few times over when the store does not answer.
     pub(super) async fn remove(&self, path: &Path, id: &MultipartId) {
         for attempt in 1..=ABORT_ATTEMPTS {
-            let _slot = self.requests.acquire().await;
+            let _slot = self.slot().await;
             match self.parts.abort_multipart(path, id).await {
                 Ok(()) => return,
                 Err(error) => match Failure::of(self.place.flavor, &error) {

@@ -13,14 +13,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::{BoxFuture, FutureExt as _, Shared};
+use object_store::PutPayload;
 use object_store::multipart::PartId;
 use object_store::path::Path;
-use object_store::{Attribute, Attributes, MultipartId, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-use super::errors::{Action, Flavor};
+use super::object::{Object, Started};
 use super::objects::Inner;
 use super::{Chunk, Condition, Published, StoreError, StoreErrorKind, Upload};
 use crate::memory::Permit;
@@ -33,102 +31,6 @@ const ABORT_WAIT: Duration = Duration::from_secs(5);
 
 /// How long parts that are under way may take to end before they are cut off, and how long a store may take to carry out what was cut off.
 const PARTS_WAIT: Duration = Duration::from_secs(2);
-
-/// What an upload and its tasks share.
-struct Object {
-    sink: Arc<Inner>,
-    key: String,
-    path: Path,
-    content_type: &'static str,
-    given_up: CancellationToken,
-}
-
-impl Object {
-    async fn request<T, F>(&self, action: Action, request: impl FnMut() -> F) -> Result<T, StoreError>
-    where
-        F: Future<Output = object_store::Result<T>>,
-    {
-        self.sink.request(action, &self.key, &self.given_up, request).await
-    }
-
-    fn error(&self, kind: StoreErrorKind, what: &str) -> StoreError {
-        StoreError { kind, message: format!("upload of {}: {what}", self.sink.place.object(&self.key)) }
-    }
-
-    /// Starts the multipart upload, in a task of its own: it is not cut off half-way, so that its number is known to whoever has to remove it.
-    fn start(self: &Arc<Self>) -> Started {
-        let object = Arc::clone(self);
-        let started = tokio::spawn(async move {
-            let attributes = match object.sink.place.flavor {
-                Flavor::S3 | Flavor::Gcs | Flavor::Memory => Attributes::from_iter([(Attribute::ContentType, object.content_type)]),
-                Flavor::AzureBlob | Flavor::Folder => Attributes::new(), // neither has a place for them yet
-            };
-            let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-            object.request(Action::Create, || object.sink.parts.create_multipart_opts(&object.path, options.clone())).await
-        });
-        let object = Arc::clone(self);
-        started.map(move |joined| joined.unwrap_or_else(|_| Err(object.error(StoreErrorKind::Vanished, "its task ended")))).boxed().shared()
-    }
-
-    async fn upload_part(self: Arc<Self>, started: Started, index: usize, held: Vec<Held>) -> Result<(usize, PartId), StoreError> {
-        let id = started.await?;
-        let payload: PutPayload = held.iter().map(|held| held.bytes.clone()).collect();
-        let part = self.request(Action::Part(index), || self.sink.parts.put_part(&self.path, &id, index, payload.clone())).await?;
-        Ok((index, part)) // what is held goes back here
-    }
-
-    async fn put(&self, payload: PutPayload, attributes: &[(&'static str, String)]) -> Result<(), StoreError> {
-        let options = PutOptions { attributes: self.attributes(attributes), ..PutOptions::default() };
-        self.request(Action::Put, || self.sink.objects.put_opts(&self.path, payload.clone(), options.clone())).await.map(drop)
-    }
-
-    fn attributes(&self, given: &[(&'static str, String)]) -> Attributes {
-        let flavor = self.sink.place.flavor;
-        if flavor == Flavor::Folder {
-            return Attributes::new();
-        }
-        // Azure's metadata names are identifiers.
-        let name = |name: &'static str| if flavor == Flavor::AzureBlob { name.replace('-', "_").into() } else { name.into() };
-        let mut attributes: Attributes = given.iter().map(|(key, value)| (Attribute::Metadata(name(key)), header_text(value))).collect();
-        attributes.insert(Attribute::ContentType, self.content_type.into());
-        attributes
-    }
-
-    /// Makes the parts one visible object. When the upload is not there any more, an earlier completion may have succeeded whose answer was lost:
-    /// then the object is there, in our size.
-    async fn complete(&self, id: &MultipartId, parts: &[PartId], size: u64) -> Result<(), StoreError> {
-        let gone = match self.request(Action::Complete, || self.sink.parts.complete_multipart(&self.path, id, parts.to_vec())).await {
-            Err(error) if error.kind == StoreErrorKind::Vanished => error,
-            other => return other.map(drop),
-        };
-        match self.request(Action::Head, || self.stored_size()).await {
-            Ok(Some(found)) if found == size => Ok(()),
-            Ok(_) => Err(gone),
-            Err(error) => Err(StoreError { kind: StoreErrorKind::Vanished, message: format!("{}; {}", gone.message, error.message) }),
-        }
-    }
-
-    /// Size of the visible object of our name; `None` when there is none.
-    async fn stored_size(&self) -> object_store::Result<Option<u64>> {
-        match self.sink.objects.head(&self.path).await {
-            Ok(found) => Ok(Some(found.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// A text as it may stand in a header: printable ASCII; everything else, and `%`, percent-encoded.
-fn header_text(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
-        match byte {
-            b'%' | 0..=0x1f | 0x7f.. => drop(write!(out, "%{byte:02X}")), // writing to a String does not fail
-            _ => out.push(char::from(byte)),
-        }
-        out
-    })
-}
 
 /// Bytes that wait, with the memory of the chunk that they came in; the parts that share a chunk share its permit.
 struct Held {
@@ -153,9 +55,6 @@ fn cut(waiting: &mut VecDeque<Held>, length: usize) -> Vec<Held> {
     part
 }
 
-/// The number of a multipart upload, once it has one.
-type Started = Shared<BoxFuture<'static, Result<MultipartId, StoreError>>>;
-
 struct Parts {
     started: Started,
     tasks: JoinSet<Result<(usize, PartId), StoreError>>,
@@ -164,6 +63,13 @@ struct Parts {
 }
 
 impl Parts {
+    /// Sends one part, and gives its memory back when it is stored.
+    async fn upload(object: Arc<Object>, started: Started, index: usize, held: Vec<Held>) -> Result<(usize, PartId), StoreError> {
+        let id = started.await?;
+        let payload: PutPayload = held.iter().map(|held| held.bytes.clone()).collect();
+        Ok((index, object.put_part(&id, index, payload).await?))
+    }
+
     /// Waits for one part task.
     async fn join(&mut self, object: &Object) -> Result<(), StoreError> {
         match self.tasks.join_next().await {
@@ -200,7 +106,7 @@ impl ObjectUpload {
             Ok(path) => (path, State::Open),
             Err(error) => (Path::ROOT, State::Failed(error)),
         };
-        let object = Arc::new(Object { sink, key, path, content_type, given_up: CancellationToken::new() });
+        let object = Arc::new(Object::new(sink, key, path, content_type));
         Self { object, state, waiting: VecDeque::new(), waiting_bytes: 0, size: 0, parts: None, attributes: Vec::new() }
     }
 
@@ -233,7 +139,7 @@ impl ObjectUpload {
         }
         let held = cut(&mut self.waiting, length);
         self.waiting_bytes -= length;
-        parts.tasks.spawn(Arc::clone(object).upload_part(parts.started.clone(), parts.count, held));
+        parts.tasks.spawn(Parts::upload(Arc::clone(object), parts.started.clone(), parts.count, held));
         parts.count += 1;
         Ok(())
     }
@@ -267,21 +173,20 @@ impl ObjectUpload {
         Ok(())
     }
 
-    async fn show(&mut self) -> Result<(), StoreError> {
+    async fn show(&self, condition: Condition) -> Result<Published, StoreError> {
         self.still("sealed")?;
         match &self.parts {
-            _ if matches!(self.state, State::Published) => {}
+            _ if matches!(self.state, State::Published) => Ok(Published::Visible),
             Some(parts) => {
                 let id = parts.started.clone().await?;
                 let done: Vec<PartId> = parts.done.iter().map(|(_, part)| part.clone()).collect();
-                self.object.complete(&id, &done, self.size).await?;
+                self.object.complete(&id, &done, self.size, &self.attributes, condition).await
             }
             None => {
                 let payload = self.waiting.iter().map(|held| held.bytes.clone()).collect();
-                self.object.put(payload, &self.attributes).await?;
+                self.object.put(payload, &self.attributes, condition).await
             }
         }
-        Ok(())
     }
 }
 
@@ -301,21 +206,20 @@ impl Upload for ObjectUpload {
     }
 
     async fn publish(&mut self, condition: Condition) -> Result<Published, StoreError> {
-        if condition == Condition::IfAbsent && !matches!(self.state, State::Published) {
-            let there = self.object.request(Action::Head, || self.object.stored_size()).await;
-            if self.note(there)?.is_some() {
-                return Ok(Published::Exists);
-            }
+        let result = self.show(condition).await;
+        let published = self.note(result)?;
+        if published == Published::Visible {
+            self.state = State::Published;
+            self.waiting.clear();
         }
-        let result = self.show().await;
-        self.note(result)?;
-        self.state = State::Published;
-        self.waiting.clear();
-        Ok(Published::Visible)
+        Ok(published)
     }
 
-    async fn tag(&mut self, _tags: &[(String, String)]) -> Result<(), StoreError> {
-        Err(self.object.error(StoreErrorKind::BadConfig, "the store knows no tags"))
+    async fn tag(&mut self, tags: &[(String, String)]) -> Result<(), StoreError> {
+        match self.state {
+            State::Published => self.object.tag(tags).await, // what fails here takes nothing back
+            _ => Err(self.object.error(StoreErrorKind::Vanished, "tagged before it was published")),
+        }
     }
 
     async fn abort(&mut self) {
@@ -343,11 +247,11 @@ impl ObjectUpload {
             let is_cut_off = tokio::time::timeout(PARTS_WAIT, drain).await.is_err();
             parts.tasks.shutdown().await;
             let Ok(id) = parts.started.await else { return };
-            object.sink.remove(&object.path, &id).await;
+            object.remove(&id).await;
             if is_cut_off {
                 // A part that arrives after the abort can bring the upload back (S3's AbortMultipartUpload says so): abort again.
                 tokio::time::sleep(PARTS_WAIT).await;
-                object.sink.remove(&object.path, &id).await;
+                object.remove(&id).await;
             }
         })
     }
@@ -364,7 +268,7 @@ impl Drop for ObjectUpload {
 #[cfg(test)]
 mod tests {
     use object_store::memory::InMemory;
-    use object_store::{Error, Result};
+    use object_store::{Error, MultipartId, ObjectStoreExt as _, PutMultipartOptions, Result};
     use proptest::prelude::*;
 
     use super::*;
@@ -372,13 +276,6 @@ mod tests {
     use crate::memory::Budget;
     use crate::store::ObjectSink as _;
     use crate::store::objects::{Flavor, Objects, Place, Tuning};
-
-    #[test]
-    fn texts_become_headers() {
-        for (text, header) in [("0-99", "0-99"), ("a b", "a b"), ("größe", "gr%C3%B6%C3%9Fe"), ("100%\n", "100%25%0A")] {
-            assert_eq!(header_text(text), header);
-        }
-    }
 
     fn sink(store: &Arc<InMemory>, parts: Arc<dyn object_store::multipart::MultipartStore>, part_size: usize) -> Objects {
         let place = Place { flavor: Flavor::Memory, root: String::new(), prefix: "p/".to_owned(), endpoint: None };

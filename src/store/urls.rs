@@ -6,22 +6,21 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path as FilePath, PathBuf};
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, Checksum};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::ObjectStoreScheme;
 use object_store::local::LocalFileSystem;
-use object_store::multipart::MultipartStore;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig, StaticCredentialProvider};
 use url::Url;
 
+use super::client::{Client, Opened, bad_config, endpoint, options};
+use super::datalake::{self, BelowFileSystem};
 use super::folder::FolderParts;
-pub use super::keys::{AZURE_KEYS, GCS_KEYS, OPTION_PREFIX, S3_KEYS, URL_KEYS};
-use super::objects::{Backoff, Flavor, Objects, Place, Tuning};
-use super::{ObjectSink, StoreError, StoreErrorKind};
+pub use super::keys::azure::{AZURE_KEYS, DATA_LAKE_KEYS};
+pub use super::keys::s3::S3_KEYS;
+pub use super::keys::{GCS_KEYS, OPTION_PREFIX, URL_KEYS};
+use super::objects::{Backoff, Extras, Flavor, Objects, Place, Tuning};
+use super::{ObjectSink, StoreError, StoreErrorKind, azure, gcs, s3};
 use crate::connect::config::{self, ConfigError, ConfigKey, Values, without_user_info};
 use crate::connect::{Health, Props};
 
@@ -34,6 +33,8 @@ pub enum StoreKind {
     Gcs,
     /// `azblob.*` of `io.confluent.connect.azure.blob.AzureBlobStorageSinkConnector`.
     AzureBlob,
+    /// `azure.datalake.gen2.*` of `io.confluent.connect.azure.datalake.gen2.AzureDataLakeGen2SinkConnector`.
+    AzureDataLake,
     /// `lakehead.store.url`.
     Url,
 }
@@ -46,19 +47,20 @@ impl StoreKind {
             Self::S3 => S3_KEYS,
             Self::Gcs => GCS_KEYS,
             Self::AzureBlob => AZURE_KEYS,
+            Self::AzureDataLake => DATA_LAKE_KEYS,
             Self::Url => URL_KEYS,
         }
     }
 
-    /// True for keys of the kind that stand in no table: a store's options, and settings of a credential provider that is refused by its own key.
+    /// True for keys of the kind that stand in no table: options of the store's client, and settings of a credential provider.
     #[must_use]
     pub fn is_known(self, name: &str) -> bool {
-        match self {
+        let of_a_provider = match self {
             Self::S3 => name.starts_with("s3.credentials.provider."),
             Self::Gcs => name.starts_with("gcs.credentials.provider."),
-            Self::AzureBlob => false,
-            Self::Url => name.starts_with(OPTION_PREFIX),
-        }
+            Self::AzureBlob | Self::AzureDataLake | Self::Url => false,
+        };
+        of_a_provider || name.starts_with(OPTION_PREFIX)
     }
 }
 
@@ -67,50 +69,54 @@ impl StoreKind {
 pub fn validate(kind: StoreKind, props: &Props) -> Vec<ConfigError> {
     let mut errors = config::check(&[kind.keys()], props, |_| true).errors;
     let values = Values { tables: &[kind.keys()], props };
-    match kind {
-        StoreKind::S3 | StoreKind::Gcs | StoreKind::AzureBlob => {
-            if let Err(why) = endpoint(values) {
-                errors.push(ConfigError::new(
-                    "store.url",
-                    format!("Invalid value {} for configuration store.url: {why}", without_user_info(values.text("store.url"))),
-                ));
-            }
-        }
-        StoreKind::Url => {}
+    if kind != StoreKind::Url
+        && let Err(why) = endpoint(values)
+    {
+        let shown = without_user_info(values.text("store.url"));
+        errors.push(ConfigError::new("store.url", format!("Invalid value {shown} for configuration store.url: {why}")));
     }
     match kind {
+        StoreKind::S3 => errors.extend(s3::cross_checks(values)),
         StoreKind::Gcs if values.non_blank("gcs.credentials.path").is_some() && values.non_blank("gcs.credentials.json").is_some() => {
             errors.push(ConfigError::new("gcs.credentials.json", "gcs.credentials.path and gcs.credentials.json are both set: keep one of them"));
         }
-        StoreKind::Url => errors.extend(url_problems(props, values.text("lakehead.store.url"))),
-        _ => {}
+        StoreKind::Gcs => {}
+        StoreKind::AzureBlob => errors.extend(azure::cross_checks(values, "azblob.account.name")),
+        StoreKind::AzureDataLake => {
+            errors.extend(azure::cross_checks(values, "azure.datalake.gen2.account.name"));
+            errors.extend(datalake::file_system(props).err());
+        }
+        StoreKind::Url => errors.extend(url_problem(values.text("lakehead.store.url"))),
     }
+    errors.extend(option_problems(kind, values));
     errors
 }
 
-fn url_problems(props: &Props, text: &str) -> Vec<ConfigError> {
-    if text.is_empty() {
-        return Vec::new(); // reported as missing
-    }
-    let target = match Target::parse(text) {
-        Ok(target) => target,
-        Err(why) => {
-            return vec![ConfigError::new(
-                "lakehead.store.url",
-                format!("Invalid value {} for configuration lakehead.store.url: {why}", without_user_info(text)),
-            )];
+fn url_problem(text: &str) -> Option<ConfigError> {
+    let why = Target::parse(text).err().filter(|_| !text.is_empty())?; // reported as missing
+    let shown = without_user_info(text);
+    Some(ConfigError::new("lakehead.store.url", format!("Invalid value {shown} for configuration lakehead.store.url: {why}")))
+}
+
+fn option_problems(kind: StoreKind, values: Values<'_>) -> Vec<ConfigError> {
+    let (is_option, store): (fn(&str) -> bool, String) = match kind {
+        StoreKind::S3 => (s3::is_option, "S3".to_owned()),
+        StoreKind::Gcs => (gcs::is_option, "GCS".to_owned()),
+        StoreKind::AzureBlob | StoreKind::AzureDataLake => (azure::is_option, "Azure".to_owned()),
+        StoreKind::Url => {
+            let text = values.text("lakehead.store.url");
+            let is_option = match Target::parse(text) {
+                Err(_) => return Vec::new(),
+                Ok(Target::Folder(_)) => |_: &str| false,
+                Ok(Target::Cloud(Flavor::S3, ..)) => s3::is_option,
+                Ok(Target::Cloud(Flavor::Gcs, ..)) => gcs::is_option,
+                Ok(Target::Cloud(..)) => azure::is_option,
+            };
+            (is_option, without_user_info(text).into_owned())
         }
     };
-    let is_option = |name: &str| match &target {
-        Target::Cloud(Flavor::S3, ..) => AmazonS3ConfigKey::from_str(name).is_ok(),
-        Target::Cloud(Flavor::Gcs, ..) => GoogleConfigKey::from_str(name).is_ok(),
-        Target::Cloud(..) => AzureConfigKey::from_str(name).is_ok(),
-        Target::Folder(_) => false,
-    };
-    let unknown = options(props).filter(|(name, _)| !is_option(name));
-    unknown
-        .map(|(name, _)| ConfigError::new(format!("{OPTION_PREFIX}{name}"), format!("the store at {} has no option '{name}'", without_user_info(text))))
-        .collect()
+    let unknown = options(values.props).filter(|(name, _)| !is_option(name));
+    unknown.map(|(name, _)| ConfigError::new(format!("{OPTION_PREFIX}{name}"), format!("the store at {store} has no option '{name}'"))).collect()
 }
 
 /// The stores that URLs and upstream's keys name.
@@ -135,29 +141,38 @@ pub fn open(kind: StoreKind, props: &Props, health: Health) -> Result<Arc<dyn Ob
     }
     let values = Values { tables: &[kind.keys()], props };
     let tuning = tuning(kind, values);
-    let client = Client::new(kind, values, &tuning);
-    let opened = match kind {
-        StoreKind::S3 => open_s3(values, client)?,
-        StoreKind::Gcs => open_gcs(values, client)?,
-        StoreKind::AzureBlob => open_azure(values, client)?,
-        StoreKind::Url => open_url(props, values.text("lakehead.store.url"), client, &tuning)?,
+    let client = client(kind, values, &tuning);
+    let file_system = match kind {
+        StoreKind::AzureDataLake => Some(datalake::file_system(props).map_err(|error| bad_config(error.message))?),
+        _ => None,
     };
-    let Opened { objects, parts, place } = opened;
-    let probe = probe(&place, props);
-    Ok(Arc::new(Objects::new(objects, parts, place, &probe, tuning, health)))
-}
-
-struct Opened {
-    objects: Arc<dyn ObjectStore>,
-    parts: Arc<dyn MultipartStore>,
-    place: Place,
-}
-
-impl Opened {
-    fn one<S: ObjectStore + MultipartStore>(store: S, place: Place) -> Self {
-        let store = Arc::new(store);
-        Self { objects: Arc::clone(&store) as _, parts: store, place }
+    let opened = match kind {
+        StoreKind::S3 => s3::open(values, &client)?,
+        StoreKind::Gcs => gcs::open(values, &client)?,
+        StoreKind::AzureBlob => azure::open(values, &client)?,
+        StoreKind::AzureDataLake => azure::open_data_lake(values, file_system.as_deref().unwrap_or_default(), &client)?,
+        StoreKind::Url => open_url(props, values.text("lakehead.store.url"), &client, &tuning)?,
+    };
+    let Opened { objects, parts, place, extras } = opened;
+    let mut probe = probe(&place, props);
+    if let Some(below) = file_system.as_deref().and_then(|name| probe.strip_prefix(name)?.strip_prefix('/')) {
+        probe = below.to_owned();
     }
+    let sink = Arc::new(Objects::with_extras(objects, parts, place, &probe, tuning, health, extras));
+    let Some(file_system) = file_system else { return Ok(sink) };
+    let delimiter = props.get("directory.delim").map_or("/", String::as_str).to_owned();
+    Ok(Arc::new(BelowFileSystem { sink, file_system, delimiter }))
+}
+
+fn client(kind: StoreKind, values: Values<'_>, tuning: &Tuning) -> Client {
+    let (proxy, timeout) = match kind {
+        StoreKind::S3 => (Some("s3.proxy"), None),
+        StoreKind::Gcs => (Some("gcs.proxy"), None),
+        StoreKind::AzureBlob => (Some("azblob.proxy"), values.props.get("azblob.connection.timeout.ms")),
+        StoreKind::AzureDataLake | StoreKind::Url => (None, None),
+    };
+    let connect_timeout = timeout.and_then(|text| text.trim().parse().ok()).map_or(Duration::from_secs(5), Duration::from_millis);
+    Client::new(values, tuning, connect_timeout, proxy)
 }
 
 /// Where `check` tries: beside the objects of the first topic, so that policies for a prefix are met.
@@ -180,7 +195,7 @@ fn tuning(kind: StoreKind, values: Values<'_>) -> Tuning {
             (given("azblob.block.size"), wait, wait)
         }
         StoreKind::AzureBlob => (given("azblob.block.size"), given("azblob.retry.backoff.ms"), given("azblob.retry.max.backoff.ms")),
-        StoreKind::Url => (given("lakehead.store.part.size"), None, None),
+        StoreKind::AzureDataLake | StoreKind::Url => (given("lakehead.store.part.size"), None, None),
     };
     let defaults = Tuning::default();
     let part_size = part_size.and_then(|n| usize::try_from(n).ok()).unwrap_or(defaults.part_size);
@@ -189,144 +204,6 @@ fn tuning(kind: StoreKind, values: Values<'_>) -> Tuning {
     // A number that differs between processes: the state of a new hasher is random.
     let seed = RandomState::new().build_hasher().finish();
     Tuning { part_size, backoff: Backoff { first, most, seed }, ..defaults }
-}
-
-/// How requests are made. The client itself gives up soon, so that trouble shows early: the sink goes on trying.
-struct Client {
-    options: ClientOptions,
-    retry: RetryConfig,
-}
-
-impl Client {
-    fn new(kind: StoreKind, values: Values<'_>, tuning: &Tuning) -> Self {
-        // A part must get through at 512 KiB/s.
-        let timeout = Duration::from_secs(30 + (tuning.part_size >> 19) as u64);
-        let connect_timeout = match kind {
-            StoreKind::AzureBlob if values.props.contains_key("azblob.connection.timeout.ms") => {
-                values.long("azblob.connection.timeout.ms").and_then(|ms| u64::try_from(ms).ok()).map_or(Duration::from_secs(5), Duration::from_millis)
-            }
-            _ => Duration::from_secs(5),
-        };
-        let backoff = BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(1), base: 2.0 };
-        Self {
-            options: ClientOptions::new().with_timeout(timeout).with_connect_timeout(connect_timeout),
-            retry: RetryConfig { backoff, max_retries: 2, retry_timeout: timeout },
-        }
-    }
-}
-
-/// `store.url` with its scheme and without a slash at its end.
-fn endpoint(values: Values<'_>) -> Result<Option<String>, String> {
-    let Some(text) = values.non_blank("store.url") else { return Ok(None) };
-    let text = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-    let url = Url::parse(&text).map_err(|error| format!("not a URL: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("scheme '{}' is not http or https", url.scheme()));
-    }
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
-        return Err("it has a user, a password or a query: credentials have their own keys".to_owned());
-    }
-    Ok(Some(text.trim_end_matches('/').to_owned()))
-}
-
-fn open_s3(values: Values<'_>, client: Client) -> Result<Opened, StoreError> {
-    let (bucket, region) = (values.text("s3.bucket.name"), values.text("s3.region"));
-    let is_path_style = values.boolean("s3.path.style.access.enabled");
-    let given = endpoint(values).map_err(bad_config)?;
-    let start = AmazonS3Builder::from_env();
-    let from_environment = endpoint_of(&start);
-    let endpoint = given.as_ref().or(from_environment.as_ref());
-    let mut builder = start
-        .with_client_options(client.options.with_allow_http(endpoint.is_some_and(|url| url.starts_with("http://"))))
-        .with_retry(client.retry)
-        .with_bucket_name(bucket)
-        .with_region(region)
-        .with_virtual_hosted_style_request(!is_path_style);
-    // Keys of the configuration never meet a session token of the environment.
-    if let (Some(id), Some(secret)) = (values.non_blank("aws.access.key.id"), values.non_blank("aws.secret.access.key")) {
-        let credential = AwsCredential { key_id: id.to_owned(), secret_key: secret.to_owned(), token: None };
-        builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(credential)));
-    }
-    match given.clone() {
-        Some(url) => {
-            let url = if is_path_style { url } else { with_bucket_in_host(&url, bucket).map_err(bad_config)? };
-            builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, url);
-        }
-        None if from_environment.is_some() => {}
-        None => builder = amazon(builder, bucket, region, is_path_style),
-    }
-    let store = builder.build().map_err(|error| invalid("s3", &error))?;
-    let place = Place { flavor: Flavor::S3, root: bucket.to_owned(), prefix: String::new(), endpoint: given.or(from_environment) };
-    Ok(Opened::one(store, place))
-}
-
-/// Amazon's own endpoints: over TLS the payload needs no SHA-256 in its signature, which would cost more CPU than all the rest of the request; a CRC-64
-/// keeps the end-to-end check. Other stores may not know that checksum, and keep the signed payload.
-fn amazon(builder: AmazonS3Builder, bucket: &str, region: &str, is_path_style: bool) -> AmazonS3Builder {
-    let builder = builder.with_unsigned_payload(true).with_checksum_algorithm(Checksum::CRC64NVME);
-    match (region.starts_with("cn-"), is_path_style) {
-        (false, _) => builder,
-        (true, true) => builder.with_endpoint(format!("https://s3.{region}.amazonaws.com.cn")),
-        (true, false) => builder.with_endpoint(format!("https://{bucket}.s3.{region}.amazonaws.com.cn")),
-    }
-}
-
-fn with_bucket_in_host(url: &str, bucket: &str) -> Result<String, String> {
-    let (scheme, rest) = url.split_once("://").ok_or_else(|| format!("'{url}' has no scheme"))?;
-    Ok(format!("{scheme}://{bucket}.{rest}"))
-}
-
-fn open_gcs(values: Values<'_>, client: Client) -> Result<Opened, StoreError> {
-    let bucket = values.text("gcs.bucket.name");
-    let endpoint = endpoint(values).map_err(bad_config)?;
-    let is_http = endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
-    let given = (values.non_blank("gcs.credentials.path"), values.non_blank("gcs.credentials.json"));
-    // What is configured stands alone: the environment is read only where nothing is.
-    let builder = match given {
-        (Some(path), _) => GoogleCloudStorageBuilder::new().with_service_account_path(path),
-        (_, Some(json)) => GoogleCloudStorageBuilder::new().with_service_account_key(json),
-        _ => GoogleCloudStorageBuilder::from_env(),
-    };
-    let mut builder = builder.with_client_options(client.options.with_allow_http(is_http)).with_retry(client.retry).with_bucket_name(bucket);
-    if let Some(url) = &endpoint {
-        builder = builder.with_base_url(url);
-    }
-    let store = builder.build().map_err(|error| invalid("gcs", &error))?;
-    Ok(Opened::one(store, Place { flavor: Flavor::Gcs, root: bucket.to_owned(), prefix: String::new(), endpoint }))
-}
-
-fn open_azure(values: Values<'_>, client: Client) -> Result<Opened, StoreError> {
-    let container = values.text("azblob.container.name");
-    let endpoint = endpoint(values).map_err(bad_config)?;
-    let is_http = endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
-    let account = values.text("azblob.account.name");
-    let base = || MicrosoftAzureBuilder::new();
-    let builder = match (values.non_blank("azblob.account.key"), values.non_blank("azblob.sas.token")) {
-        (Some(key), _) => base().with_access_key(key),
-        (None, Some(token)) => base().with_config(AzureConfigKey::SasKey, token),
-        (None, None) => MicrosoftAzureBuilder::from_env(),
-    };
-    let mut builder = builder
-        .with_client_options(azure_options(client.options.with_allow_http(is_http)))
-        .with_retry(client.retry)
-        .with_account(account)
-        .with_container_name(container);
-    if let Some(url) = &endpoint {
-        builder = builder.with_endpoint(url.clone());
-    }
-    let store = builder.build().map_err(|error| invalid("azblob", &error))?;
-    Ok(Opened::one(store, Place { flavor: Flavor::AzureBlob, root: container.to_owned(), prefix: String::new(), endpoint }))
-}
-
-/// Blobs that are written in blocks get their content type by the end of their name: the client has no other way to tell.
-fn azure_options(options: ClientOptions) -> ClientOptions {
-    let types = [
-        ("parquet", "application/vnd.apache.parquet"),
-        ("avro", "application/vnd.apache.avro+binary"),
-        ("json", "application/json"),
-        ("gz", "application/gzip"),
-    ];
-    types.into_iter().fold(options, |options, (suffix, mime)| options.with_content_type_for_suffix(suffix, mime))
 }
 
 /// What a `lakehead.store.url` names.
@@ -360,49 +237,21 @@ impl Target {
     }
 }
 
-fn options(props: &Props) -> impl Iterator<Item = (String, &str)> {
-    props.iter().filter_map(|(name, value)| Some((name.strip_prefix(OPTION_PREFIX)?.to_ascii_lowercase(), value.as_str())))
-}
-
-fn open_url(props: &Props, text: &str, client: Client, tuning: &Tuning) -> Result<Opened, StoreError> {
+fn open_url(props: &Props, text: &str, client: &Client, tuning: &Tuning) -> Result<Opened, StoreError> {
     let (flavor, url, prefix) = match Target::parse(text).map_err(bad_config)? {
         Target::Folder(path) => return open_folder(&path, tuning),
         Target::Cloud(flavor, url, prefix) => (flavor, url, prefix),
     };
-    let endpoint = options(props).find(|(name, _)| name.contains("endpoint") || name.contains("base_url")).map(|(_, value)| value.to_owned());
-    let is_http = endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
-    let client_options = client.options.with_allow_http(is_http);
+    let is_endpoint =
+        |name: &str| (name.contains("endpoint") || name.contains("base_url")) && !name.contains("sts") && !name.contains("metadata") && !name.contains("msi");
+    let endpoint = options(props).find(|(name, _)| is_endpoint(name)).map(|(_, value)| value.to_owned());
     let root = if url.username().is_empty() { url.host_str().unwrap_or_default() } else { url.username() };
-    let place = Place { flavor, root: root.to_owned(), prefix, endpoint: endpoint.clone() };
+    let place = Place { flavor, root: root.to_owned(), prefix, endpoint };
     match flavor {
-        Flavor::S3 => {
-            let start = AmazonS3Builder::from_env();
-            let from_environment = endpoint_of(&start);
-            let is_http = is_http || endpoint.is_none() && from_environment.as_ref().is_some_and(|url| url.starts_with("http://"));
-            let place = Place { endpoint: endpoint.or(from_environment), ..place };
-            let start = start.with_client_options(client_options.with_allow_http(is_http)).with_retry(client.retry).with_url(url);
-            let parsed = options(props).filter_map(|(name, value)| Some((AmazonS3ConfigKey::from_str(&name).ok()?, value)));
-            let store = parsed.fold(start, |builder, (key, value)| builder.with_config(key, value)).build();
-            Ok(Opened::one(store.map_err(|error| invalid("s3", &error))?, place))
-        }
-        Flavor::Gcs => {
-            let start = GoogleCloudStorageBuilder::from_env().with_client_options(client_options).with_retry(client.retry).with_url(url);
-            let parsed = options(props).filter_map(|(name, value)| Some((GoogleConfigKey::from_str(&name).ok()?, value)));
-            let store = parsed.fold(start, |builder, (key, value)| builder.with_config(key, value)).build();
-            Ok(Opened::one(store.map_err(|error| invalid("gs", &error))?, place))
-        }
-        _ => {
-            let start = MicrosoftAzureBuilder::from_env().with_client_options(azure_options(client_options)).with_retry(client.retry).with_url(url);
-            let parsed = options(props).filter_map(|(name, value)| Some((AzureConfigKey::from_str(&name).ok()?, value)));
-            let store = parsed.fold(start, |builder, (key, value)| builder.with_config(key, value)).build();
-            Ok(Opened::one(store.map_err(|error| invalid("az", &error))?, place))
-        }
+        Flavor::S3 => s3::open_url(props, &url, place, client),
+        Flavor::Gcs => gcs::open_url(props, &url, place, client),
+        _ => azure::open_url(props, &url, place, client),
     }
-}
-
-/// The endpoint that a builder has, from the environment for example: whoever gives one with `http://` means it.
-fn endpoint_of(builder: &AmazonS3Builder) -> Option<String> {
-    builder.get_config_value(&AmazonS3ConfigKey::Endpoint).or_else(|| builder.get_config_value(&AmazonS3ConfigKey::S3Endpoint))
 }
 
 fn open_folder(path: &FilePath, tuning: &Tuning) -> Result<Opened, StoreError> {
@@ -416,16 +265,7 @@ fn open_folder(path: &FilePath, tuning: &Tuning) -> Result<Opened, StoreError> {
     let store = LocalFileSystem::new_with_prefix(path).map_err(|error| failed(&error))?.with_fsync(true);
     let parts = FolderParts::new(store.clone(), tuning.part_size as u64);
     let place = Place { flavor: Flavor::Folder, root: root.display().to_string(), prefix: String::new(), endpoint: None };
-    Ok(Opened { objects: Arc::new(store), parts: Arc::new(parts), place })
-}
-
-fn bad_config(message: String) -> StoreError {
-    StoreError { kind: StoreErrorKind::BadConfig, message }
-}
-
-/// A client that could not be built. The client's texts name settings and files, never their contents.
-fn invalid(what: &str, error: &object_store::Error) -> StoreError {
-    bad_config(format!("the {what} store's settings are not usable: {error}"))
+    Ok(Opened { objects: Arc::new(store), parts: Arc::new(parts), place, extras: Extras::default() })
 }
 
 #[cfg(test)]
@@ -447,28 +287,92 @@ mod tests {
     #[test]
     fn every_problem_is_reported_with_its_key() {
         let secret = "wJalrXUtnFEMI";
-        let found = problems(
-            StoreKind::S3,
-            &[("s3.part.size", "5"), ("store.url", "ftp://x"), ("s3.ssea.name", "AES256"), ("s3.sse.customer.key", secret), ("s3.wan.mode", "true")],
-        );
+        let given = [
+            ("s3.part.size", "5"),
+            ("s3.region", "eu central"),
+            ("store.url", "ftp://x"),
+            ("s3.ssea.name", "AES128"),
+            ("s3.sse.customer.key", secret),
+            ("s3.acl.canned", "owner"),
+            ("s3.object.tagging.key.value.pairs", "team:lake,owner"),
+            ("s3.part.retries", "-1"),
+            ("s3.credentials.provider.class", "com.example.Provider"),
+            ("s3.proxy.url", "proxy:3128"),
+            ("lakehead.store.option.aws_regoin", "x"),
+        ];
         let expected = [
             "s3.bucket.name: Missing required configuration \"s3.bucket.name\" which has no default value.",
-            "s3.part.size: Invalid value 5 for configuration s3.part.size: Value must be at least 5242880",
-            "s3.ssea.name: Invalid value AES256 for configuration s3.ssea.name: encryption headers are not sent yet",
-            "s3.sse.customer.key: Invalid value [hidden] for configuration s3.sse.customer.key: encryption headers are not sent yet",
-            "s3.wan.mode: Invalid value true for configuration s3.wan.mode: transfer acceleration is not there yet",
+            "s3.object.tagging.key.value.pairs: Invalid value team:lake,owner for configuration s3.object.tagging.key.value.pairs: 'owner' is not key:value",
+            "s3.region: Invalid value eu central for configuration s3.region: a region has letters, digits and hyphens, as eu-central-1",
+            "s3.part.size: Invalid value 5 for configuration s3.part.size: Part size must be at least: 5242880 bytes (5MB)",
+            "s3.credentials.provider.class: Invalid value com.example.Provider for configuration s3.credentials.provider.class: Java classes cannot be loaded",
+            "s3.ssea.name: Invalid value AES128 for configuration s3.ssea.name: String must be one of: , AES256, aws:fsx, aws:kms, aws:kms:dsse",
+            "s3.sse.customer.key: Invalid value [hidden] for configuration s3.sse.customer.key: the key is not 32 bytes in base64",
+            "s3.acl.canned: Invalid value owner for configuration s3.acl.canned: Value must be one of: [private, public-read, public-read-write, \
+             authenticated-read, aws-exec-read, bucket-owner-read, bucket-owner-full-control]",
+            "s3.part.retries: Invalid value -1 for configuration s3.part.retries: Value must be at least 0",
+            "s3.proxy.url: Invalid value proxy:3128 for configuration s3.proxy.url: not the URL of a proxy: write http://host:port",
             "store.url: Invalid value ftp://x for configuration store.url: scheme 'ftp' is not http or https",
+            "s3.sse.customer.key: s3.sse.customer.key encrypts with s3.ssea.name=AES256 only: set that, or leave the key out",
+            "lakehead.store.option.aws_regoin: the store at S3 has no option 'aws_regoin'",
         ];
+        let found = problems(StoreKind::S3, &given);
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (found, expected) in found.iter().zip(expected) {
-            assert!(found.starts_with(expected), "{found}");
+            assert!(found.starts_with(expected), "{found}\n{expected}");
             assert!(!found.contains(secret));
         }
     }
 
     #[test]
+    fn keys_that_contradict_each_other_are_told() {
+        let role = "io.confluent.connect.s3.auth.AwsAssumeRoleCredentialsProvider";
+        let cases: [(StoreKind, &[(&str, &str)], &[&str]); 8] = [
+            (
+                StoreKind::S3,
+                &[("s3.wan.mode", "true")],
+                &["s3.wan.mode: Both accelerate mode and path", "s3.path.style.access.enabled: Both accelerate mode and path"],
+            ),
+            (StoreKind::S3, &[("s3.wan.mode", "true"), ("s3.path.style.access.enabled", "false")], &[]),
+            (StoreKind::S3, &[("s3.sse.kms.key.id", "alias/x")], &["s3.sse.kms.key.id: s3.sse.kms.key.id encrypts with s3.ssea.name=aws:kms only"]),
+            (
+                StoreKind::S3,
+                &[("s3.credentials.provider.class", role)],
+                &["s3.credentials.provider.sts.role.arn: Missing required", "s3.credentials.provider.sts.role.session.name: Missing required"],
+            ),
+            (StoreKind::S3, &[("lakehead.s3.sts.endpoint", "http://sts")], &["lakehead.s3.sts.endpoint: lakehead.s3.sts.endpoint is asked by"]),
+            (
+                StoreKind::AzureBlob,
+                &[("lakehead.azure.connection.string", "AccountName=other;AccountKey=aw==")],
+                &["lakehead.azure.connection.string: it is of account 'other'"],
+            ),
+            (
+                StoreKind::AzureDataLake,
+                &[("azure.datalake.gen2.client.id", "app")],
+                &[
+                    "azure.datalake.gen2.client.key: azure.datalake.gen2.client.key is missing",
+                    "azure.datalake.gen2.token.endpoint: azure.datalake.gen2.token.endpoint is missing",
+                ],
+            ),
+            (
+                StoreKind::AzureDataLake,
+                &[("topics.dir", "No/x")],
+                &["topics.dir: Invalid value No/x for configuration topics.dir: its first level is the file system"],
+            ),
+        ];
+        for (kind, given, expected) in cases {
+            let required = kind.keys().iter().filter(|key| key.required).map(|key| (key.name, "thing"));
+            let found = problems(kind, &given.iter().copied().chain(required).collect::<Vec<_>>());
+            assert_eq!(found.len(), expected.len(), "{found:#?}");
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(found.starts_with(expected), "{found}\n{expected}");
+            }
+        }
+    }
+
+    #[test]
     fn upstream_defaults_written_out_are_valid() {
-        for kind in [StoreKind::S3, StoreKind::Gcs, StoreKind::AzureBlob] {
+        for kind in [StoreKind::S3, StoreKind::Gcs, StoreKind::AzureBlob, StoreKind::AzureDataLake] {
             let mut written: Vec<(&str, &str)> = kind.keys().iter().filter_map(|key| Some((key.name, key.default?))).collect();
             let required = kind.keys().iter().filter(|key| key.required).map(|key| (key.name, "thing"));
             written.extend(required);
@@ -483,6 +387,8 @@ mod tests {
             ("s3://lake/raw/events", None),
             ("gs://lake", None),
             ("az://container/raw", None),
+            ("abfs://container/raw", None),
+            ("s3a://lake/raw", None),
             ("abfss://container@account.dfs.core.windows.net/raw", None),
             ("file:///var/lake", None),
             ("/var/lake", None),
@@ -516,6 +422,8 @@ mod tests {
         assert_eq!(opened(StoreKind::Gcs, &[("gcs.bucket.name", "lake"), ("gcs.credentials.json", json)]).await, "gs://lake/");
         let azure = [("azblob.account.name", "account"), ("azblob.account.key", "c2VjcmV0")];
         assert_eq!(opened(StoreKind::AzureBlob, &azure).await, "az://default/");
+        let lake = [("azure.datalake.gen2.account.name", "account"), ("azure.datalake.gen2.access.key", "c2VjcmV0"), ("topics.dir", "lake/raw")];
+        assert_eq!(opened(StoreKind::AzureDataLake, &lake).await, "az://lake/");
         let url = [("lakehead.store.url", "abfss://raw@account.dfs.core.windows.net/a/b"), ("lakehead.store.option.azure_storage_account_key", "c2VjcmV0")];
         assert_eq!(opened(StoreKind::Url, &url).await, "az://raw/a/b/");
         let folder = tempfile::tempdir().unwrap();
@@ -538,7 +446,7 @@ mod tests {
 
     #[test]
     fn buckets_move_into_the_host_and_probes_beside_the_first_topic() {
-        assert_eq!(with_bucket_in_host("http://localhost:9000", "lake").unwrap(), "http://lake.localhost:9000");
+        assert_eq!(s3::with_bucket_in_host("http://localhost:9000", "lake").unwrap(), "http://lake.localhost:9000");
         let place = Place { flavor: Flavor::S3, root: "b".to_owned(), prefix: String::new(), endpoint: None };
         let cases: [(&[(&str, &str)], &str); 4] = [
             (&[], "topics/.lakehead-check"),

@@ -1,6 +1,6 @@
-//! The cloud storage sinks: Confluent's S3, GCS and Azure Blob connectors, and our own for any URL.
+//! The cloud storage sinks: Confluent's S3, GCS, Azure Blob and ADLS Gen2 connectors, and our own for any URL.
 //!
-//! One connector in four dressings: the dressings differ in the keys that name the store. `config` holds the keys and their cross-checks; `task`
+//! One connector in five dressings: the dressings differ in the keys that name the store. `config` holds the keys and their cross-checks; `task`
 //! composes stages 4 to 7 (partition, roll, encode, store); `writer` is one topic partition, `file` one open file, `ledger` what is durable.
 
 use std::sync::Arc;
@@ -38,6 +38,13 @@ pub static AZURE_BLOB: CloudStorage = CloudStorage {
     class: "io.confluent.connect.azure.blob.AzureBlobStorageSinkConnector",
     aliases: &["AzureBlobStorageSinkConnector", "AzureBlobStorageSink"],
     store: StoreKind::AzureBlob,
+};
+
+/// `io.confluent.connect.azure.datalake.gen2.AzureDataLakeGen2SinkConnector`.
+pub static AZURE_DATA_LAKE: CloudStorage = CloudStorage {
+    class: "io.confluent.connect.azure.datalake.gen2.AzureDataLakeGen2SinkConnector",
+    aliases: &["AzureDataLakeGen2SinkConnector", "AzureDataLakeGen2Sink"],
+    store: StoreKind::AzureDataLake,
 };
 
 /// Our own: any store, by `lakehead.store.url`.

@@ -1,0 +1,320 @@
+//! Where S3 credentials come from: the sources that Amazon's SDKs know, by the names of the provider classes that configurations hold.
+//!
+//! [`Source`] is a place to look, [`Role`] one to assume with what is found there. [`Credentials`] asks only when a request needs a credential, keeps it
+//! until shortly before it expires, and goes on with the old one while a new one cannot be had.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials as Found;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use chrono::{DateTime, TimeDelta, Utc};
+use object_store::CredentialProvider;
+use object_store::aws::AwsCredential;
+use tokio::sync::{Mutex, OnceCell};
+use tracing::warn;
+
+use super::errors::{Class, NoCredential};
+use crate::clock::Clock;
+
+/// A place where credentials are looked for.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Environment, web identity, profile, container, instance: the first that has something.
+    Chain,
+    /// `AWS_ACCESS_KEY_ID` and its siblings.
+    Environment,
+    /// A profile of `~/.aws/config` and `~/.aws/credentials`; without a name `AWS_PROFILE`, or `default`.
+    Profile(Option<String>),
+    /// A token file and a role (`AWS_WEB_IDENTITY_TOKEN_FILE`, `AWS_ROLE_ARN`), as EKS gives them to service accounts.
+    WebIdentity,
+    /// The container's credentials endpoint: ECS, or EKS Pod Identity.
+    Container,
+    /// The instance's metadata service, version 2.
+    Instance,
+    /// The container's endpoint where there is one, else the instance.
+    ContainerOrInstance,
+    /// Keys of the configuration.
+    Static(Arc<AwsCredential>),
+    /// Requests are not signed.
+    Anonymous,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Chain => "Chain",
+            Self::Environment => "Environment",
+            Self::Profile(_) => "Profile",
+            Self::WebIdentity => "WebIdentity",
+            Self::Container => "Container",
+            Self::Instance => "Instance",
+            Self::ContainerOrInstance => "ContainerOrInstance",
+            Self::Static(_) => "Static",
+            Self::Anonymous => "Anonymous",
+        })
+    }
+}
+
+/// Upstream's provider that assumes a role.
+pub(super) const ASSUME_ROLE_CLASS: &str = "io.confluent.connect.s3.auth.AwsAssumeRoleCredentialsProvider";
+
+const V1: &str = "com.amazonaws.auth.";
+const V2: &str = "software.amazon.awssdk.auth.credentials.";
+
+/// The source that a provider class of either SDK stands for; other classes cannot be loaded here.
+///
+/// # Errors
+/// Why the class is not taken.
+pub(super) fn source_of(class: &str) -> Result<Source, String> {
+    let class = class.trim();
+    if class.is_empty() || class == "io.confluent.connect.s3.auth.DefaultCredentialsProvider" {
+        return Ok(Source::Chain);
+    }
+    let name = class.strip_prefix(V2).or_else(|| class.strip_prefix(V1)).unwrap_or("");
+    Ok(match name {
+        "DefaultCredentialsProvider" | "DefaultAWSCredentialsProviderChain" => Source::Chain,
+        "EnvironmentVariableCredentialsProvider" => Source::Environment,
+        "ProfileCredentialsProvider" | "profile.ProfileCredentialsProvider" => Source::Profile(None),
+        "WebIdentityTokenFileCredentialsProvider" | "WebIdentityTokenCredentialsProvider" => Source::WebIdentity,
+        "ContainerCredentialsProvider" => Source::Container,
+        "InstanceProfileCredentialsProvider" => Source::Instance,
+        "EC2ContainerCredentialsProviderWrapper" => Source::ContainerOrInstance,
+        "AnonymousCredentialsProvider" => Source::Anonymous,
+        "SystemPropertyCredentialsProvider" | "SystemPropertiesCredentialsProvider" => {
+            return Err(
+                "there are no Java system properties here: give the keys as aws.access.key.id and aws.secret.access.key, or in the environment".to_owned()
+            );
+        }
+        _ => {
+            return Err(format!(
+                "Java classes cannot be loaded here; known: {ASSUME_ROLE_CLASS}, and of {V2}* Default, EnvironmentVariable, Profile, WebIdentityTokenFile, \
+                 Container, InstanceProfile and Anonymous CredentialsProvider, also under their names of the first SDK ({V1}*)"
+            ));
+        }
+    })
+}
+
+/// A role to assume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Role {
+    pub(super) arn: String,
+    pub(super) session_name: Option<String>,
+    pub(super) external_id: Option<String>,
+    /// STS elsewhere than at Amazon's address for the region.
+    pub(super) endpoint: Option<String>,
+}
+
+/// A credential provider for one store.
+#[derive(Debug)]
+pub(super) struct Credentials {
+    source: Source,
+    role: Option<Role>,
+    /// Where STS is asked.
+    region: String,
+    clock: Clock,
+    provider: OnceCell<SharedCredentialsProvider>,
+    held: Mutex<Option<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    credential: Arc<AwsCredential>,
+    expires: Option<DateTime<Utc>>,
+    renew: Option<DateTime<Utc>>,
+}
+
+impl Credentials {
+    /// Asks nobody yet.
+    pub(super) fn new(source: Source, role: Option<Role>, region: &str) -> Self {
+        Self { source, role, region: region.to_owned(), clock: Clock::system(), provider: OnceCell::new(), held: Mutex::new(None) }
+    }
+
+    async fn provider(&self) -> &SharedCredentialsProvider {
+        let build = || async {
+            let base = self.base();
+            let Some(role) = &self.role else { return base };
+            let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(Region::new(self.region.clone())).credentials_provider(base);
+            if let Some(endpoint) = &role.endpoint {
+                loader = loader.endpoint_url(endpoint);
+            }
+            let mut assume = AssumeRoleProvider::builder(&role.arn).configure(&loader.load().await);
+            if let Some(name) = &role.session_name {
+                assume = assume.session_name(name);
+            }
+            if let Some(id) = &role.external_id {
+                assume = assume.external_id(id);
+            }
+            SharedCredentialsProvider::new(assume.build().await)
+        };
+        self.provider.get_or_init(build).await
+    }
+
+    fn base(&self) -> SharedCredentialsProvider {
+        let config = || ProviderConfig::without_region().with_region(Some(Region::new(self.region.clone())));
+        let profile = |name: &Option<String>| {
+            let builder = ProfileFileCredentialsProvider::builder().configure(&config());
+            match name {
+                Some(name) => builder.profile_name(name).build(),
+                None => builder.build(),
+            }
+        };
+        let web = || WebIdentityTokenCredentialsProvider::builder().configure(&config()).build();
+        let container = || EcsCredentialsProvider::builder().configure(&config()).build();
+        let instance = || ImdsCredentialsProvider::builder().configure(&config()).build();
+        match &self.source {
+            Source::Chain => {
+                let chain = CredentialsProviderChain::first_try("environment", EnvironmentVariableCredentialsProvider::new()).or_else("web identity", web());
+                let chain = chain.or_else("profile", profile(&None)).or_else("container", container()).or_else("instance", instance());
+                SharedCredentialsProvider::new(chain)
+            }
+            Source::Environment => SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()),
+            Source::Profile(name) => SharedCredentialsProvider::new(profile(name)),
+            Source::WebIdentity => SharedCredentialsProvider::new(web()),
+            Source::Container => SharedCredentialsProvider::new(container()),
+            Source::Instance => SharedCredentialsProvider::new(instance()),
+            Source::ContainerOrInstance => {
+                SharedCredentialsProvider::new(CredentialsProviderChain::first_try("container", container()).or_else("instance", instance()))
+            }
+            Source::Static(keys) => SharedCredentialsProvider::new(Found::new(&keys.key_id, &keys.secret_key, keys.token.clone(), None, "configuration")),
+            Source::Anonymous => SharedCredentialsProvider::new(Found::new("anonymous", "", None, None, "nobody")), // never signs anything
+        }
+    }
+
+    async fn ask(&self, now: DateTime<Utc>) -> Result<Held, NoCredential> {
+        let found = self.provider().await.provide_credentials().await.map_err(|error| self.judge(&error))?;
+        let expires = found.expiry().map(DateTime::<Utc>::from);
+        // Five minutes before the end, or earlier in a short life.
+        let renew = expires.map(|end| end - TimeDelta::minutes(5).min((end - now) / 4));
+        let credential = AwsCredential {
+            key_id: found.access_key_id().to_owned(),
+            secret_key: found.secret_access_key().to_owned(),
+            token: found.session_token().map(str::to_owned),
+        };
+        Ok(Held { credential: Arc::new(credential), expires, renew })
+    }
+
+    fn judge(&self, error: &CredentialsError) -> NoCredential {
+        let text = causes(error);
+        let class = match error {
+            CredentialsError::CredentialsNotLoaded(_) => Class::NoCredentials,
+            CredentialsError::InvalidConfiguration(_) => Class::BadCredentials,
+            _ if REFUSALS.iter().any(|code| text.contains(code)) => Class::BadCredentials,
+            _ => Class::Transient,
+        };
+        let text = match &self.role {
+            Some(role) => format!("role '{}' could not be assumed: {text}", role.arn),
+            None => text,
+        };
+        NoCredential { class, text }
+    }
+}
+
+/// Answers of STS that trying again does not change.
+const REFUSALS: &[&str] = &[
+    "AccessDenied",
+    "InvalidClientTokenId",
+    "InvalidIdentityToken",
+    "IDPRejectedClaim",
+    "ExpiredToken",
+    "SignatureDoesNotMatch",
+    "ValidationError",
+    "RegionDisabled",
+    "NoSuchEntity",
+];
+
+/// An error with what led to it, each text once. Neither holds a secret: the SDK hides them in its texts.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !texts.iter().any(|seen| seen.contains(&text)) {
+            texts.push(text);
+        }
+        next = cause.source();
+    }
+    texts.join(": ")
+}
+
+#[async_trait]
+impl CredentialProvider for Credentials {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        if let (Source::Static(keys), None) = (&self.source, &self.role) {
+            return Ok(Arc::clone(keys));
+        }
+        let mut held = self.held.lock().await; // whoever comes while one is asking gets the same answer
+        let now = self.clock.now();
+        if let Some(held) = held.as_ref().filter(|held| held.renew.is_none_or(|renew| now < renew)) {
+            return Ok(Arc::clone(&held.credential));
+        }
+        match (self.ask(now).await, held.as_mut()) {
+            (Ok(new), _) => Ok(Arc::clone(&held.insert(new).credential)),
+            (Err(error), Some(old)) if old.expires.is_none_or(|end| now < end) => {
+                warn!(%error, expires = ?old.expires, "the S3 credential cannot be renewed yet");
+                old.renew = Some(now + RETRY);
+                Ok(Arc::clone(&old.credential))
+            }
+            (Err(error), _) => Err(object_store::Error::Generic { store: "S3", source: Box::new(error) }),
+        }
+    }
+}
+
+/// How long a credential that could not be renewed goes on before it is tried again.
+const RETRY: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn provider_classes_of_both_sdks() {
+        let keys = [
+            ("", Source::Chain),
+            ("software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider", Source::Chain),
+            ("com.amazonaws.auth.DefaultAWSCredentialsProviderChain", Source::Chain),
+            ("software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider", Source::Environment),
+            ("com.amazonaws.auth.EnvironmentVariableCredentialsProvider", Source::Environment),
+            ("software.amazon.awssdk.auth.credentials.ProfileCredentialsProvider", Source::Profile(None)),
+            ("com.amazonaws.auth.profile.ProfileCredentialsProvider", Source::Profile(None)),
+            ("software.amazon.awssdk.auth.credentials.WebIdentityTokenFileCredentialsProvider", Source::WebIdentity),
+            ("com.amazonaws.auth.WebIdentityTokenCredentialsProvider", Source::WebIdentity),
+            ("software.amazon.awssdk.auth.credentials.ContainerCredentialsProvider", Source::Container),
+            ("com.amazonaws.auth.EC2ContainerCredentialsProviderWrapper", Source::ContainerOrInstance),
+            ("com.amazonaws.auth.InstanceProfileCredentialsProvider", Source::Instance),
+            ("software.amazon.awssdk.auth.credentials.AnonymousCredentialsProvider", Source::Anonymous),
+        ];
+        for (class, source) in keys {
+            assert_eq!(source_of(class), Ok(source), "{class}");
+        }
+        for (class, why) in [
+            ("com.example.OurProvider", "Java classes cannot be loaded here"),
+            ("DefaultCredentialsProvider", "Java classes cannot be loaded here"),
+            ("software.amazon.awssdk.auth.credentials.SystemPropertyCredentialsProvider", "there are no Java system properties here"),
+        ] {
+            assert!(source_of(class).unwrap_err().starts_with(why), "{class}");
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_of_the_configuration_are_used_as_they_are_and_never_shown() {
+        let keys = AwsCredential { key_id: "id".to_owned(), secret_key: "hunter2".to_owned(), token: None };
+        let credentials = Credentials::new(Source::Static(Arc::new(keys)), None, "us-east-1");
+        assert_eq!(credentials.get_credential().await.unwrap().key_id, "id");
+        assert!(!format!("{credentials:?}").contains("hunter2"));
+    }
+}

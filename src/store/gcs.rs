@@ -1,0 +1,99 @@
+//! Opening a bucket of Google Cloud Storage.
+
+use std::str::FromStr as _;
+
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use serde_json::Value;
+use url::Url;
+
+use super::StoreError;
+use super::client::{Client, Opened, bad_config, endpoint, invalid, options};
+use super::objects::{Flavor, Place};
+use crate::connect::Props;
+use crate::connect::config::Values;
+
+/// True for names that may follow the prefix of options.
+pub(super) fn is_option(name: &str) -> bool {
+    GoogleConfigKey::from_str(name).is_ok()
+}
+
+/// A bucket named by the keys of the GCS sink.
+pub(super) fn open(values: Values<'_>, client: &Client) -> Result<Opened, StoreError> {
+    let bucket = values.text("gcs.bucket.name");
+    let endpoint = endpoint(values).map_err(bad_config)?;
+    // What is configured stands alone: the environment is read only where nothing is.
+    let (path, json) = (values.non_blank("gcs.credentials.path"), values.non_blank("gcs.credentials.json"));
+    let start = if path.is_some() || json.is_some() { GoogleCloudStorageBuilder::new() } else { GoogleCloudStorageBuilder::from_env() };
+    let builder = with_options(start, values.props).with_retry(client.retry.clone()).with_bucket_name(bucket);
+    let mut builder = builder.with_client_options(client_options(client, endpoint.as_deref(), values.props));
+    if let Some(url) = &endpoint {
+        builder = builder.with_base_url(url);
+    }
+    let builder = with_credentials(builder, path, json)?;
+    let store = builder.build().map_err(|error| invalid("gcs", &error))?;
+    Ok(Opened::one(store, Place { flavor: Flavor::Gcs, root: bucket.to_owned(), prefix: String::new(), endpoint }))
+}
+
+/// A bucket named by `gs://`.
+pub(super) fn open_url(props: &Props, url: &Url, place: Place, client: &Client) -> Result<Opened, StoreError> {
+    let builder = with_options(GoogleCloudStorageBuilder::from_env(), props).with_retry(client.retry.clone()).with_url(url.as_str());
+    let builder = builder.with_client_options(client_options(client, place.endpoint.as_deref(), props));
+    let store = with_credentials(builder, None, None)?.build().map_err(|error| invalid("gs", &error))?;
+    Ok(Opened::one(store, place))
+}
+
+fn with_options(start: GoogleCloudStorageBuilder, props: &Props) -> GoogleCloudStorageBuilder {
+    let known = options(props).filter_map(|(name, value)| Some((GoogleConfigKey::from_str(&name).ok()?, value)));
+    known.fold(start, |builder, (key, value)| builder.with_config(key, value))
+}
+
+fn client_options(client: &Client, endpoint: Option<&str>, props: &Props) -> object_store::ClientOptions {
+    options(props).fold(client.options_for(endpoint), |start, (name, value)| match GoogleConfigKey::from_str(&name) {
+        Ok(GoogleConfigKey::Client(key)) => start.with_config(key, value),
+        _ => start,
+    })
+}
+
+/// Gives the builder a file of credentials or their text, by what they are: a service account's key, or what `gcloud` keeps for a user.
+fn with_credentials(builder: GoogleCloudStorageBuilder, path: Option<&str>, json: Option<&str>) -> Result<GoogleCloudStorageBuilder, StoreError> {
+    if let Some(json) = json {
+        return match kind_of(json) {
+            Kind::ServiceAccount => Ok(builder.with_service_account_key(json)),
+            Kind::User => Err(bad_config("gcs.credentials.json holds a user's credentials: give them as a file, in gcs.credentials.path".to_owned())),
+            Kind::Other(kind) => Err(unknown("gcs.credentials.json", &kind)),
+        };
+    }
+    let from_environment = builder
+        .get_config_value(&GoogleConfigKey::ApplicationCredentials)
+        .filter(|_| [GoogleConfigKey::ServiceAccount, GoogleConfigKey::ServiceAccountKey].iter().all(|key| builder.get_config_value(key).is_none()));
+    let Some(file) = path.map(str::to_owned).or(from_environment) else { return Ok(builder) };
+    let text = std::fs::read_to_string(&file).map_err(|error| bad_config(format!("the gcs store's credentials cannot be read: {file}: {error}")))?;
+    match kind_of(&text) {
+        Kind::ServiceAccount if path.is_some() => Ok(builder.with_service_account_path(file)),
+        Kind::ServiceAccount | Kind::User => Ok(builder.with_application_credentials(file)),
+        Kind::Other(kind) => Err(unknown(&file, &kind)),
+    }
+}
+
+enum Kind {
+    ServiceAccount,
+    User,
+    Other(String),
+}
+
+/// What a text of credentials is for; one that is no JSON, or does not say, is left to the client to refuse.
+fn kind_of(text: &str) -> Kind {
+    let kind = serde_json::from_str::<Value>(text).ok().and_then(|json| json.get("type")?.as_str().map(str::to_owned));
+    match kind.as_deref() {
+        None | Some("service_account") => Kind::ServiceAccount,
+        Some("authorized_user") => Kind::User,
+        Some(other) => Kind::Other(other.to_owned()),
+    }
+}
+
+fn unknown(place: &str, kind: &str) -> StoreError {
+    bad_config(format!(
+        "{place} holds credentials of type '{kind}', which cannot be used yet: give a service account's key, or let the machine's account (workload \
+         identity of GKE, the metadata server) give the tokens"
+    ))
+}

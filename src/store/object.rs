@@ -1,0 +1,289 @@
+//! The requests of one object: how it is started, put, completed, found again and tagged.
+//!
+//! Where the name must not be taken, the store itself is asked to see to it (`If-None-Match: *`, a generation of 0, a second link): two writers cannot
+//! both succeed. An answer that says "taken" may be about our own object, whose answer was lost: every object carries a mark of the upload that made it
+//! (metadata `lakehead-upload`), and the mark tells. Completing a multipart upload on Google Cloud Storage knows no condition, and stores turn up that
+//! know none at all: there it is looked first and written then, which leaves a moment between the two.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use futures::future::{BoxFuture, FutureExt as _, Shared};
+use md5::{Digest as _, Md5};
+use object_store::multipart::PartId;
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, Error, GetOptions, MultipartId, ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::errors::{Action, Class, Failure, Flavor, is_taken, knows_no_condition};
+use super::headers::{CompletedAs, Intent, sent_with};
+use super::objects::Inner;
+use super::{Condition, Published, StoreError, StoreErrorKind};
+
+/// Metadata that names the upload that an object came from.
+const MARK: &str = "lakehead-upload";
+
+/// The number of a multipart upload, once it has one.
+pub(super) type Started = Shared<BoxFuture<'static, Result<MultipartId, StoreError>>>;
+
+/// What an upload and its tasks share.
+pub(super) struct Object {
+    pub(super) sink: Arc<Inner>,
+    pub(super) key: String,
+    path: Path,
+    content_type: &'static str,
+    mark: String,
+    pub(super) given_up: CancellationToken,
+}
+
+/// What is visible under an object's name.
+struct Found {
+    is_ours: bool,
+    size: Option<u64>,
+}
+
+impl Object {
+    pub(super) fn new(sink: Arc<Inner>, key: String, path: Path, content_type: &'static str) -> Self {
+        let random = || RandomState::new().build_hasher().finish(); // the state of a new hasher is random
+        let mark = format!("{:016x}{:016x}", random(), random());
+        Self { sink, key, path, content_type, mark, given_up: CancellationToken::new() }
+    }
+
+    async fn request<T, F>(&self, action: Action, request: impl FnMut() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = object_store::Result<T>>,
+    {
+        self.sink.request(action, &self.key, &self.given_up, request).await
+    }
+
+    pub(super) fn error(&self, kind: StoreErrorKind, what: &str) -> StoreError {
+        StoreError { kind, message: format!("upload of {}: {what}", self.sink.place.object(&self.key)) }
+    }
+
+    /// Starts the multipart upload, in a task of its own: it is not cut off half-way, so that its number is known to whoever has to remove it.
+    pub(super) fn start(self: &Arc<Self>) -> Started {
+        let object = Arc::clone(self);
+        let started = tokio::spawn(async move {
+            let attributes = match object.sink.place.flavor {
+                Flavor::S3 | Flavor::Gcs | Flavor::Memory => object.attributes(&[]),
+                Flavor::AzureBlob | Flavor::Folder => Attributes::new(), // Azure takes them at the end, a folder never
+            };
+            let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
+            object.request(Action::Create, || object.sink.parts.create_multipart_opts(&object.path, options.clone())).await
+        });
+        let object = Arc::clone(self);
+        started.map(move |joined| joined.unwrap_or_else(|_| Err(object.error(StoreErrorKind::Vanished, "its task ended")))).boxed().shared()
+    }
+
+    pub(super) async fn put_part(&self, id: &MultipartId, index: usize, payload: PutPayload) -> Result<PartId, StoreError> {
+        let intent = Intent { md5: self.md5(&payload), ..Intent::default() };
+        self.request(Action::Part(index), || sent_with(intent.clone(), self.sink.parts.put_part(&self.path, id, index, payload.clone()))).await
+    }
+
+    pub(super) async fn put(&self, payload: PutPayload, given: &[(&'static str, String)], condition: Condition) -> Result<Published, StoreError> {
+        let (attributes, md5) = (self.attributes(given), self.md5(&payload));
+        let attempt = || async {
+            let is_conditional = match self.precondition(condition, false, Some(&payload)).await? {
+                Ok(is_conditional) => is_conditional,
+                Err(published) => return Ok(published),
+            };
+            let mode = if is_conditional { PutMode::Create } else { PutMode::Overwrite };
+            let options = PutOptions { mode, attributes: attributes.clone(), ..PutOptions::default() };
+            let intent = Intent { md5: md5.clone(), if_absent: is_conditional, ..Intent::default() };
+            let done = sent_with(intent, self.sink.objects.put_opts(&self.path, payload.clone(), options)).await;
+            self.settle(done, is_conditional, Some(&payload)).await
+        };
+        self.request(Action::Put, attempt).await
+    }
+
+    /// Makes the parts one visible object. When the upload is not there any more, an earlier completion may have succeeded whose answer was lost.
+    pub(super) async fn complete(
+        &self,
+        id: &MultipartId,
+        parts: &[PartId],
+        size: u64,
+        given: &[(&'static str, String)],
+        condition: Condition,
+    ) -> Result<Published, StoreError> {
+        let completed_as = (self.sink.place.flavor == Flavor::AzureBlob).then(|| self.completed_as(given));
+        let attempt = || async {
+            let is_conditional = match self.precondition(condition, true, None).await? {
+                Ok(is_conditional) => is_conditional,
+                Err(published) => return Ok(published),
+            };
+            let intent = Intent { if_absent: is_conditional, completed_as: completed_as.clone(), md5: None };
+            let done = sent_with(intent, self.sink.parts.complete_multipart(&self.path, id, parts.to_vec())).await;
+            self.settle(done, is_conditional, None).await
+        };
+        let gone = match self.request(Action::Complete, attempt).await {
+            Err(error) if error.kind == StoreErrorKind::Vanished => error,
+            other => return other,
+        };
+        match self.request(Action::Head, || self.found(None)).await {
+            Ok(Some(found)) if found.is_ours => Ok(Published::Visible),
+            Ok(Some(_)) if condition == Condition::IfAbsent => Ok(Published::Exists),
+            Ok(Some(found)) if found.size == Some(size) => Ok(Published::Visible), // our name and our rows, from whoever it was
+            Ok(_) => Err(gone),
+            Err(error) => Err(StoreError { kind: StoreErrorKind::Vanished, message: format!("{}; {}", gone.message, error.message) }),
+        }
+    }
+
+    /// Whether the request itself carries the condition (`Ok`), or how publishing ended already.
+    async fn precondition(&self, condition: Condition, is_multipart: bool, payload: Option<&PutPayload>) -> object_store::Result<Result<bool, Published>> {
+        if condition == Condition::Overwrite {
+            return Ok(Ok(false));
+        }
+        let looks_first = match self.sink.place.flavor {
+            Flavor::Gcs | Flavor::Memory => is_multipart,
+            Flavor::S3 | Flavor::AzureBlob | Flavor::Folder => false,
+        };
+        if !looks_first && !self.sink.looks_first.load(Ordering::Relaxed) {
+            return Ok(Ok(true));
+        }
+        Ok(match self.found(payload).await? {
+            None => Ok(false),
+            Some(Found { is_ours: true, .. }) => Err(Published::Visible),
+            Some(_) => Err(Published::Exists),
+        })
+    }
+
+    /// What an answer means for a request that may have carried a condition.
+    async fn settle(&self, done: object_store::Result<PutResult>, is_conditional: bool, payload: Option<&PutPayload>) -> object_store::Result<Published> {
+        let again = |why: &str| Err(Error::Generic { store: "conditional write", source: why.into() });
+        match done {
+            Ok(_) => Ok(Published::Visible),
+            Err(error) if is_conditional && knows_no_condition(&error) => {
+                let place = &self.sink.place;
+                warn!(%place, %error, "the store knows no conditional writes: names are looked up before they are written");
+                self.sink.looks_first.store(true, Ordering::Relaxed);
+                again("the store knows no conditional writes; looking first from now on")
+            }
+            Err(error) if is_conditional && is_taken(&error) => match self.found(payload).await? {
+                Some(Found { is_ours: true, .. }) => Ok(Published::Visible),
+                Some(_) => Ok(Published::Exists),
+                None => again("the store says that the name is taken, and shows no object of it"),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is under our name. Where we may not look, something is there, as upstream counts it.
+    async fn found(&self, payload: Option<&PutPayload>) -> object_store::Result<Option<Found>> {
+        match self.sink.objects.get_opts(&self.path, GetOptions::new().with_head(true)).await {
+            Ok(found) if self.sink.place.flavor == Flavor::Folder => {
+                let size = found.meta.size;
+                let is_ours = match payload {
+                    Some(payload) if payload.content_length() as u64 == size => self.holds(payload).await?,
+                    _ => false,
+                };
+                Ok(Some(Found { is_ours, size: Some(size) }))
+            }
+            Ok(found) => {
+                let mark = found.attributes.get(&Attribute::Metadata(self.metadata_name(MARK).into()));
+                Ok(Some(Found { is_ours: mark.is_some_and(|mark| mark.as_ref() == self.mark), size: Some(found.meta.size) }))
+            }
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(Error::PermissionDenied { .. }) => Ok(Some(Found { is_ours: false, size: None })),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// True when the object of our name has these bytes: a folder has no metadata to tell by.
+    async fn holds(&self, payload: &PutPayload) -> object_store::Result<bool> {
+        let stored = self.sink.objects.get(&self.path).await?.bytes().await?;
+        let mut rest = stored.as_ref();
+        for bytes in payload {
+            let Some(after) = rest.strip_prefix(bytes.as_ref()) else { return Ok(false) };
+            rest = after;
+        }
+        Ok(rest.is_empty())
+    }
+
+    /// Sets the tags of the published object. It is tried a few times, and then given back: an object without tags is whole all the same.
+    pub(super) async fn tag(&self, tags: &[(String, String)]) -> Result<(), StoreError> {
+        let Some(tagger) = &self.sink.extras.tagger else {
+            return Err(self.error(StoreErrorKind::BadConfig, "the store knows no tags"));
+        };
+        let mut attempt = 1;
+        loop {
+            let done = {
+                let _slot = self.sink.slot().await;
+                tagger.put(&self.path, tags).await
+            };
+            let Err(error) = done else { return Ok(()) };
+            let failure = Failure::of(self.sink.place.flavor, &error);
+            if attempt >= tagger.attempts || !matches!(failure.class, Class::Transient | Class::NoHost | Class::NoCredentials) {
+                return Err(self.sink.place.untagged(&self.key, &failure));
+            }
+            tokio::time::sleep(self.sink.tuning.backoff.wait(0, attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    /// Removes what a multipart upload has stored.
+    pub(super) async fn remove(&self, id: &MultipartId) {
+        self.sink.remove(&self.path, id).await;
+    }
+
+    fn md5(&self, payload: &PutPayload) -> Option<String> {
+        let digest = |payload: &PutPayload| payload.iter().fold(Md5::new(), |md5, bytes| md5.chain_update(bytes)).finalize();
+        self.sink.extras.sends_md5.then(|| BASE64_STANDARD.encode(digest(payload)))
+    }
+
+    /// Azure's metadata names are identifiers.
+    fn metadata_name(&self, name: &'static str) -> std::borrow::Cow<'static, str> {
+        if self.sink.place.flavor == Flavor::AzureBlob { name.replace('-', "_").into() } else { name.into() }
+    }
+
+    fn attributes(&self, given: &[(&'static str, String)]) -> Attributes {
+        if self.sink.place.flavor == Flavor::Folder {
+            return Attributes::new();
+        }
+        let metadata = self.metadata(given).into_iter().map(|(name, value)| (Attribute::Metadata(self.metadata_name(name)), value));
+        let mut attributes: Attributes = metadata.collect();
+        attributes.insert(Attribute::ContentType, self.content_type.into());
+        if let Some(class) = &self.sink.extras.storage_class {
+            attributes.insert(Attribute::StorageClass, class.clone().into());
+        }
+        attributes
+    }
+
+    fn completed_as(&self, given: &[(&'static str, String)]) -> CompletedAs {
+        let metadata = self.metadata(given).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        CompletedAs { content_type: self.content_type, metadata }
+    }
+
+    fn metadata(&self, given: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
+        given.iter().map(|(name, value)| (*name, header_text(value))).chain([(MARK, self.mark.clone())]).collect()
+    }
+}
+
+/// A text as it may stand in a header: printable ASCII; everything else, and `%`, percent-encoded.
+fn header_text(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        match byte {
+            b'%' | 0..=0x1f | 0x7f.. => drop(write!(out, "%{byte:02X}")), // writing to a String does not fail
+            _ => out.push(char::from(byte)),
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_become_headers() {
+        for (text, header) in [("0-99", "0-99"), ("a b", "a b"), ("größe", "gr%C3%B6%C3%9Fe"), ("100%\n", "100%25%0A")] {
+            assert_eq!(header_text(text), header);
+        }
+    }
+}
