@@ -3,8 +3,9 @@
 //! A [`Partitioner`] stands for Confluent's `io.confluent.connect.storage.partitioner.Partitioner`, over a batch: it says which directory
 //! each row belongs to, dictionary-coded. Splitting the batch is shared code, not the partitioner's. Time is a value that is passed in.
 //!
-//! Parts: the partitioners ([`default`](self), field, time), where times come from (extractor), how fields are found in values (value, json_path), and
-//! [`split_rows`], which a writer uses. A new partitioner is one file here and one line in [`PARTITIONERS`].
+//! Parts: the partitioners ([`default`](self), field, time), where times come from (extractor), how fields are found in values (value, json_path), what
+//! upstream's S3 sink wraps around partitioners ([`Affix`], [`with_tombstones`]), and [`split_rows`], which a writer uses. A new partitioner is one file
+//! here and one line in [`PARTITIONERS`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,8 +25,10 @@ mod json_path;
 mod split;
 mod time;
 mod value;
+mod wrap;
 
 pub use split::{Rows, split_rows};
+pub use wrap::{Affix, with_tombstones};
 
 /// Row → directory.
 pub trait Partitioner: fmt::Debug + Send + Sync {
