@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDateTime, Offset, TimeZone};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 
 pub mod iso;
@@ -62,15 +62,15 @@ impl Zone {
         }
     }
 
-    /// Local time minus UTC, in ms, at an instant. Instants beyond ±262,000 years have the offset of the last one that can be told.
+    /// Local time minus UTC, in ms, at an instant. The rules of the year 2099 stay in force after it; before a zone's first rule its local mean time counts.
     #[must_use]
     pub fn offset_ms(self, utc_ms: i64) -> i64 {
         match self {
             Self::Fixed(ms) => ms,
             Self::Named(Tz::UTC) => 0,
             Self::Named(tz) => {
-                let clamped = if utc_ms < 0 { NaiveDateTime::MIN } else { NaiveDateTime::MAX };
-                let instant = DateTime::from_timestamp_millis(utc_ms).map_or(clamped, |at| at.naive_utc());
+                let known = if utc_ms < TABLE_END_MS { utc_ms } else { same_day_in_table(utc_ms) };
+                let instant = DateTime::from_timestamp_millis(known).map_or(NaiveDateTime::MIN, |at| at.naive_utc());
                 i64::from(tz.offset_from_utc_datetime(&instant).fix().local_minus_utc()) * 1000
             }
         }
@@ -112,6 +112,24 @@ impl Zone {
         let local = utc_ms.saturating_add(self.offset_ms(utc_ms));
         self.to_utc_near(local.saturating_add(DAY_MS), utc_ms)
     }
+}
+
+/// 2099-01-01T00:00:00Z: the time zones' tables are followed up to here.
+const TABLE_END_MS: i64 = 4_070_908_800_000;
+
+/// An instant of 2071 to 2098, of the same day and time in a year that begins on the same weekday and is as long as that of `utc_ms`: what rules such as "the
+/// last Sunday in October" say is the same in both.
+fn same_day_in_table(utc_ms: i64) -> i64 {
+    const CYCLE_MS: i64 = 146_097 * DAY_MS;
+    // the calendar repeats every 400 years: 1970 to 2369 stand for all
+    let in_cycle = utc_ms.rem_euclid(CYCLE_MS);
+    let Some(at) = DateTime::from_timestamp_millis(in_cycle) else { return utc_ms };
+    let year_start = |year: i32| NaiveDate::from_yo_opt(year, 1);
+    let Some(start) = year_start(at.year()) else { return utc_ms };
+    let same = |year: &NaiveDate| year.weekday() == start.weekday() && year.leap_year() == start.leap_year();
+    let Some(known) = (2071..2099).filter_map(year_start).find(same) else { return utc_ms };
+    let days = i64::from(known.to_epoch_days()) - i64::from(start.to_epoch_days());
+    in_cycle.saturating_add(days * DAY_MS)
 }
 
 #[cfg(test)]
@@ -179,6 +197,17 @@ mod tests {
 
     #[test]
     fn rules_reach_past_2037() {
-        assert_eq!(zone("America/Los_Angeles").offset_ms(at("2060-07-01T00:00:00Z")), -7 * 3_600_000);
+        for (id, instant, hours) in [
+            ("America/Los_Angeles", "2060-07-01T00:00:00Z", -7),
+            ("America/Los_Angeles", "2150-07-01T00:00:00Z", -7),
+            ("America/Los_Angeles", "2150-12-01T00:00:00Z", -8),
+            ("Europe/Berlin", "2400-03-26T00:59:59Z", 1), // the last Sunday of March
+            ("Europe/Berlin", "2400-03-26T01:00:00Z", 2),
+            ("Europe/Berlin", "12000-07-01T00:00:00Z", 2),
+            ("Asia/Tokyo", "12000-07-01T00:00:00Z", 9),
+        ] {
+            assert_eq!(zone(id).offset_ms(at(instant)), hours * 3_600_000, "{id} {instant}");
+        }
+        assert_eq!(zone("America/Los_Angeles").offset_ms(at("1800-01-01T00:00:00Z")), -(7 * 3600 + 52 * 60 + 58) * 1000, "local mean time");
     }
 }

@@ -134,11 +134,11 @@ impl Pattern {
         Ok(Self { items })
     }
 
-    /// Prints an instant as a clock of `zone` shows it, appending to `out`. `None` (and `out` as it was) when the year is beyond ±262,000.
+    /// Prints an instant as a clock of `zone` shows it, appending to `out`. `None` (and `out` as it was) when the local time is beyond 64 bits.
     #[must_use]
     pub fn push(&self, utc_ms: i64, zone: Zone, out: &mut String) -> Option<()> {
         let offset_ms = zone.offset_ms(utc_ms);
-        let local = DateTime::from_timestamp_millis(utc_ms.checked_add(offset_ms)?)?.naive_utc();
+        let local = Local::new(utc_ms.checked_add(offset_ms)?)?;
         for item in &self.items {
             match item {
                 Item::Literal(text) => out.push_str(text),
@@ -302,15 +302,35 @@ fn java_quoted(rest: &str) -> Result<(String, usize), String> {
     Err("Unterminated quote".to_owned())
 }
 
-fn number(field: Field, at: &NaiveDateTime) -> i64 {
-    let year = i64::from(at.year());
+/// A local time of any year: the calendar repeats every 400 years.
+struct Local {
+    /// In the years 1970 to 2369.
+    at: NaiveDateTime,
+    /// What its year lacks.
+    years: i64,
+}
+
+impl Local {
+    fn new(local_ms: i64) -> Option<Self> {
+        const CYCLE_MS: i64 = 146_097 * DAY_MS;
+        let at = DateTime::from_timestamp_millis(local_ms.rem_euclid(CYCLE_MS))?.naive_utc();
+        Some(Self { at, years: local_ms.div_euclid(CYCLE_MS) * 400 })
+    }
+
+    fn year(&self) -> i64 {
+        i64::from(self.at.year()) + self.years
+    }
+}
+
+fn number(field: Field, local: &Local) -> i64 {
+    let (year, at) = (local.year(), &local.at);
     let sunday = |day: i64| (day + i64::from(at.weekday().num_days_from_sunday())).rem_euclid(7);
     let value = match field {
         Field::Year => return year,
         Field::YearOfEra => return year.abs(),
         Field::EraYear => return if year > 0 { year } else { 1 - year },
         Field::Century => return year.abs() / 100,
-        Field::WeekYear => return i64::from(at.iso_week().year()),
+        Field::WeekYear => return i64::from(at.iso_week().year()) + local.years,
         Field::UsWeekYear => return year + i64::from(is_in_next_us_year(at)),
         Field::UsWeek if is_in_next_us_year(at) => return 1,
         Field::UsWeek => return (i64::from(at.ordinal0()) + sunday(-i64::from(at.ordinal0()))) / 7 + 1,
@@ -337,7 +357,8 @@ fn is_in_next_us_year(at: &NaiveDateTime) -> bool {
     at.month() == 12 && at.day() + (6 - at.weekday().num_days_from_sunday()) > 31
 }
 
-fn name(which: Name, at: &NaiveDateTime) -> &'static str {
+fn name(which: Name, local: &Local) -> &'static str {
+    let at = &local.at;
     let month = MONTHS.get(at.month0() as usize).copied().unwrap_or("");
     let day = DAYS.get(at.weekday().num_days_from_monday() as usize).copied().unwrap_or("");
     match which {
@@ -347,7 +368,7 @@ fn name(which: Name, at: &NaiveDateTime) -> &'static str {
         Name::DayShort => day.get(..3).unwrap_or(""),
         Name::Halfday if at.hour() < 12 => "AM",
         Name::Halfday => "PM",
-        Name::Era if at.year() > 0 => "AD",
+        Name::Era if local.year() > 0 => "AD",
         Name::Era => "BC",
     }
 }
@@ -474,9 +495,24 @@ mod tests {
     }
 
     #[test]
-    fn instants_that_no_calendar_shows() {
+    fn far_years() {
+        for (ms, printed) in [
+            (i64::MAX, "292278994-08-17 292278994-W33-7"),
+            (i64::MIN, "-292275055-05-16 -292275055-W19-7"),
+            (253_402_300_800_000, "10000-01-01 9999-W52-6"),
+            (-62_135_596_800_001, "0000-12-31 0000-W52-7"),
+            (-62_167_219_200_001, "-0001-12-31 -0001-W52-5"),
+        ] {
+            let mut out = String::new();
+            Pattern::joda("yyyy-MM-dd xxxx-'W'ww-e", "en").unwrap().push(ms, Zone::UTC, &mut out).unwrap();
+            assert_eq!(out, printed, "{ms}");
+        }
+    }
+
+    #[test]
+    fn local_times_beyond_64_bits() {
         let mut out = String::from("before");
-        assert_eq!(Pattern::java("yyyy").unwrap().push(i64::MAX, Zone::UTC, &mut out), None);
+        assert_eq!(Pattern::java("yyyy").unwrap().push(i64::MAX, Zone::Fixed(1), &mut out), None);
         assert_eq!(out, "before");
     }
 }

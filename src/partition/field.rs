@@ -1,68 +1,114 @@
 //! `FieldPartitioner`: values of the record's fields, `country=DE/city=Berlin`.
 //!
-//! Rows are coded a column at a time: equal neighbours share a code at the cost of one comparison, other rows go through a hash map whose keys borrow from
-//! the column. Only distinct values become text. Integers, booleans and texts are taken; a null, and a field inside a null, is `name=null`.
-//! Schemaless JSON is taken too (upstream cannot): numbers as they are written, and a missing field is `name=null`.
+//! A null field is its schema's default, as upstream's `Struct.get` has it; without a default it is `name=null`, as is a field inside a null.
+//! [`NullPolicy`] is our way to ask for something else. Schemaless JSON is taken too (upstream cannot).
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::Arc;
-
-use ahash::RandomState;
-use arrow::array::{Array, AsArray, StringArray};
-use arrow::buffer::NullBuffer;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::array::Array;
 use chrono::{DateTime, Utc};
 use lakehead_formats::column::Reject;
 
-use super::json_path::{Path, Token};
-use super::value::{Found, Leaf, find, reject_all};
-use super::{Partitioner, Paths, directory_delim, field_names};
+use super::coded::Coded;
+use super::source::Source;
+use super::value::reject_all;
+use super::{Partitioner, Paths, directory_delim, field_names, invalid, values};
 use crate::batch::Batch;
 use crate::connect::Props;
 use crate::connect::config::ConfigError;
+
+/// What a null names: `lakehead.partition.field.null`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NullPolicy {
+    /// The schema's default where there is one, else `null`.
+    Default,
+    /// This text.
+    Text(String),
+    /// Nothing: the record is rejected.
+    Reject,
+}
+
+impl NullPolicy {
+    /// Reads the setting.
+    pub(super) fn from_props(props: &Props) -> Result<Self, ConfigError> {
+        const KEY: &str = "lakehead.partition.field.null";
+        let text = values(props).text(KEY);
+        match (text, text.strip_prefix("text:")) {
+            ("default", _) => Ok(Self::Default),
+            ("null", _) => Ok(Self::Text("null".to_owned())),
+            ("reject", _) => Ok(Self::Reject),
+            (_, Some(own)) if !own.is_empty() => Ok(Self::Text(own.to_owned())),
+            _ => Err(invalid(KEY, text, "use default, null, reject, or text:<what stands for a null>")),
+        }
+    }
+
+    /// The texts of a source's rows, nulls decided; or why no row has one. `what` names the source in the reason of a rejected row.
+    pub(super) fn texts(&self, source: &Source, what: &str, batch: &Batch, rejects: &mut Vec<Reject>) -> Result<Coded<String>, String> {
+        let coded = source.code(batch, *self == Self::Default, rejects)?;
+        let null = match self {
+            Self::Default => "null",
+            Self::Text(text) => text,
+            Self::Reject => {
+                let is_null: Vec<bool> = coded.texts.iter().map(Option::is_none).collect();
+                let rows = coded.codes.iter().enumerate().filter(|(_, code)| is_null.get(**code as usize).copied().unwrap_or(false));
+                rejects.extend(rows.map(|(row, _)| Reject { row, reason: format!("Error encoding partition: '{what}' is null") }));
+                ""
+            }
+        };
+        Ok(coded.map(|text| text.unwrap_or_else(|| null.to_owned())))
+    }
+}
+
+/// Rejects of the rows whose value is null.
+pub(super) fn reject_tombstones(batch: &Batch, rejects: &mut Vec<Reject>) {
+    if let Some(nulls) = batch.value.array.logical_nulls() {
+        let reason = "Error encoding partition: value is null, it has no fields to partition by";
+        // before the others, so that this is the reason that a row with several keeps
+        let rows = (0..batch.len()).filter(|row| nulls.is_null(*row));
+        let found: Vec<_> = rows.map(|row| Reject { row, reason: reason.to_owned() }).collect();
+        rejects.splice(0..0, found);
+    }
+}
 
 /// One directory level for each named field.
 #[derive(Debug)]
 struct ByField {
     delim: String,
-    fields: Vec<(String, Path)>,
+    null: NullPolicy,
+    fields: Vec<(String, Source)>,
 }
 
-/// Builds it from `partition.field.name` and `directory.delim`.
+/// Builds it from `partition.field.name`, `directory.delim` and the policy for nulls.
 pub(super) fn build(props: &Props) -> Result<Box<dyn Partitioner>, Vec<ConfigError>> {
     let names = field_names(props);
+    let mut errors = Vec::new();
     if names.is_empty() {
         let message = "Partition field name cannot be null or empty when using FieldPartitioner.";
-        return Err(vec![ConfigError::new("partition.field.name", message)]);
+        errors.push(ConfigError::new("partition.field.name", message));
     }
-    let fields = names.into_iter().map(|name| (name.to_owned(), Path::new(name))).collect();
-    Ok(Box::new(ByField { delim: directory_delim(props).to_owned(), fields }))
+    let fields = names.into_iter().map(|name| (name.to_owned(), Source::value(name))).collect();
+    match NullPolicy::from_props(props) {
+        Ok(null) if errors.is_empty() => Ok(Box::new(ByField { delim: directory_delim(props).to_owned(), null, fields })),
+        Ok(_) => Err(errors),
+        Err(error) => Err(errors.into_iter().chain([error]).collect()),
+    }
 }
 
 impl Partitioner for ByField {
     fn paths(&self, batch: &Batch, _now: DateTime<Utc>) -> Paths {
         let rows = batch.len();
-        let mut levels = Vec::with_capacity(self.fields.len());
+        let mut path: Option<Coded<String>> = None;
         let mut rejects = Vec::new();
-        for (name, path) in &self.fields {
-            match self.level(batch, name, path, &mut rejects) {
-                Ok(level) => levels.push(level),
+        for (name, source) in &self.fields {
+            let level = match self.null.texts(source, name, batch, &mut rejects) {
+                Ok(texts) => texts.map(|text| format!("{name}={text}")),
                 Err(reason) => return Paths { codes: vec![Paths::REJECTED; rows], rejects: reject_all(rows, &reason), ..Paths::default() },
-            }
+            };
+            path = Some(match path {
+                Some(outer) => outer.join(&level, &self.delim),
+                None => level,
+            });
         }
-        if let Some(nulls) = batch.value.array.logical_nulls() {
-            let is_tombstone = |row: &usize| nulls.is_null(*row);
-            let reason = "Error encoding partition: value is null, it has no fields to partition by";
-            rejects.extend((0..rows).filter(is_tombstone).map(|row| Reject { row, reason: reason.to_owned() }));
-        }
-        rejects.sort_by_key(|reject| reject.row);
-        rejects.dedup_by_key(|reject| reject.row);
-        let mut levels = levels.into_iter();
-        let first = levels.next().unwrap_or_default();
-        levels.fold(first, |outer, inner| outer.join(&inner, &self.delim)).into_paths(rejects)
+        reject_tombstones(batch, &mut rejects);
+        path.unwrap_or_default().into_paths(rejects)
     }
 
     fn is_deterministic(&self) -> bool {
@@ -74,153 +120,13 @@ impl Partitioner for ByField {
     }
 }
 
-impl ByField {
-    /// The directory level of one field, for every row; or why no row has one.
-    fn level(&self, batch: &Batch, name: &str, path: &Path, rejects: &mut Vec<Reject>) -> Result<Coded, String> {
-        match find(&batch.value, path) {
-            Found::Leaf(leaf) => code_leaf(name, &leaf),
-            Found::Text(texts) => Ok(code_texts(name, path, texts, rejects)),
-            Found::NoField => Err(format!("Field '{name}' is not present in the schema.")),
-            Found::NoStruct => Err(format!("Error encoding partition: value is of type {}, it has no field '{name}'", batch.value.field.data_type())),
-        }
-    }
-}
-
-/// Rows by their text. Texts may repeat until [`Coded::into_paths`].
-#[derive(Debug, Default)]
-struct Coded {
-    codes: Vec<u32>,
-    texts: Vec<String>,
-}
-
-impl Coded {
-    /// Gives equal keys equal codes; a key's text is asked for once.
-    fn by_key<K: Clone + Eq + Hash>(keys: impl Iterator<Item = K>, mut text: impl FnMut(&K) -> String) -> Self {
-        let mut codes = Vec::with_capacity(keys.size_hint().0);
-        let mut texts = Vec::new();
-        let mut known: HashMap<K, u32, RandomState> = HashMap::default();
-        let mut last: Option<(K, u32)> = None;
-        for key in keys {
-            let code = match &last {
-                Some((same, code)) if *same == key => *code,
-                _ => {
-                    let code = *known.entry(key.clone()).or_insert_with_key(|key| {
-                        texts.push(text(key));
-                        u32::try_from(texts.len() - 1).unwrap_or(Paths::REJECTED)
-                    });
-                    last = Some((key, code));
-                    code
-                }
-            };
-            codes.push(code);
-        }
-        Self { codes, texts }
-    }
-
-    /// Two directory levels as one.
-    fn join(self, inner: &Self, delim: &str) -> Self {
-        let text = |code: u32, texts: &[String]| texts.get(code as usize).cloned().unwrap_or_default();
-        let pairs = self.codes.iter().copied().zip(inner.codes.iter().copied());
-        Self::by_key(pairs, |(a, b)| format!("{}{delim}{}", text(*a, &self.texts), text(*b, &inner.texts)))
-    }
-
-    /// Makes texts unique (a null and the text `null` are the same directory) and takes the rejected rows out.
-    fn into_paths(self, rejects: Vec<Reject>) -> Paths {
-        let Self { mut codes, texts } = self;
-        let mut known: HashMap<Arc<str>, u32, RandomState> = HashMap::default();
-        let mut distinct = Vec::with_capacity(texts.len());
-        let unique: Vec<u32> = texts
-            .into_iter()
-            .map(|text| {
-                *known.entry(Arc::from(text)).or_insert_with_key(|text| {
-                    distinct.push(Arc::clone(text));
-                    u32::try_from(distinct.len() - 1).unwrap_or(Paths::REJECTED)
-                })
-            })
-            .collect();
-        if distinct.len() < unique.len() {
-            codes.iter_mut().for_each(|code| *code = unique.get(*code as usize).copied().unwrap_or(Paths::REJECTED));
-        }
-        for reject in &rejects {
-            if let Some(code) = codes.get_mut(reject.row) {
-                *code = Paths::REJECTED;
-            }
-        }
-        Paths { codes, distinct, timestamps: Vec::new(), rejects }
-    }
-}
-
-/// Values, `None` where `nulls` says null.
-fn optional<'a, T: 'a>(values: impl Iterator<Item = T> + 'a, nulls: Option<&'a NullBuffer>) -> impl Iterator<Item = Option<T>> + 'a {
-    values.enumerate().map(move |(row, value)| nulls.is_none_or(|nulls| nulls.is_valid(row)).then_some(value))
-}
-
-/// Codes a struct's field.
-fn code_leaf(name: &str, leaf: &Leaf) -> Result<Coded, String> {
-    let refused =
-        || format!("Error encoding partition: field '{name}' is of type {}; integers, strings and booleans can name a directory", leaf.field.data_type());
-    let nulls = leaf.nulls.as_ref();
-    match leaf.array.data_type() {
-        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
-            let longs = cast(&leaf.array, &DataType::Int64).map_err(|_| refused())?;
-            let longs = longs.as_primitive_opt::<Int64Type>().ok_or_else(refused)?;
-            Ok(Coded::by_key(optional(longs.values().iter().copied(), nulls), |value| label(name, value.as_ref())))
-        }
-        DataType::Boolean => {
-            let booleans = leaf.array.as_boolean_opt().ok_or_else(refused)?;
-            Ok(Coded::by_key(optional(booleans.values().iter(), nulls), |value| label(name, value.as_ref())))
-        }
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(_, _) => {
-            let is_text = |kind: &DataType| matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-            if let DataType::Dictionary(_, values) = leaf.array.data_type()
-                && !is_text(values)
-            {
-                return Err(refused());
-            }
-            let texts = cast(&leaf.array, &DataType::Utf8).map_err(|_| refused())?;
-            let texts = texts.as_string_opt::<i32>().ok_or_else(refused)?;
-            let values = (0..texts.len()).map(|row| if texts.is_null(row) { "" } else { texts.value(row) });
-            Ok(Coded::by_key(optional(values, nulls), |value| label(name, value.as_ref())))
-        }
-        DataType::Null => Ok(Coded { codes: vec![0; leaf.array.len()], texts: vec![format!("{name}=null")] }),
-        _ => Err(refused()),
-    }
-}
-
-/// Codes a field of JSON texts.
-fn code_texts(name: &str, path: &Path, texts: &StringArray, rejects: &mut Vec<Reject>) -> Coded {
-    let values = texts.iter().enumerate().map(|(row, text)| -> Option<Cow<'_, str>> {
-        let found = match text.map(|text| path.find(text)) {
-            None => return None, // a tombstone: rejected by the caller
-            Some(Some(token)) => token,
-            Some(None) => {
-                rejects.push(Reject { row, reason: format!("Error encoding partition: value is not a JSON object, it has no field '{name}'") });
-                return None;
-            }
-        };
-        match found {
-            Token::Missing | Token::Null => None,
-            Token::Boolean(value) => Some(Cow::Borrowed(if value { "true" } else { "false" })),
-            Token::Number(text) => Some(Cow::Borrowed(text)),
-            Token::String(text) => Some(text),
-            Token::Composite => {
-                let reason = format!("Error encoding partition: field '{name}' is an object or an array; numbers, strings and booleans can name a directory");
-                rejects.push(Reject { row, reason });
-                None
-            }
-        }
-    });
-    Coded::by_key(values, |value| label(name, value.as_ref()))
-}
-
-fn label(name: &str, value: Option<&impl std::fmt::Display>) -> String {
-    value.map_or_else(|| format!("{name}=null"), |value| format!("{name}={value}"))
-}
-
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, BooleanArray, Date32Array, DictionaryArray, Float64Array, Int8Array, Int32Array, StringArray, StructArray};
-    use arrow::datatypes::{Field as ArrowField, Int32Type};
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, AsArray, BooleanArray, Date32Array, DictionaryArray, Float64Array, Int8Array, Int32Array, StringArray, StructArray};
+    use arrow::datatypes::{DataType, Field as ArrowField, Int32Type};
     use proptest::prelude::*;
 
     use super::super::from_props;
@@ -334,6 +240,44 @@ mod tests {
         let column = lakehead_formats::column::Column::new(Arc::new(ArrowField::new("value", DataType::Utf8, true)), text);
         let found = paths("c", &batch_of(&column, &[None]));
         assert!(found[0].as_ref().is_err_and(|reason| reason.contains("value is of type Utf8")), "{found:?}");
+    }
+
+    #[test]
+    fn what_a_null_names() {
+        let with_default = |name: &str, kind: DataType, default: &str| {
+            ArrowField::new(name, kind, true).with_metadata(HashMap::from([("connect.default".to_owned(), default.to_owned())]))
+        };
+        let fields = vec![
+            with_default("c", DataType::Utf8, "\"xx\""),
+            with_default("n", DataType::Int32, "42"),
+            ArrowField::new("plain", DataType::Utf8, true),
+            ArrowField::new("in", DataType::Struct(vec![with_default("c", DataType::Utf8, "\"yy\"")].into()), true),
+        ];
+        let inner = StructArray::new(
+            vec![with_default("c", DataType::Utf8, "\"yy\"")].into(),
+            vec![Arc::new(StringArray::new_null(2))],
+            Some(vec![true, false].into()),
+        );
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from(vec![None, Some("xx")])),
+            Arc::new(Int32Array::from(vec![None, Some(1)])),
+            Arc::new(StringArray::new_null(2)),
+            Arc::new(inner),
+        ];
+        let array = StructArray::new(fields.into(), columns, None);
+        let field = Arc::new(ArrowField::new("value", array.data_type().clone(), true));
+        let batch = batch_of(&lakehead_formats::column::Column::new(field, Arc::new(array)), &[None; 2]);
+        let paths = |policy: &str, names: &str| {
+            let props = [("partitioner.class", "FieldPartitioner"), ("partition.field.name", names), ("lakehead.partition.field.null", policy)];
+            let props = props.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+            path_of_rows(&from_props(&props).unwrap().paths(&batch, DateTime::UNIX_EPOCH))
+        };
+        assert_eq!(paths("default", "c,n"), ok(&["c=xx/n=42", "c=xx/n=1"]));
+        assert_eq!(paths("default", "plain,in.c"), ok(&["plain=null/in.c=yy", "plain=null/in.c=null"]), "a field inside a null has no default");
+        assert_eq!(paths("null", "c,n"), ok(&["c=null/n=null", "c=xx/n=1"]));
+        assert_eq!(paths("text:__HIVE_DEFAULT_PARTITION__", "c"), ok(&["c=__HIVE_DEFAULT_PARTITION__", "c=xx"]));
+        let rejected = paths("reject", "c,n");
+        assert!(rejected[0].as_ref().is_err_and(|reason| reason.contains("'c' is null")) && rejected[1] == Ok("c=xx/n=1".to_owned()), "{rejected:?}");
     }
 
     #[test]

@@ -28,9 +28,22 @@ pub(super) enum Token<'a> {
 }
 
 impl Path {
-    /// The path that a dotted name stands for, as upstream splits it: `a.b.c`; dots at the end do not count.
+    /// The path that a dotted name stands for, as upstream splits it: `a.b.c`; dots at the end do not count. The empty name is the whole text.
     pub(super) fn new(dotted: &str) -> Self {
+        if dotted.is_empty() {
+            return Self::whole();
+        }
         Self(dotted.trim_end_matches('.').split('.').map(str::to_owned).collect())
+    }
+
+    /// The path to the text itself, whatever it is.
+    pub(super) fn whole() -> Self {
+        Self(Vec::new())
+    }
+
+    /// True when it leads to the text itself.
+    pub(super) fn is_whole(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The names.
@@ -38,11 +51,11 @@ impl Path {
         &self.0
     }
 
-    /// The value at this path; `None` when the text is not a JSON object.
+    /// The value at this path; `None` when the text is not a JSON object (or, for the path to the whole, no JSON).
     pub(super) fn find<'a>(&self, text: &'a str) -> Option<Token<'a>> {
         let mut scanner = Scanner { text, at: 0 };
         scanner.skip_space();
-        if scanner.peek() != Some(b'{') {
+        if !self.is_whole() && scanner.peek() != Some(b'{') {
             return None;
         }
         for name in &self.0 {

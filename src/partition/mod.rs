@@ -3,7 +3,7 @@
 //! A [`Partitioner`] stands for Confluent's `io.confluent.connect.storage.partitioner.Partitioner`, over a batch: it says which directory
 //! each row belongs to, dictionary-coded. Splitting the batch is shared code, not the partitioner's. Time is a value that is passed in.
 //!
-//! Parts: the partitioners ([`default`](self), field, time), where times come from (extractor), how fields are found in values (value, json_path), what
+//! Parts: the partitioners ([`default`](self), field, time, template), what they share (source, coded), where times come from (extractor), how fields are found in values (value, json_path), what
 //! upstream's S3 sink wraps around partitioners ([`Affix`], [`with_tombstones`]), and [`split_rows`], which a writer uses. A new partitioner is one file
 //! here and one line in [`PARTITIONERS`].
 
@@ -18,11 +18,14 @@ use crate::calendar::Zone;
 use crate::connect::Props;
 use crate::connect::config::{Check, ConfigError, ConfigKey, Importance, Type, Values};
 
+mod coded;
 mod default;
 mod extractor;
 mod field;
 mod json_path;
+mod source;
 mod split;
+mod template;
 mod time;
 mod value;
 mod wrap;
@@ -105,6 +108,12 @@ pub static PARTITIONERS: &[Plugin] = &[
         aliases: &["io.confluent.connect.storage.partitioner.DailyPartitioner"],
         doc: "Directories by day: year=2025/month=06/day=01.",
         build: time::build_daily,
+    },
+    Plugin {
+        name: "TemplatePartitioner",
+        aliases: &["io.lakehead.connect.partitioner.TemplatePartitioner"],
+        doc: "Directories by a template of values, keys, headers and time: country={value.country}/day={time:yyyy-MM-dd}.",
+        build: template::build,
     },
 ];
 
@@ -196,7 +205,7 @@ pub static KEYS: &[ConfigKey] = &[
         "io.confluent.connect.storage.partitioner.DefaultPartitioner",
         Importance::High,
         "What decides on the directory of a record: DefaultPartitioner (Kafka partition), FieldPartitioner (values of fields), TimeBasedPartitioner, \
-         HourlyPartitioner or DailyPartitioner (time).",
+         HourlyPartitioner or DailyPartitioner (time); ours is TemplatePartitioner (lakehead.path.template).",
     ),
     key(
         "partition.field.name",
@@ -205,6 +214,22 @@ pub static KEYS: &[ConfigKey] = &[
         Importance::Medium,
         "Fields whose values name the directories, for FieldPartitioner: comma separated, a.b for a field in a struct. Integers, strings and booleans are \
          taken; a null gives field=null.",
+    ),
+    key(
+        "lakehead.path.template",
+        Type::String,
+        "",
+        Importance::Medium,
+        "Ours. Path of a record, for TemplatePartitioner: text with {value.a.b}, {key}, {key.a}, {header.name}, {topic}, {partition} and {time:PATTERN} (Joda, \
+         under timestamp.extractor, timezone and locale); {{ and }} are braces.",
+    ),
+    key(
+        "lakehead.partition.field.null",
+        Type::String,
+        "default",
+        Importance::Low,
+        "Ours. What a null field names, for FieldPartitioner and TemplatePartitioner: default (its schema's default value where there is one, else null), \
+         null, reject (the record has no path: errors.tolerance decides), or text:<own text>, such as text:__HIVE_DEFAULT_PARTITION__.",
     ),
     key(
         "partition.duration.ms",

@@ -23,9 +23,16 @@ use crate::connect::config::ConfigError;
 #[derive(Debug)]
 struct ByTime {
     extractor: Extractor,
-    duration_ms: i64,
-    pattern: Pattern,
-    zone: Zone,
+    clock: Clock,
+}
+
+/// How an instant becomes text.
+#[derive(Debug)]
+pub(super) struct Clock {
+    /// Length of the buckets that times are cut down to, in ms; `None` prints the times themselves.
+    pub(super) duration_ms: Option<i64>,
+    pub(super) pattern: Pattern,
+    pub(super) zone: Zone,
 }
 
 /// Builds `TimeBasedPartitioner`.
@@ -70,19 +77,37 @@ fn build(props: &Props, duration_ms: i64, path_format: &str, mut errors: Vec<Con
     let extractor = Extractor::new(values.text("timestamp.extractor"), values.text("timestamp.field")).map_err(|error| errors.push(error));
     let pattern = if path_format.is_empty() { Err(()) } else { pattern_of(path_format, locale).map_err(|error| errors.push(error)) };
     match (extractor, pattern, zone) {
-        (Ok(extractor), Ok(pattern), Ok(zone)) if errors.is_empty() => Ok(Box::new(ByTime { extractor, duration_ms, pattern, zone })),
+        (Ok(extractor), Ok(pattern), Ok(zone)) if errors.is_empty() => {
+            let clock = Clock { duration_ms: Some(duration_ms), pattern, zone };
+            Ok(Box::new(ByTime { extractor, clock }))
+        }
         _ => Err(errors),
     }
 }
 
-fn pattern_of(path_format: &str, locale: &str) -> Result<Pattern, ConfigError> {
+pub(super) fn pattern_of(path_format: &str, locale: &str) -> Result<Pattern, ConfigError> {
     let locale = if locale.is_empty() { "en" } else { locale };
     Pattern::joda(path_format, locale).map_err(|message| invalid("path.format", path_format, &message))
 }
 
 impl Partitioner for ByTime {
     fn paths(&self, batch: &Batch, now: DateTime<Utc>) -> Paths {
-        let Times { values, rejects } = self.extractor.extract(batch, now.timestamp_millis());
+        self.clock.print(self.extractor.extract(batch, now.timestamp_millis()))
+    }
+
+    fn is_deterministic(&self) -> bool {
+        !self.extractor.is_wallclock()
+    }
+
+    fn is_time_based(&self) -> bool {
+        true
+    }
+}
+
+impl Clock {
+    /// The text of each row's time, as paths.
+    pub(super) fn print(&self, times: Times) -> Paths {
+        let Times { values, rejects } = times;
         let mut printer = Printer::new(self, values.len());
         let mut next = 0;
         for reject in rejects {
@@ -93,14 +118,6 @@ impl Partitioner for ByTime {
         printer.rows(&values, next..values.len());
         printer.paths.timestamps = values;
         printer.paths
-    }
-
-    fn is_deterministic(&self) -> bool {
-        !self.extractor.is_wallclock()
-    }
-
-    fn is_time_based(&self) -> bool {
-        true
     }
 }
 
@@ -123,7 +140,7 @@ const RECENT: usize = 4;
 
 /// Prints the paths of one batch.
 struct Printer<'a> {
-    by: &'a ByTime,
+    by: &'a Clock,
     paths: Paths,
     recent: [Span; RECENT],
     oldest: usize,
@@ -135,7 +152,7 @@ struct Printer<'a> {
 }
 
 impl<'a> Printer<'a> {
-    fn new(by: &'a ByTime, rows: usize) -> Self {
+    fn new(by: &'a Clock, rows: usize) -> Self {
         Self {
             by,
             paths: Paths { codes: Vec::with_capacity(rows), ..Paths::default() },
@@ -169,11 +186,12 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// The span of a time; `None` when its year cannot be printed.
+    /// The span of a time; `None` when its local time is beyond 64 bits.
     fn span_of(&mut self, time: i64) -> Option<Span> {
         if let Some(span) = self.recent.iter().find(|span| span.has(time)) {
             return Some(*span);
         }
+        time.checked_add(self.by.zone.offset_ms(time))?;
         let (bucket, from, to) = self.by.bucket(time);
         let code = match self.buckets.get(&bucket) {
             Some(code) => *code,
@@ -204,17 +222,20 @@ impl<'a> Printer<'a> {
     }
 }
 
-impl ByTime {
-    /// The bucket that a time falls into (its instant), and times around it that fall into the same.
+impl Clock {
+    /// The instant that is printed for a time, and times around it for which the same is printed.
     fn bucket(&self, time: i64) -> (i64, i64, i64) {
         const WINDOW_MS: i64 = 6 * 3_600_000;
-        let duration = self.duration_ms;
         let offset = self.zone.offset_ms(time);
-        let number = time.saturating_add(offset) / duration;
-        let local = number * duration;
-        // cut toward zero: bucket 0 reaches to both sides
-        let first = if number > 0 { local } else { local.saturating_sub(duration - 1) };
-        let last = if number < 0 { local } else { local.saturating_add(duration - 1) };
+        let local = time.saturating_add(offset);
+        let (first, last) = match self.duration_ms {
+            Some(duration) => cut_toward_zero(local, duration),
+            None => {
+                let length = self.pattern.granularity_ms();
+                let first = local.div_euclid(length).saturating_mul(length);
+                (first, first.saturating_add(length - 1))
+            }
+        };
         let (mut from, mut to) = (first.saturating_sub(offset), last.saturating_sub(offset).saturating_add(1));
         if let Zone::Named(_) = self.zone {
             // no zone changes its clock twice in six hours: equal offsets at both ends are the offset in between
@@ -224,8 +245,18 @@ impl ByTime {
                 (from, to) = (time, time.saturating_add(1));
             }
         }
-        (self.zone.to_utc(local), from, to)
+        let printed = self.duration_ms.map_or(from, |duration| self.zone.to_utc(local / duration * duration));
+        (printed, from, to)
     }
+}
+
+/// The first and the last time that are cut down to the same multiple of a duration as `local`; bucket 0 reaches to both sides.
+fn cut_toward_zero(local: i64, duration: i64) -> (i64, i64) {
+    let number = local / duration;
+    let bucket = number * duration;
+    let first = if number > 0 { bucket } else { bucket.saturating_sub(duration - 1) };
+    let last = if number < 0 { bucket } else { bucket.saturating_add(duration - 1) };
+    (first, last)
 }
 
 #[cfg(test)]
@@ -300,7 +331,7 @@ mod tests {
 
     #[test]
     fn rows_without_a_path_leave_their_neighbours_alone() {
-        let partitioner = (find("DailyPartitioner").unwrap().build)(&props(&[])).unwrap();
+        let partitioner = (find("DailyPartitioner").unwrap().build)(&props(&[("timezone", "+01:00")])).unwrap();
         let batch = batch_of(&json_column(&[None; 4]), &[None, Some(0), Some(i64::MAX), Some(86_400_000)]);
         let found = partitioner.paths(&batch, DateTime::UNIX_EPOCH);
         assert_eq!(found.codes, [Paths::REJECTED, 0, Paths::REJECTED, 1]);
@@ -353,15 +384,14 @@ mod tests {
         ) {
             let by = ByTime {
                 extractor: Extractor::Record,
-                duration_ms: duration,
-                pattern: Pattern::joda("YYYY-MM-dd'T'HH:mm", "en").unwrap(),
-                zone: Zone::parse(zone).unwrap(),
+                clock: Clock { duration_ms: Some(duration), pattern: Pattern::joda("YYYY-MM-dd'T'HH:mm", "en").unwrap(), zone: Zone::parse(zone).unwrap() },
             };
+            let clock = &by.clock;
             let found = path_of_rows(&by.paths(&batch_of(&json_column(&vec![None; times.len()]), &times.iter().copied().map(Some).collect::<Vec<_>>()), DateTime::UNIX_EPOCH));
             for (time, path) in times.iter().zip(found) {
-                let local = time + by.zone.offset_ms(*time);
+                let local = time + clock.zone.offset_ms(*time);
                 let mut wanted = String::new();
-                by.pattern.push(by.zone.to_utc(local / duration * duration), by.zone, &mut wanted).unwrap();
+                clock.pattern.push(clock.zone.to_utc(local / duration * duration), clock.zone, &mut wanted).unwrap();
                 prop_assert_eq!(path, Ok(wanted), "{} in {}", time, zone);
             }
         }

@@ -1,4 +1,4 @@
-//! A nested field of a value column, whichever of the two forms the value has: a typed struct, or schemaless JSON kept as text.
+//! A nested field of a value or key column, whichever of the two forms it has: a typed struct, or schemaless JSON kept as text.
 
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ pub(super) enum Found<'a> {
     NoStruct,
 }
 
-/// A field of a struct, or of a struct in it.
-#[derive(Debug)]
+/// A column, a field of a struct, or a field of a struct in it.
+#[derive(Debug, Clone)]
 pub(super) struct Leaf {
     /// Its type and metadata.
     pub(super) field: FieldRef,
@@ -32,30 +32,33 @@ pub(super) struct Leaf {
     pub(super) array: ArrayRef,
     /// Null where the field or anything around it is null.
     pub(super) nulls: Option<NullBuffer>,
+    /// Null where something around it is null.
+    pub(super) around: Option<NullBuffer>,
 }
 
 impl Leaf {
     /// A field that none of `rows` rows has.
     fn absent(name: &str, rows: usize) -> Self {
-        Self { field: Arc::new(Field::new(name, DataType::Null, true)), array: Arc::new(NullArray::new(rows)), nulls: None }
+        Self { field: Arc::new(Field::new(name, DataType::Null, true)), array: Arc::new(NullArray::new(rows)), nulls: None, around: None }
     }
 }
 
-/// Follows a path from a value column. A schema that was inferred holds the fields that were seen so far: a field that is not in it is null, as it is in
+/// Follows a path from a column (the empty path leads to the column itself). A schema that was inferred holds the fields that were seen so far: a field that is not in it is null, as it is in
 /// each row's text, whatever other records the batch holds.
 pub(super) fn find<'a>(value: &'a Column, path: &Path) -> Found<'a> {
     if is_json_text(&value.field) {
         return value.array.as_string_opt::<i32>().map_or(Found::NoStruct, Found::Text);
     }
-    if value.array.as_struct_opt().is_none() {
+    if !path.is_whole() && value.array.as_struct_opt().is_none() {
         return Found::NoStruct;
     }
-    let mut leaf = Leaf { field: FieldRef::clone(&value.field), array: ArrayRef::clone(&value.array), nulls: value.array.nulls().cloned() };
+    let mut leaf = Leaf { field: FieldRef::clone(&value.field), array: ArrayRef::clone(&value.array), nulls: value.array.logical_nulls(), around: None };
     for name in path.segments() {
         let inner = leaf.array.as_struct_opt().and_then(|parent| {
             let (at, field) = parent.fields().find(name)?;
             let array = ArrayRef::clone(parent.columns().get(at)?);
-            Some(Leaf { field: FieldRef::clone(field), nulls: NullBuffer::union(leaf.nulls.as_ref(), array.logical_nulls().as_ref()), array })
+            let nulls = NullBuffer::union(leaf.nulls.as_ref(), array.logical_nulls().as_ref());
+            Some(Leaf { field: FieldRef::clone(field), nulls, around: leaf.nulls.clone(), array })
         });
         match inner {
             Some(inner) => leaf = inner,

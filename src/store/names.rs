@@ -2,10 +2,10 @@
 //!
 //! A name is a function of the configuration, the topic partition, the path and the first record's offset, and of nothing else: writing the same
 //! records again meets the same name. Upstream: `TopicPartitionWriter.fileKeyToCommit` and `Partitioner.generatePartitionedPath`. Nothing is
-//! escaped, as there: a field value with a slash in it makes a directory.
+//! escaped, as there: a field value with a slash in it makes a directory. `lakehead.key.template` is our way to another order of the same parts.
 
 use crate::connect::Props;
-use crate::connect::config::{Check, ConfigKey, Importance, Type, Values};
+use crate::connect::config::{Check, ConfigError, ConfigKey, Importance, Type, Values};
 
 /// The keys that shape names.
 pub static KEYS: &[ConfigKey] = &[
@@ -50,7 +50,78 @@ pub static KEYS: &[ConfigKey] = &[
               cut. 0 does not pad.",
         check: Check::Range(0, i32::MAX as i64),
     },
+    ConfigKey {
+        name: "lakehead.key.template",
+        kind: Type::String,
+        default: Some(""),
+        required: false,
+        importance: Importance::Low,
+        group: "Storage",
+        doc: "Ours. Name of an object without its extension: text with {topics.dir}, {topic}, {path} (what the partitioner says), {partition}, {offset} (first \
+              record, padded) and {source} (the topic before transforms). Empty is upstream's name.",
+        check: Check::Any,
+    },
 ];
+
+/// A piece of `lakehead.key.template`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Literal(String),
+    TopicsDir,
+    Topic,
+    Source,
+    Path,
+    Partition,
+    Offset,
+}
+
+/// A name of one's own: text with placeholders; the file's extension always follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Template(Vec<Piece>);
+
+impl Template {
+    /// Reads a template. Names are unique only with the source topic (several may become one topic), the Kafka partition and the offset in them.
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').ok_or_else(|| format!("'{{{after}' has no closing brace"))?;
+            if !before.is_empty() {
+                pieces.push(Piece::Literal(before.to_owned()));
+            }
+            pieces.push(match name {
+                "topics.dir" => Piece::TopicsDir,
+                "topic" => Piece::Topic,
+                "source" => Piece::Source,
+                "path" => Piece::Path,
+                "partition" => Piece::Partition,
+                "offset" => Piece::Offset,
+                _ => return Err(format!("{{{name}}} is unknown; placeholders: topics.dir, topic, source, path, partition, offset")),
+            });
+            rest = after;
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Literal(rest.to_owned()));
+        }
+        let has = |piece: &Piece| pieces.contains(piece);
+        if !has(&Piece::Source) || !has(&Piece::Partition) || !has(&Piece::Offset) {
+            return Err("{source} (the topic before transforms), {partition} and {offset} must be in it: no two files may have the same name".to_owned());
+        }
+        if text.starts_with('/') || text.contains("//") {
+            return Err("a name must not begin with '/' and have no empty directory".to_owned());
+        }
+        Ok(Self(pieces))
+    }
+}
+
+/// Checks what [`KEYS`] cannot say: the template of names.
+#[must_use]
+pub fn validate(props: &Props) -> Option<ConfigError> {
+    const KEY: &str = "lakehead.key.template";
+    let text = props.get(KEY).map(|text| text.trim()).filter(|text| !text.is_empty())?;
+    let message = Template::parse(text).err()?;
+    Some(ConfigError::new(KEY, format!("Invalid value {text} for configuration {KEY}: {message}")))
+}
 
 /// How names are put together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +134,8 @@ pub struct Layout {
     pub file_delim: String,
     /// Least digits of the start offset.
     pub zero_pad_width: usize,
+    /// A name of one's own; `None` = upstream's.
+    template: Option<Template>,
 }
 
 impl Layout {
@@ -75,6 +148,7 @@ impl Layout {
             directory_delim: values.text("directory.delim").to_owned(),
             file_delim: values.text("file.delim").to_owned(),
             zero_pad_width: values.long("filename.offset.zero.pad.width").and_then(|width| usize::try_from(width).ok()).unwrap_or(0),
+            template: values.non_blank("lakehead.key.template").and_then(|text| Template::parse(text).ok()),
         }
     }
 
@@ -88,7 +162,19 @@ impl Layout {
     /// keeps the source's. Partition and offset are the source's, so that two sources that become one topic never write the same key.
     #[must_use]
     pub fn key_of_renamed(&self, topic: &str, source: &str, path: &str, partition: i32, start_offset: i64, extension: &str) -> String {
-        let Self { topics_dir, directory_delim: dir, file_delim: file, zero_pad_width: width } = self;
+        let Self { topics_dir, directory_delim: dir, file_delim: file, zero_pad_width: width, template } = self;
+        if let Some(Template(pieces)) = template {
+            let text = |piece: &Piece| match piece {
+                Piece::Literal(text) => text.clone(),
+                Piece::TopicsDir => topics_dir.clone(),
+                Piece::Topic => topic.to_owned(),
+                Piece::Source => source.to_owned(),
+                Piece::Path => path.to_owned(),
+                Piece::Partition => partition.to_string(),
+                Piece::Offset => format!("{start_offset:0width$}"),
+            };
+            return pieces.iter().map(text).chain([extension.to_owned()]).collect();
+        }
         let root = if topics_dir.is_empty() { "" } else { dir };
         format!("{topics_dir}{root}{topic}{dir}{path}{dir}{source}{file}{partition}{file}{start_offset:0width$}{extension}")
     }
@@ -123,5 +209,33 @@ mod tests {
             let props = props.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
             assert_eq!(Layout::from_props(&props).key(topic, path, *partition, *offset, extension), *key);
         }
+    }
+
+    #[test]
+    fn names_of_ones_own() {
+        let layout = |template: &str| Layout::from_props(&Props::from([("lakehead.key.template".to_owned(), template.to_owned())]));
+        for (template, key) in [
+            ("", "topics/new/y=2025/old+3+0000000042.json"),
+            ("{topics.dir}/{topic}/{path}/{source}+{partition}+{offset}", "topics/new/y=2025/old+3+0000000042.json"),
+            ("{path}/{source}-{partition}-{offset}", "y=2025/old-3-0000000042.json"),
+            ("lake/{source}/p{partition}.{offset}", "lake/old/p3.0000000042.json"),
+        ] {
+            assert_eq!(layout(template).key_of_renamed("new", "old", "y=2025", 3, 42, ".json"), key, "{template}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_refused() {
+        for (template, part) in [
+            ("{source}/{path}/{offset}", "{partition} and {offset} must be in it"),
+            ("{topic}/{partition}/{offset}", "{source} (the topic before transforms)"),
+            ("{source}{partition}{offset", "has no closing brace"),
+            ("{source}{partition}{offset}{key}", "{key} is unknown"),
+            ("/{source}{partition}{offset}", "must not begin with '/'"),
+        ] {
+            let error = validate(&Props::from([("lakehead.key.template".to_owned(), template.to_owned())])).unwrap();
+            assert!(error.key == "lakehead.key.template" && error.message.contains(part), "{template}: {error}");
+        }
+        assert_eq!(validate(&Props::new()), None);
     }
 }
