@@ -10,11 +10,13 @@
 //! | [`Reason::Schedule`] | `rotate.schedule.interval.ms` | when the clock passes an instant aligned to local midnight; also when no rows come |
 //! | [`Reason::FlushSize`] | `flush.size` | after that many rows |
 //! | [`Reason::FileSize`] | `rotate.file.size.bytes` | when a file has that size (the caller asks [`Policy::full`]) |
+//! | [`Reason::FileRows`], [`Reason::Age`] | of other sinks | after so many rows of one file; after so much time, also when no rows come |
 //!
 //! The first two act with time partitioners only, and only when `rotate.interval.ms` is set. Time is a value that is passed in; nothing here does I/O.
 //!
 //! Guarantee: for one `now`, boundaries do not depend on how rows are cut into batches.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
@@ -37,6 +39,10 @@ pub struct Policy {
     pub schedule: Option<Schedule>,
     /// Size of a file in bytes.
     pub max_file_bytes: Option<NonZeroU64>,
+    /// Rows of the longest file.
+    pub max_file_rows: Option<NonZeroU64>,
+    /// Time in ms that a group may be open, by the clock.
+    pub max_age_ms: Option<i64>,
 }
 
 /// Instants at which groups end: every `period_ms` from local midnight on, and midnight.
@@ -72,8 +78,14 @@ pub enum Reason {
     Schedule,
     /// `rotate.file.size.bytes`.
     FileSize,
+    /// One of its files has as many rows as a file may have.
+    FileRows,
+    /// It has been open for as long as it may be.
+    Age,
     /// The next rows have a schema that does not go into the file.
     SchemaChange,
+    /// The next row goes to a path that has no file, and there are as many open ones as are allowed.
+    OpenFiles,
     /// Memory ran out, or an offset's metadata would grow too large.
     Memory,
 }
@@ -88,7 +100,10 @@ impl Reason {
             Self::PathChange => "path-change",
             Self::Schedule => "schedule",
             Self::FileSize => "file-size",
+            Self::FileRows => "file-rows",
+            Self::Age => "age",
             Self::SchemaChange => "schema-change",
+            Self::OpenFiles => "open-files",
             Self::Memory => "memory",
         }
     }
@@ -100,7 +115,12 @@ pub struct Group {
     rows: u64,
     base_ms: Option<i64>,
     last_path: Option<Arc<str>>,
+    /// Whether the last row was a tombstone with a directory of its own.
+    last_is_tombstone: bool,
     next_schedule_ms: Option<i64>,
+    opened_ms: Option<i64>,
+    /// Rows of each file, where they are limited.
+    file_rows: BTreeMap<Arc<str>, u64>,
 }
 
 /// How far a group may take rows.
@@ -126,7 +146,10 @@ impl Group {
         if let Some(reason) = self.due(policy, now_ms) {
             return Fit { rows: 0, then: Some(reason) };
         }
-        let by_count = self.fit_count(policy, paths, range.clone());
+        let mut by_count = self.fit_count(policy, paths, range.clone());
+        if let Some(most) = policy.max_file_rows {
+            by_count = self.fit_file_rows(most, paths, range.start..range.start + by_count.rows).unwrap_or(by_count);
+        }
         match policy.rotate_interval_ms {
             Some(interval_ms) => self.fit_time(policy, interval_ms, paths, range.start..range.start + by_count.rows).unwrap_or(by_count),
             None => by_count,
@@ -140,7 +163,7 @@ impl Group {
         if room > range.len() {
             return all;
         }
-        if room == 0 || paths.rejects.is_empty() {
+        if room == 0 || !paths.codes.get(range.clone()).unwrap_or(&[]).contains(&Paths::REJECTED) {
             return Fit { rows: room, then: Some(Reason::FlushSize) };
         }
         let codes = paths.codes.get(range).unwrap_or(&[]);
@@ -148,26 +171,43 @@ impl Group {
         taken.take(room).nth(room.saturating_sub(1)).map_or(all, |rows| Fit { rows, then: Some(Reason::FlushSize) })
     }
 
+    /// The row with which a file has `most` rows.
+    fn fit_file_rows(&self, most: NonZeroU64, paths: &Paths, range: Range<usize>) -> Option<Fit> {
+        let mut counts: Vec<u64> = paths.distinct.iter().map(|path| self.file_rows.get(path).copied().unwrap_or(0)).collect();
+        let is_full = |code: &u32| {
+            let Some(count) = counts.get_mut(*code as usize) else { return false };
+            *count += 1;
+            *count >= most.get()
+        };
+        let row = paths.codes.get(range)?.iter().position(is_full)?;
+        Some(Fit { rows: row + 1, then: Some(Reason::FileRows) })
+    }
+
     /// `rotate.interval.ms` and the change of paths: the first row before which the group ends.
     fn fit_time(&self, policy: &Policy, interval_ms: i64, paths: &Paths, range: Range<usize>) -> Option<Fit> {
         let mut base = self.base_ms;
         let mut last = self.last_path.as_ref().map(|path| code_of(path, paths));
+        let mut last_is_tombstone = self.last_is_tombstone;
         for row in range.clone() {
             let (Some(&code), Some(&time)) = (paths.codes.get(row), paths.timestamps.get(row)) else { break };
+            let time = (time != Paths::NO_TIME).then_some(time);
+            base = base.or(time);
             if code == Paths::REJECTED {
                 continue;
             }
+            let is_tombstone = paths.tombstones == Some(code);
             let ended = |reason| Some(Fit { rows: row - range.start, then: Some(reason) });
-            if let (Some(base), Some(last)) = (base, last) {
-                if policy.on_path_change && last != code {
+            if let Some(last) = last {
+                // Tombstones come and go between the rows of any directory: that is no change of paths, on either side of them.
+                if policy.on_path_change && last != code && !is_tombstone && !last_is_tombstone {
                     return ended(Reason::PathChange);
                 }
-                if time.saturating_sub(base) >= interval_ms {
+                if base.zip(time).is_some_and(|(base, time)| time.saturating_sub(base) >= interval_ms) {
                     return ended(Reason::RotateInterval);
                 }
             }
-            base = base.or(Some(time));
             last = Some(code);
+            last_is_tombstone = is_tombstone;
         }
         None
     }
@@ -176,18 +216,29 @@ impl Group {
     pub fn record(&mut self, policy: &Policy, paths: &Paths, range: Range<usize>, now_ms: i64) {
         let codes = paths.codes.get(range.clone()).unwrap_or(&[]);
         let is_taken = |code: &u32| *code != Paths::REJECTED;
-        let taken = if paths.rejects.is_empty() { codes.len() } else { codes.iter().filter(|code| is_taken(code)).count() };
-        let (Some(first), Some(last)) = (codes.iter().position(is_taken), codes.iter().rfind(|code| is_taken(code))) else { return };
+        let taken = codes.iter().filter(|code| is_taken(code)).count();
+        if self.base_ms.is_none() {
+            // As upstream: the first time that was read is the base, be its row taken or not.
+            let times = paths.timestamps.get(range).unwrap_or(&[]);
+            self.base_ms = times.iter().find(|time| **time != Paths::NO_TIME).copied();
+        }
+        let Some(last) = codes.iter().rfind(|code| is_taken(code)) else { return };
         if self.rows == 0 {
-            self.base_ms = paths.timestamps.get(range.start + first).copied();
             self.next_schedule_ms = policy.schedule.map(|schedule| schedule.next_after(now_ms));
+            self.opened_ms = Some(now_ms);
         }
         self.rows += u64::try_from(taken).unwrap_or(u64::MAX);
+        if policy.max_file_rows.is_some() {
+            for path in codes.iter().filter_map(|code| paths.distinct.get(*code as usize)) {
+                *self.file_rows.entry(Arc::clone(path)).or_default() += 1;
+            }
+        }
         if policy.rotate_interval_ms.is_some() {
             let path = paths.distinct.get(*last as usize);
             if self.last_path.as_ref() != path {
                 self.last_path = path.cloned();
             }
+            self.last_is_tombstone = paths.tombstones == Some(*last);
         }
     }
 
@@ -196,13 +247,8 @@ impl Group {
     #[must_use]
     pub fn due(&self, policy: &Policy, now_ms: i64) -> Option<Reason> {
         let has_passed = policy.schedule.is_some() && self.rows > 0 && self.next_schedule_ms.is_some_and(|next| now_ms >= next);
-        has_passed.then_some(Reason::Schedule)
-    }
-
-    /// When [`due`](Self::due) may next have a reason, in ms since the epoch.
-    #[must_use]
-    pub fn next_due_ms(&self) -> Option<i64> {
-        self.next_schedule_ms.filter(|_| self.rows > 0)
+        let is_old = self.rows > 0 && policy.max_age_ms.zip(self.opened_ms).is_some_and(|(most, opened)| now_ms.saturating_sub(opened) >= most);
+        has_passed.then_some(Reason::Schedule).or(is_old.then_some(Reason::Age))
     }
 }
 
@@ -246,6 +292,8 @@ impl Policy {
             on_path_change: values.boolean("rotate.file.on.partition.change"),
             schedule,
             max_file_bytes: natural(values.long("rotate.file.size.bytes")),
+            max_file_rows: None,
+            max_age_ms: None,
         };
         if errors.is_empty() { Ok(policy) } else { Err(errors) }
     }
@@ -262,6 +310,8 @@ pub fn is_deterministic(policy: &Policy, partitioner_is_deterministic: bool) -> 
         Err("files end by the clock (rotate.schedule.interval.ms)")
     } else if policy.max_file_bytes.is_some() {
         Err("files end by their encoded size (rotate.file.size.bytes)")
+    } else if policy.max_age_ms.is_some() {
+        Err("files end by their age")
     } else {
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::batch::{Offsets, TopicPartition};
+
 /// What the runtime does about a [`TaskError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -13,7 +15,7 @@ pub enum ErrorKind {
     Denied,
     /// The assignment is over: what was open is dropped and read again by whoever owns it.
     Fenced,
-    /// What had been read is gone from memory; the partitions are read again from their committed offsets.
+    /// What had been read is gone from memory, or was delivered before: partitions are read again, from [`TaskError::back_to`].
     Rewind,
     /// A defect of ours, or a condition that nobody foresaw: FAILED, with the trace.
     Bug,
@@ -28,13 +30,22 @@ pub struct TaskError {
     pub message: String,
     /// Where: connector, topic, partition, offset, key, object.
     pub context: Vec<(&'static str, String)>,
+    /// For [`ErrorKind::Rewind`]: the partitions that are read again, and from where; empty = all of the task's, from their committed offsets.
+    pub back_to: Offsets,
 }
 
 impl TaskError {
     /// An error of that kind.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), context: Vec::new() }
+        Self { kind, message: message.into(), context: Vec::new(), back_to: Offsets::new() }
+    }
+
+    /// Says from where a partition is read again.
+    #[must_use]
+    pub fn back_to(mut self, partition: TopicPartition, offset: i64) -> Self {
+        self.back_to.insert(partition, offset);
+        self
     }
 
     /// Adds where it happened.

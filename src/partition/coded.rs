@@ -89,6 +89,6 @@ impl Coded<String> {
                 *code = Paths::REJECTED;
             }
         }
-        Paths { codes, distinct, timestamps: Vec::new(), rejects }
+        Paths { codes, distinct, rejects, ..Paths::default() }
     }
 }

@@ -52,16 +52,20 @@ pub struct Paths {
     pub codes: Vec<u32>,
     /// The k encoded partitions (`year=2025/month=06/…`, `country=DE`, `partition=0`), without leading or trailing delimiter; no two are equal.
     pub distinct: Vec<Arc<str>>,
-    /// n timestamps in ms since the epoch, as the timestamp extractor saw them (that of a rejected row means nothing); empty when the partitioner has no
+    /// n timestamps in ms since the epoch, as the timestamp extractor saw them ([`Paths::NO_TIME`] where it found none); empty when the partitioner has no
     /// notion of time.
     pub timestamps: Vec<i64>,
     /// Rows that have no path, ascending.
     pub rejects: Vec<Reject>,
+    /// The code of the tombstones' directory, when rows were sent there for being null.
+    pub tombstones: Option<u32>,
 }
 
 impl Paths {
     /// The code of a row that has no path.
     pub const REJECTED: u32 = u32::MAX;
+    /// The time of a row that has none.
+    pub const NO_TIME: i64 = i64::MIN;
 }
 
 /// One line of the partitioners' table.

@@ -55,7 +55,7 @@ impl Affix {
 }
 
 /// The paths with the rows whose value is null sent to `directory` (`tombstone.encoded.partition`), whatever the partitioner said about them. Their time is
-/// that of the Kafka record; a time-based partitioner has no path for a tombstone without one.
+/// that of the Kafka record, if it has one.
 #[must_use]
 pub fn with_tombstones(mut paths: Paths, batch: &Batch, directory: &str) -> Paths {
     let Some(nulls) = batch.value.array.logical_nulls().filter(|nulls| nulls.null_count() > 0) else { return paths };
@@ -64,6 +64,7 @@ pub fn with_tombstones(mut paths: Paths, batch: &Batch, directory: &str) -> Path
         paths.distinct.len() - 1
     });
     let Ok(code) = u32::try_from(code) else { return paths };
+    paths.tombstones = Some(code);
     let is_time_based = !paths.timestamps.is_empty();
     let mut rejects: BTreeMap<usize, Reject> = std::mem::take(&mut paths.rejects).into_iter().map(|reject| (reject.row, reject)).collect();
     for (row, of_row) in paths.codes.iter_mut().enumerate().filter(|(row, _)| nulls.is_null(*row)) {
@@ -72,12 +73,8 @@ pub fn with_tombstones(mut paths: Paths, batch: &Batch, directory: &str) -> Path
         if !is_time_based {
             continue;
         }
-        if batch.timestamps.is_null(row) {
-            *of_row = Paths::REJECTED;
-            let reason = "Unable to determine timestamp using timestamp.extractor Record: the tombstone has no timestamp".to_owned();
-            rejects.insert(row, Reject { row, reason });
-        } else if let Some(time) = paths.timestamps.get_mut(row) {
-            *time = batch.timestamps.value(row);
+        if let Some(time) = paths.timestamps.get_mut(row) {
+            *time = if batch.timestamps.is_null(row) { Paths::NO_TIME } else { batch.timestamps.value(row) };
         }
     }
     paths.rejects = rejects.into_values().collect();
@@ -139,9 +136,9 @@ mod tests {
         let rows = [Some(r#"{"timestamp":86400000}"#), None, None, Some(r#"{"timestamp":5}"#)];
         let batch = batch_of(&json_column(&rows), &[Some(1), Some(7), None, Some(2)]);
         let found = with_tombstones(paths(&by_field, &batch), &batch, "gone");
-        assert_eq!((found.timestamps[0], found.timestamps[1], found.timestamps[3]), (86_400_000, 7, 5));
+        assert_eq!(found.timestamps, [86_400_000, 7, Paths::NO_TIME, 5]);
         let found = path_of_rows(&found);
         assert_eq!((found[0].as_deref(), found[1].as_deref()), (Ok("year=1970/month=01/day=02"), Ok("gone")));
-        assert!(found[2].as_ref().is_err_and(|reason| reason.contains("the tombstone has no timestamp")), "{found:?}");
+        assert_eq!(found[2].as_deref(), Ok("gone"), "without a time: it ends no file");
     }
 }

@@ -8,7 +8,15 @@ use crate::calendar::iso::parse_date_time;
 const X: u32 = Paths::REJECTED;
 
 fn policy() -> Policy {
-    Policy { flush_size: NonZeroU64::new(1000).unwrap(), rotate_interval_ms: None, on_path_change: true, schedule: None, max_file_bytes: None }
+    Policy {
+        flush_size: NonZeroU64::new(1000).unwrap(),
+        rotate_interval_ms: None,
+        on_path_change: true,
+        schedule: None,
+        max_file_bytes: None,
+        max_file_rows: None,
+        max_age_ms: None,
+    }
 }
 
 fn paths(rows: &[(u32, i64)]) -> Paths {
@@ -18,6 +26,7 @@ fn paths(rows: &[(u32, i64)]) -> Paths {
         distinct: ["a", "b", "c"].map(Arc::from).to_vec(),
         timestamps: rows.iter().map(|row| row.1).collect(),
         rejects: (0..rows.len()).filter(|row| rows[*row].0 == X).map(reject).collect(),
+        tombstones: None,
     }
 }
 
@@ -54,6 +63,7 @@ fn reference(policy: &Policy, rows: &[(u32, i64)]) -> Vec<(usize, usize, Reason)
     let mut ended = Vec::new();
     for (row, (path, time)) in rows.iter().copied().enumerate() {
         if path == X {
+            base = base.or(Some(time)); // its time was read before it turned out to be bad
             continue;
         }
         if count > 0
@@ -81,17 +91,19 @@ fn reference(policy: &Policy, rows: &[(u32, i64)]) -> Vec<(usize, usize, Reason)
 
 #[test]
 fn boundaries() {
-    use Reason::{FlushSize, PathChange, RotateInterval};
+    use Reason::{FileRows, FlushSize, PathChange, RotateInterval};
     let flush_3 = Policy { flush_size: NonZeroU64::new(3).unwrap(), ..policy() };
+    let file_2 = Policy { max_file_rows: NonZeroU64::new(2), ..policy() };
     let minute = Policy { rotate_interval_ms: Some(60_000), ..policy() };
     let any_path = Policy { on_path_change: false, ..minute.clone() };
     for (name, policy, rows, wanted) in [
         ("every third row", &flush_3, vec![(0, 0); 7], vec![(0, 2, FlushSize), (3, 5, FlushSize)]),
         ("all paths together", &flush_3, vec![(0, 0), (1, 0), (2, 0), (0, 0)], vec![(0, 2, FlushSize)]),
         ("rejected rows do not count", &flush_3, vec![(0, 0), (X, 0), (0, 0), (X, 0), (0, 0), (X, 0), (0, 0)], vec![(0, 4, FlushSize)]),
+        ("the longest file ends all", &file_2, vec![(0, 0), (1, 0), (X, 0), (0, 0), (1, 0), (1, 0)], vec![(0, 3, FileRows), (4, 5, FileRows)]),
         ("the row at the interval is the next group's", &minute, vec![(0, 0), (0, 59_999), (0, 60_000)], vec![(0, 1, RotateInterval)]),
         ("late rows never end a group", &any_path, vec![(0, 90_000), (1, 0), (0, 100_000)], vec![]),
-        ("a rejected row has no time", &any_path, vec![(0, 0), (X, 90_000), (0, 1)], vec![]),
+        ("a rejected row ends nothing", &any_path, vec![(0, 0), (X, 90_000), (0, 1)], vec![]),
         ("each change of path", &minute, vec![(0, 0), (1, 1), (0, 2), (0, 3)], vec![(0, 0, PathChange), (1, 1, PathChange)]),
         ("paths may change without an interval", &flush_3, vec![(0, 0), (1, 1)], vec![]),
         (
@@ -106,17 +118,26 @@ fn boundaries() {
 }
 
 #[test]
+fn a_group_ends_at_its_age_whether_or_not_rows_come() {
+    let policy = Policy { max_age_ms: Some(1000), ..policy() };
+    let batch = paths(&[(0, 0); 2]);
+    let mut group = Group::default();
+    assert_eq!(group.due(&policy, 5000), None, "nothing is open");
+    group.record(&policy, &batch, 0..2, 5000);
+    assert_eq!((group.due(&policy, 5999), group.due(&policy, 6000)), (None, Some(Reason::Age)));
+}
+
+#[test]
 fn a_schedule_ends_groups_that_have_rows() {
     let at = |text| parse_date_time(text).unwrap();
     let schedule = Schedule { period_ms: 600_000, zone: Zone::UTC };
     let policy = Policy { schedule: Some(schedule), ..policy() };
     let batch = paths(&[(0, 0); 2]);
     let mut group = Group::default();
-    assert_eq!((group.due(&policy, at("2025-06-01T12:10Z")), group.next_due_ms()), (None, None), "nothing is open");
+    assert_eq!(group.due(&policy, at("2025-06-01T12:10Z")), None, "nothing is open");
     assert_eq!(group.fit(&policy, &batch, 0..2, at("2025-06-01T12:03Z")), Fit { rows: 2, then: None });
     group.record(&policy, &batch, 0..2, at("2025-06-01T12:03Z"));
     assert_eq!(group.due(&policy, at("2025-06-01T12:09:59.999Z")), None);
-    assert_eq!(group.next_due_ms(), Some(at("2025-06-01T12:10Z")));
     assert_eq!(group.due(&policy, at("2025-06-01T12:10Z")), Some(Reason::Schedule));
     assert_eq!(group.fit(&policy, &batch, 0..2, at("2025-06-01T12:14Z")), Fit { rows: 0, then: Some(Reason::Schedule) }, "before a new row");
 }
@@ -211,6 +232,7 @@ fn boundaries_that_the_records_determine() {
         (policy(), false, "Wallclock"),
         (Policy { schedule: Some(Schedule { period_ms: 1, zone: Zone::UTC }), ..policy() }, true, "rotate.schedule.interval.ms"),
         (Policy { max_file_bytes: Some(NonZeroU64::MIN), ..policy() }, true, "rotate.file.size.bytes"),
+        (Policy { max_age_ms: Some(1), ..policy() }, true, "age"),
     ] {
         assert!(is_deterministic(&policy, partitioner).unwrap_err().contains(part));
     }
@@ -232,6 +254,8 @@ proptest! {
             on_path_change,
             schedule: scheduled.then_some(Schedule { period_ms: 5, zone: Zone::UTC }),
             max_file_bytes: None,
+            max_file_rows: None,
+            max_age_ms: None,
         };
         let wanted = reference(&policy, &rows);
         prop_assert_eq!(groups(&policy, &[paths(&rows)], 12), wanted.clone());

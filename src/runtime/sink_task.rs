@@ -400,18 +400,25 @@ impl Task {
         if error.kind != ErrorKind::Rewind {
             return Err(error);
         }
-        tracing::warn!(connector = %self.connector, %error, "reading again from the last committed offsets");
-        self.inbox.clear();
-        let all: Vec<TopicPartition> = self.owned.keys().cloned().collect();
-        self.departed.extend(all.iter().cloned());
-        match self.sink.close(&all, Duration::ZERO).await {
+        let again: Vec<TopicPartition> = match error.back_to.is_empty() {
+            true => self.owned.keys().cloned().collect(),
+            false => error.back_to.keys().filter(|tp| self.owned.contains_key(tp)).cloned().collect(),
+        };
+        tracing::warn!(connector = %self.connector, %error, partitions = %list(&again), "reading again");
+        self.inbox.retain(|raw| !again.contains(&raw.from));
+        self.departed.extend(again.iter().cloned());
+        match self.sink.close(&again, Duration::ZERO).await {
             Err(error) if error.kind != ErrorKind::Rewind => return Err(error),
             _ => {}
         }
         self.sink.durable().await?;
-        self.sink.open(&all).await?;
+        self.sink.open(&again).await?;
+        for (tp, offset) in error.back_to {
+            self.owned.entry(tp).and_modify(|start| *start = Some(offset));
+        }
         loop {
-            let back: Offsets = self.owned.iter().filter_map(|(tp, start)| Some((tp.clone(), (*start)?))).collect();
+            let of = |(tp, start): (&TopicPartition, &Option<i64>)| Some((tp.clone(), (*start)?)).filter(|(tp, _)| again.contains(tp));
+            let back: Offsets = self.owned.iter().filter_map(of).collect();
             match self.consumer.seek(&back).await {
                 Err(error) if error.kind == KafkaErrorKind::Interrupted => {
                     let event = self.consumer.next(Wanted::Rebalances).await;

@@ -52,7 +52,7 @@ pub trait ObjectSink: fmt::Debug + fmt::Display + Send + Sync {
     /// Starts an object that no reader can see. Does not wait for the store.
     fn open(&self, key: String, content_type: &'static str) -> Box<dyn Upload>;
 
-    /// True when a visible object of that name is there, or when the store does not let us look (403), as upstream counts it.
+    /// True when a visible object of that name is there; false also when the store does not let us look (403).
     ///
     /// # Errors
     /// [`StoreError`].

@@ -134,8 +134,8 @@ impl ObjectSink for Objects {
         let path = parse_key(&self.0.place, &key)?;
         let look = || async {
             match self.0.objects.head(&path).await {
-                Ok(_) | Err(object_store::Error::PermissionDenied { .. }) => Ok(true),
-                Err(object_store::Error::NotFound { .. }) => Ok(false),
+                Ok(_) => Ok(true),
+                Err(object_store::Error::NotFound { .. } | object_store::Error::PermissionDenied { .. }) => Ok(false),
                 Err(error) => Err(error),
             }
         };

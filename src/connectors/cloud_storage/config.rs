@@ -1,26 +1,33 @@
 //! The cloud storage sinks' keys beyond those of the partitioners, the rolling and the stores, and the checks across keys.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lakehead_formats::file::{self, FileFormat};
+use lakehead_formats::schema::compatibility::Compatibility;
 
 use super::file::Ratio;
-use super::task::{EXACTLY_ONCE, OnNull};
+use super::intake::OnNull;
+use super::publish::{Rules, Tags};
+use super::shape::{self, Shape, View};
+use super::task::EXACTLY_ONCE;
+use super::writer::Plan;
 use crate::connect::Props;
 use crate::connect::config::{Check, ConfigError, ConfigKey, Importance, Report, Type, Values, check};
-use crate::partition::{self, Partitioner};
+use crate::memory::Budget;
+use crate::partition::{self, Affix, Partitioner};
 use crate::roll::{self, Policy};
 use crate::store::names::{self, Layout};
 use crate::store::urls::{self, StoreKind};
 
 const CONNECTOR: &str = "Connector";
-const NOT_YET: &str = "this behaviour is not supported yet";
 
 const fn key(name: &'static str, kind: Type, default: Option<&'static str>, importance: Importance, check: Check, doc: &'static str) -> ConfigKey {
     ConfigKey { name, kind, default, required: false, importance, group: CONNECTOR, doc, check }
 }
 
-const BOOLEANS: Check = Check::Any;
+/// Upstream's default for keys and headers.
+const AVRO: &str = "io.confluent.connect.s3.format.avro.AvroFormat";
 
 /// Keys of the connector itself, for every store.
 pub static KEYS: &[ConfigKey] = &[
@@ -32,24 +39,25 @@ pub static KEYS: &[ConfigKey] = &[
             None,
             Importance::High,
             Check::NotBlank,
-            "File format of the values: upstream's ParquetFormat, JsonFormat or AvroFormat class, or parquet, json, avro.",
+            "File format of the values: upstream's ParquetFormat, JsonFormat, AvroFormat or ByteArrayFormat class, or parquet, json, avro, bytes.",
         )
     },
-    key("storage.class", Type::Class, None, Importance::High, Check::Any, "Upstream's class of the store; implied by connector.class."),
+    key("storage.class", Type::Class, None, Importance::High, Check::Any, "Class of the store: upstream's, which connector.class implies."),
     key("avro.codec", Type::String, Some("null"), Importance::Low, Check::Any, "Codec of Avro files: null, deflate, snappy, bzip2, zstd."),
     key("parquet.codec", Type::String, Some("snappy"), Importance::Low, Check::Any, "Codec of Parquet files: snappy, zstd, gzip, none."),
     key("json.decimal.format", Type::String, Some("BASE64"), Importance::Low, Check::OneOfIgnoreCase(&["BASE64", "NUMERIC"]), "How JSON files show decimals."),
-    key("s3.compression.type", Type::String, Some("none"), Importance::Low, Check::OneOf(&["none", "gzip"]), "Compression of JSON files on S3."),
+    key("s3.compression.type", Type::String, Some("none"), Importance::Low, Check::OneOf(&["none", "gzip"]), "Compression of JSON and bytes files on S3."),
     key("s3.compression.level", Type::Int, Some("-1"), Importance::Low, Check::Range(-1, 9), "gzip level; -1 is the library's default."),
-    key("gcs.compression.type", Type::String, Some("none"), Importance::Low, Check::OneOf(&["none", "gzip"]), "Compression of JSON files on GCS."),
-    key("az.compression.type", Type::String, Some("none"), Importance::Low, Check::OneOf(&["none", "gzip"]), "Compression of JSON files on Azure."),
+    key("gcs.compression.type", Type::String, Some("none"), Importance::Low, Check::OneOf(&["none", "gzip"]), "Compression of JSON and bytes files on GCS."),
+    key("az.compression.type", Type::String, Some("none"), Importance::Low, Check::OneOf(&["none", "gzip"]), "Compression of JSON and bytes files on Azure."),
     key(
         "behavior.on.null.values",
         Type::String,
         Some("fail"),
         Importance::Low,
-        Check::OneOfIgnoreCase(&["fail", "ignore"]),
-        "What a null value (tombstone) does: fail the task, or be left out and counted. Upstream's write is not supported yet.",
+        Check::OneOfIgnoreCase(&["ignore", "fail", "write"]),
+        "What a null value (tombstone) does: fail the task, be left out and counted (ignore), or have its key written below tombstone.encoded.partition (write; \
+         asks for store.kafka.keys).",
     ),
     key(
         "value.schema",
@@ -72,32 +80,68 @@ pub static KEYS: &[ConfigKey] = &[
         Type::String,
         Some("NONE"),
         Importance::High,
-        Check::Only(&["NONE"], NOT_YET),
-        "How records of another schema go into an open file.",
+        Check::Any,
+        "How records of another schema go into open files: NONE ends the files at any change; BACKWARD and FULL write older records under the file's newer schema; \
+         FORWARD writes newer ones under its older schema. As upstream, any other text is NONE.",
     ),
-    key("store.kafka.keys", Type::Boolean, Some("false"), Importance::Low, Check::Only(&["false"], NOT_YET), "Files with the records' keys."),
-    key("store.kafka.headers", Type::Boolean, Some("false"), Importance::Low, Check::Only(&["false"], NOT_YET), "Files with the records' headers."),
-    key("keys.format.class", Type::Class, None, Importance::Low, Check::Any, "Format of key files; acts with store.kafka.keys only."),
-    key("headers.format.class", Type::Class, None, Importance::Low, Check::Any, "Format of header files; acts with store.kafka.headers only."),
-    key("s3.schema.partition.affix.type", Type::String, Some("NONE"), Importance::Low, Check::Only(&["NONE"], NOT_YET), "Directory for the schema's name."),
+    key(
+        "store.kafka.keys",
+        Type::Boolean,
+        Some("false"),
+        Importance::Low,
+        Check::Any,
+        "Whether the records' keys are written too, to objects of their own (.keys).",
+    ),
+    key(
+        "store.kafka.headers",
+        Type::Boolean,
+        Some("false"),
+        Importance::Low,
+        Check::Any,
+        "Whether the records' headers are written too, to objects of their own (.headers).",
+    ),
+    key("keys.format.class", Type::Class, Some(AVRO), Importance::Low, Check::NotBlank, "Format of the key objects; acts with store.kafka.keys."),
+    key("headers.format.class", Type::Class, Some(AVRO), Importance::Low, Check::NotBlank, "Format of the header objects; acts with store.kafka.headers."),
+    key(
+        "s3.schema.partition.affix.type",
+        Type::String,
+        Some("NONE"),
+        Importance::Low,
+        Check::OneOf(Affix::NAMES),
+        "Whether a directory schema_name=<name of the value's schema> stands before (PREFIX) or after (SUFFIX) the encoded partition.",
+    ),
     key(
         "partitioner.max.open.files",
         Type::Int,
         Some("-1"),
         Importance::Low,
-        Check::Only(&["-1"], NOT_YET),
-        "Limit of open files; memory is limited as a whole here.",
+        Check::Range(-1, i32::MAX as i64),
+        "Directories of a topic partition that may have open files: one more ends them all. -1 = no limit (memory is limited as a whole).",
     ),
-    key("allow.optional.map.keys", Type::Boolean, Some("false"), Importance::Low, Check::Only(&["false"], NOT_YET), "Avro maps with optional keys."),
+    key(
+        "allow.optional.map.keys",
+        Type::Boolean,
+        Some("false"),
+        Importance::Low,
+        Check::Any,
+        "Whether maps with optional string keys are Avro maps; they are arrays of entries otherwise.",
+    ),
     key(
         "enhanced.avro.schema.support",
         Type::Boolean,
         Some("true"),
         Importance::Low,
-        Check::Only(&["true"], NOT_YET),
-        "Enum symbols and package names are always kept.",
+        Check::Any,
+        "Whether Avro and Parquet files keep the symbols of enums and the packages of names.",
     ),
-    key("connect.meta.data", Type::Boolean, Some("true"), Importance::Low, Check::Only(&["true"], NOT_YET), "Avro files carry Connect's metadata."),
+    key(
+        "connect.meta.data",
+        Type::Boolean,
+        Some("true"),
+        Importance::Low,
+        Check::Any,
+        "Whether the schemas of Avro files carry Connect's properties (connect.*).",
+    ),
     key(
         "schemas.cache.config",
         Type::Int,
@@ -116,27 +160,54 @@ pub static KEYS: &[ConfigKey] = &[
         "Upstream's pause after a retriable error; retries here back off by themselves and stop nothing else.",
     ),
     key("max.write.duration.ms", Type::Long, None, Importance::Low, Check::Any, "Upstream's limit of one put(); writing here never holds up the consumer."),
-    key("report.null.values.to.dlq", Type::Boolean, Some("true"), Importance::Low, BOOLEANS, "Acts with a dead-letter queue only."),
-    key("tombstone.encoded.partition", Type::String, Some("tombstone"), Importance::Low, Check::Any, "Acts with behavior.on.null.values=write only."),
+    key(
+        "report.null.values.to.dlq",
+        Type::Boolean,
+        Some("true"),
+        Importance::Low,
+        Check::Any,
+        "Whether values that behavior.on.null.values=ignore leaves out are reported as bad records, where errors are tolerated.",
+    ),
+    key(
+        "tombstone.encoded.partition",
+        Type::String,
+        Some("tombstone"),
+        Importance::Low,
+        Check::Any,
+        "Directory of tombstones; acts with behavior.on.null.values=write.",
+    ),
     key(
         "enable.conditional.writes",
         Type::Boolean,
         Some("true"),
         Importance::Low,
-        BOOLEANS,
-        "Upstream's guard for scheduled rotation; see the status' guarantee.",
+        Check::Any,
+        "Whether an object that is there already is left alone: reading then goes on behind it. Acts with rotate.schedule.interval.ms, and when neither keys nor \
+         headers are stored.",
     ),
-    key("max.files.scan.limit", Type::Int, Some("100"), Importance::Low, Check::Any, "Acts with upstream's conditional writes only."),
+    key(
+        "max.files.scan.limit",
+        Type::Int,
+        Some("100"),
+        Importance::Low,
+        Check::Range(1, 10_000),
+        "Names that are tried for one that is free, with enable.conditional.writes.",
+    ),
 ];
 
 /// A configuration, checked and built.
 #[derive(Debug)]
 pub(super) struct Settings {
-    pub(super) format: Arc<dyn FileFormat>,
+    pub(super) shapes: Vec<Shape>,
     pub(super) partitioner: Box<dyn Partitioner>,
     pub(super) policy: Policy,
     pub(super) layout: Layout,
     pub(super) on_null: OnNull,
+    pub(super) affix: Affix,
+    pub(super) tombstones: String,
+    pub(super) compatibility: Compatibility,
+    pub(super) max_open: Option<NonZeroUsize>,
+    pub(super) rules: Rules,
     pub(super) row_group_bytes: u64,
 }
 
@@ -145,25 +216,63 @@ impl Settings {
     pub(super) fn from_props(props: &Props) -> Result<Self, Vec<ConfigError>> {
         let values = Values { tables: &[KEYS], props };
         let mut errors = Vec::new();
-        let format = format(props).map_err(|e| errors.push(e)).ok();
+        let shapes = shapes(props).map_err(|e| errors.extend(e)).ok();
         let partitioner = partition::from_props(props).map_err(|e| errors.extend(e)).ok();
         let is_time_based = partitioner.as_ref().is_some_and(|p| p.is_time_based());
         let policy = Policy::from_props(props, is_time_based).map_err(|e| errors.extend(e)).ok();
-        let (Some(format), Some(partitioner), Some(policy)) = (format, partitioner, policy) else { return Err(errors) };
+        let tags = tags(props).map_err(|e| errors.push(e)).ok();
+        let on_null = on_null(values).map_err(|e| errors.extend(e)).ok();
+        let (Some(shapes), Some(partitioner), Some(policy), Some(tags), Some(on_null)) = (shapes, partitioner, policy, tags, on_null) else {
+            return Err(errors);
+        };
         if !errors.is_empty() {
             return Err(errors);
         }
-        let ignores = values.text("behavior.on.null.values").eq_ignore_ascii_case("ignore");
+        let natural = |key| values.long(key).and_then(|n| usize::try_from(n).ok());
+        // As upstream: with keys or headers one record has several objects, which cannot be conditional together.
+        let is_conditional = values.boolean("enable.conditional.writes") && policy.schedule.is_some() && shapes.len() == 1;
         let typed_bytes = values.long("lakehead.row.group.bytes").and_then(|n| u64::try_from(n).ok()).unwrap_or(64 << 20);
+        let is_columnar = shapes.first().is_some_and(|shape| shape.format.needs_columns());
         Ok(Self {
-            on_null: if ignores { OnNull::Ignore } else { OnNull::Fail },
             // Rows of formats without a schema gain nothing by waiting.
-            row_group_bytes: if format.needs_columns() { typed_bytes } else { typed_bytes.min(4 << 20) },
-            format,
+            row_group_bytes: if is_columnar { typed_bytes } else { typed_bytes.min(4 << 20) },
+            shapes,
             partitioner,
             policy,
             layout: Layout::from_props(props),
+            on_null,
+            affix: Affix::parse(values.text("s3.schema.partition.affix.type")).unwrap_or_default(),
+            tombstones: values.text("tombstone.encoded.partition").to_owned(),
+            compatibility: Compatibility::parse(values.text("schema.compatibility")).0,
+            max_open: natural("partitioner.max.open.files").and_then(NonZeroUsize::new),
+            rules: Rules { scan_limit: natural("max.files.scan.limit").filter(|_| is_conditional), tags },
         })
+    }
+
+    /// Settings that do nothing, or something else than it seems, in words for a log.
+    pub(super) fn warnings(&self, props: &Props) -> Vec<String> {
+        let values = Values { tables: &[KEYS], props };
+        let mode = values.text("schema.compatibility");
+        roll::ignored_setting(props, self.partitioner.is_time_based()).into_iter().chain(Compatibility::parse(mode).1).collect()
+    }
+
+    /// How records become files.
+    pub(super) fn into_plan(self, memory: Budget, ratio: Arc<Ratio>) -> Plan {
+        Plan {
+            partitioner: self.partitioner,
+            policy: self.policy,
+            delim: self.layout.directory_delim.clone(),
+            naming: Arc::new(self.layout),
+            shapes: self.shapes,
+            on_null: self.on_null,
+            affix: self.affix,
+            tombstones: self.tombstones,
+            compatibility: self.compatibility,
+            max_open: self.max_open,
+            scan_limit: self.rules.scan_limit.unwrap_or(0),
+            memory,
+            ratio,
+        }
     }
 
     /// What holds when the process dies at any moment.
@@ -176,20 +285,69 @@ impl Settings {
 
     /// The first guess of encoded bytes per byte of waiting rows.
     pub(super) fn expected_ratio(&self) -> Ratio {
-        if self.format.needs_columns() || self.format.extension().ends_with(".gz") { Ratio::new(4 << 20, 1 << 20) } else { Ratio::new(1 << 20, 1 << 20) }
+        let shrinks = self.shapes.first().is_some_and(|shape| shape.format.needs_columns() || shape.extension.ends_with(".gz"));
+        if shrinks { Ratio::new(4 << 20, 1 << 20) } else { Ratio::new(1 << 20, 1 << 20) }
     }
 }
 
-/// The format that the configuration names.
-pub(super) fn format(props: &Props) -> Result<Arc<dyn FileFormat>, ConfigError> {
-    let class = props.get("format.class").map_or("", |c| c.trim());
+/// The objects that a record becomes.
+fn shapes(props: &Props) -> Result<Vec<Shape>, Vec<ConfigError>> {
+    let values = Values { tables: &[KEYS], props };
+    let mut wanted = vec![(View::Value, "format.class")];
+    wanted.extend(values.boolean("store.kafka.keys").then_some((View::Keys, "keys.format.class")));
+    wanted.extend(values.boolean("store.kafka.headers").then_some((View::Headers, "headers.format.class")));
+    let mut shapes = Vec::with_capacity(wanted.len());
+    let mut errors = Vec::new();
+    for (view, key) in wanted {
+        match format(props, key) {
+            Ok(format) if view == View::Headers && !shape::can_hold_headers(format.as_ref()) => {
+                let class = values.text(key);
+                errors
+                    .push(ConfigError::new(key, format!("Invalid value {class} for configuration {key}: headers are texts with names, which it cannot hold")));
+            }
+            Ok(format) => shapes.push(Shape::new(view, format)),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(shapes) } else { Err(errors) }
+}
+
+fn on_null(values: Values<'_>) -> Result<OnNull, Vec<ConfigError>> {
+    let text = values.text("behavior.on.null.values").to_ascii_lowercase();
+    match text.as_str() {
+        "ignore" => Ok(OnNull::Ignore { report: values.boolean("report.null.values.to.dlq") }),
+        "write" if values.boolean("store.kafka.keys") => Ok(OnNull::Write),
+        "write" => {
+            let message = "Writing Kafka record keys to storage is mandatory when tombstone writing is enabled.";
+            Err(["store.kafka.keys", "behavior.on.null.values"].map(|key| ConfigError::new(key, message)).into())
+        }
+        _ => Ok(OnNull::Fail),
+    }
+}
+
+/// `s3.object.tagging` and what belongs to it.
+fn tags(props: &Props) -> Result<Option<Tags>, ConfigError> {
+    const PAIRS: &str = "s3.object.tagging.key.value.pairs";
+    let text = |key: &str| props.get(key).map_or("", |value| value.trim());
+    if !text("s3.object.tagging").eq_ignore_ascii_case("true") {
+        return Ok(None);
+    }
+    let pair = |pair: &str| {
+        let refused = || ConfigError::new(PAIRS, format!("Invalid value {pair} for configuration {PAIRS}: a tag is written key:value"));
+        pair.split_once(':').map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).filter(|(key, _)| !key.is_empty()).ok_or_else(refused)
+    };
+    let extra = text(PAIRS).split(',').map(str::trim).filter(|one| !one.is_empty()).map(pair).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(Tags { extra, must_succeed: text("s3.object.behavior.on.tagging.error").eq_ignore_ascii_case("fail") }))
+}
+
+/// The format that a key names.
+pub(super) fn format(props: &Props, key: &str) -> Result<Arc<dyn FileFormat>, ConfigError> {
+    let values = Values { tables: &[KEYS], props };
+    let class = values.text(key);
     let Some(entry) = file::find(class) else {
         let names: Vec<&str> = file::FILES.iter().map(|f| f.name).collect();
         let known = names.join(", ");
-        return Err(ConfigError::new(
-            "format.class",
-            format!("Invalid value {class} for configuration format.class: unknown format; known: {known}, and upstream's classes"),
-        ));
+        return Err(ConfigError::new(key, format!("Invalid value {class} for configuration {key}: unknown format; known: {known}, and upstream's classes")));
     };
     let built = (entry.build)(props).map_err(|error| match error {
         file::FormatError::Config { key, message } => {
@@ -197,7 +355,7 @@ pub(super) fn format(props: &Props) -> Result<Arc<dyn FileFormat>, ConfigError> 
             let message = format!("Invalid value {value} for configuration {key}: {message}");
             ConfigError::new(key, message)
         }
-        other => ConfigError::new("format.class", other.to_string()),
+        other => ConfigError::new(key, other.to_string()),
     })?;
     Ok(Arc::from(built))
 }
@@ -207,7 +365,13 @@ pub(super) fn validate(store: StoreKind, props: &Props) -> Report {
     let tables: &[&[ConfigKey]] = &[KEYS, roll::KEYS, partition::KEYS, names::KEYS, store.keys()];
     let is_known = |name: &str| name.starts_with("confluent.") || store.is_known(name);
     let mut report = check(tables, props, is_known);
-    let across = Settings::from_props(props).err().unwrap_or_default().into_iter().chain(urls::validate(store, props)).chain(compression(props));
+    let across = Settings::from_props(props)
+        .err()
+        .unwrap_or_default()
+        .into_iter()
+        .chain(urls::validate(store, props))
+        .chain(compression(props))
+        .chain(storage_class(store, props));
     for error in across {
         if !report.errors.iter().any(|e| e.key == error.key) {
             report.errors.push(error);
@@ -216,14 +380,41 @@ pub(super) fn validate(store: StoreKind, props: &Props) -> Report {
     report
 }
 
-/// gzip goes with JSON only: the other formats have codecs of their own.
-fn compression(props: &Props) -> Option<ConfigError> {
-    let is_text = format(props).is_ok_and(|f| !f.needs_columns());
-    let key = ["s3.compression.type", "gcs.compression.type", "az.compression.type"].into_iter().find(|k| props.get(*k).is_some_and(|v| v.trim() == "gzip"))?;
-    (!is_text).then(|| {
-        ConfigError::new(
-            key,
-            format!("Invalid value gzip for configuration {key}: it compresses JSON files; Parquet and Avro have parquet.codec and avro.codec"),
-        )
-    })
+/// `storage.class` says what `connector.class` has said already: it must be there where upstream asks for it, and it cannot say something else.
+fn storage_class(store: StoreKind, props: &Props) -> Option<ConfigError> {
+    const KEY: &str = "storage.class";
+    let (class, is_required) = match store {
+        StoreKind::S3 => ("io.confluent.connect.s3.storage.S3Storage", true),
+        StoreKind::Gcs => ("io.confluent.connect.gcs.storage.GcsStorage", true),
+        StoreKind::AzureBlob => ("io.confluent.connect.azure.blob.storage.AzureBlobStorage", false),
+        _ => return None,
+    };
+    match props.get(KEY).map(|given| given.trim()) {
+        None if is_required => Some(ConfigError::new(KEY, format!("Missing required configuration \"{KEY}\" which has no default value."))),
+        Some(given) if given != class => {
+            Some(ConfigError::new(KEY, format!("Invalid value {given} for configuration {KEY}: Class {given} could not be found; this connector's is {class}")))
+        }
+        _ => None,
+    }
+}
+
+/// gzip goes with JSON and bytes only: the other formats have codecs of their own. An error on each key that is part of it, as upstream.
+fn compression(props: &Props) -> Vec<ConfigError> {
+    let is_gzip = |key: &&str| props.get(*key).is_some_and(|v| v.trim() == "gzip");
+    let Some(compression) = ["s3.compression.type", "gcs.compression.type", "az.compression.type"].into_iter().find(is_gzip) else { return Vec::new() };
+    let values = Values { tables: &[KEYS], props };
+    let mut errors = Vec::new();
+    for (what, switch, class) in [
+        ("data", None, "format.class"),
+        ("keys", Some("store.kafka.keys"), "keys.format.class"),
+        ("headers", Some("store.kafka.headers"), "headers.format.class"),
+    ] {
+        let is_asked = switch.is_none_or(|switch| values.boolean(switch));
+        if !is_asked || !format(props, class).is_ok_and(|format| !format.gzips()) {
+            continue;
+        }
+        let message = format!("Compression Type gzip not valid for {what} format class: ( {} ).", values.text(class));
+        errors.extend(switch.into_iter().chain([class, compression]).map(|key| ConfigError::new(key, message.clone())));
+    }
+    errors
 }

@@ -14,9 +14,12 @@ use arrow::error::ArrowError;
 use lakehead_formats::column::Column;
 use lakehead_formats::file::{Encoder, FileFormat, FileStats, FormatError};
 use lakehead_formats::schema;
+use lakehead_formats::schema::compatibility::{self, Compatibility, Verdict};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::naming::{Extent, FileName, Naming};
+use super::shape::Shape;
 use crate::compute::Compute;
 use crate::connect::{ErrorKind, TaskError};
 use crate::memory::{Budget, Permit};
@@ -30,7 +33,6 @@ const SMALL_ROWS: usize = 1024;
 /// What every file of a task needs.
 #[derive(Debug, Clone)]
 pub(super) struct Workshop {
-    pub(super) format: Arc<dyn FileFormat>,
     pub(super) store: Arc<dyn ObjectSink>,
     pub(super) compute: Compute,
     pub(super) memory: Budget,
@@ -87,10 +89,30 @@ impl Ratio {
     }
 }
 
+/// Whether rows of a schema go into a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fits {
+    /// They do, projected or widened where it takes that.
+    Yes,
+    /// The file ends before them.
+    No,
+    /// They are bad records under the file's mode of compatibility.
+    Bad(String),
+}
+
 /// Rows of one future object.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    pub(super) key: String,
+    name: FileName,
+    naming: Arc<dyn Naming>,
+    format: Arc<dyn FileFormat>,
+    extension: String,
+    /// Which of the plan's shapes it is.
+    pub(super) shape: usize,
+    /// Whether it stands for its records: one of a record's objects does.
+    pub(super) leads: bool,
+    /// Kafka timestamps of the first and the last row, in ms.
+    times: (Option<i64>, Option<i64>),
     /// Offset of the first row.
     pub(super) start: i64,
     /// Offset of the last row, plus one.
@@ -106,13 +128,47 @@ pub(super) struct OpenFile {
 
 impl OpenFile {
     /// A file without rows.
-    pub(super) fn new(key: String, start: i64, field: FieldRef, memory: &Budget) -> Self {
-        Self { key, start, end: start, rows: 0, field, pieces: Vec::new(), staged_rows: 0, staged: memory.take(0), delivery: None }
+    pub(super) fn new(name: FileName, naming: Arc<dyn Naming>, (index, shape): (usize, &Shape), start: i64, field: FieldRef, memory: &Budget) -> Self {
+        Self {
+            name,
+            naming,
+            format: Arc::clone(&shape.format),
+            extension: shape.extension.clone(),
+            shape: index,
+            leads: false,
+            times: (None, None),
+            start,
+            end: start,
+            rows: 0,
+            field,
+            pieces: Vec::new(),
+            staged_rows: 0,
+            staged: memory.take(0),
+            delivery: None,
+        }
     }
 
-    /// True when rows of this schema can go into this file without ending it: the same schema, or an inferred one that widens before encoding began.
-    pub(super) fn accepts(&self, field: &FieldRef) -> bool {
-        self.field == *field || self.widened(field).is_some()
+    /// The object's name if the file ended now.
+    pub(super) fn key(&self) -> String {
+        let extent = Extent { start: self.start, end: self.end, first_ms: self.times.0, last_ms: self.times.1 };
+        self.naming.whole(&self.name, &extent, &self.extension)
+    }
+
+    /// Whether rows of this schema can go into this file: they have the file's schema, or an inferred one that widens before encoding began, or one that
+    /// the mode lets be projected to the file's.
+    pub(super) fn fits(&self, field: &FieldRef, mode: Compatibility) -> Fits {
+        if self.field == *field || self.widened(field).is_some() {
+            return Fits::Yes;
+        }
+        // A schema and none: upstream's switch between them ends the files in every mode.
+        if schema::is_json_text(&self.field) != schema::is_json_text(field) {
+            return Fits::No;
+        }
+        match compatibility::verdict(mode, field, &self.field) {
+            Ok(Verdict::Same | Verdict::Project) => Fits::Yes,
+            Ok(Verdict::Rotate) => Fits::No,
+            Err(error) => Fits::Bad(error.to_string()),
+        }
     }
 
     fn widened(&self, field: &FieldRef) -> Option<FieldRef> {
@@ -129,13 +185,19 @@ impl OpenFile {
         schema::is_inferred(&self.field)
     }
 
-    /// Takes rows that the file [`accepts`](Self::accepts). `bytes` is the memory that they hold, `end` the offset after the last of them.
-    pub(super) fn append(&mut self, rows: Column, bytes: u64, end: i64) {
-        if self.field != rows.field
-            && let Some(both) = self.widened(&rows.field)
-        {
-            self.field = both;
+    /// Takes rows that [fit](Self::fits). `bytes` is the memory that they hold, `end` the offset after the last of them, `times` the Kafka timestamps of the
+    /// first and the last.
+    ///
+    /// # Errors
+    /// When rows that fit cannot be projected; a defect.
+    pub(super) fn append(&mut self, mut rows: Column, bytes: u64, end: i64, times: (Option<i64>, Option<i64>)) -> Result<(), ArrowError> {
+        if self.field != rows.field {
+            match self.widened(&rows.field) {
+                Some(both) => self.field = both,
+                None => rows = Column::new(FieldRef::clone(&self.field), compatibility::project(&rows.array, &rows.field, &self.field)?),
+            }
         }
+        self.times = (if self.rows == 0 { times.0 } else { self.times.0 }, times.1);
         self.rows += u64::try_from(rows.len()).unwrap_or(u64::MAX);
         self.staged_rows += rows.len();
         self.end = end;
@@ -144,6 +206,7 @@ impl OpenFile {
         if self.pieces.len() >= PIECES && self.staged_rows < self.pieces.len() * SMALL_ROWS {
             self.join_pieces();
         }
+        Ok(())
     }
 
     fn join_pieces(&mut self) {
@@ -158,6 +221,12 @@ impl OpenFile {
             self.staged.resize(u64::try_from(joined.get_array_memory_size()).unwrap_or(u64::MAX));
             self.pieces = vec![(FieldRef::clone(&self.field), joined)];
         }
+    }
+
+    /// The rows that wait, in order.
+    #[cfg(test)]
+    pub(super) fn staged(&self) -> Vec<ArrayRef> {
+        self.pieces.iter().map(|piece| adapt(piece, &self.field).unwrap()).collect()
     }
 
     /// Heap of the rows that wait.
@@ -176,23 +245,34 @@ impl OpenFile {
     }
 
     /// Has the rows that wait encoded as one row group, beside the task.
+    /// A file whose name is not known yet keeps them.
     pub(super) fn encode_staged(&mut self, workshop: &Workshop) {
+        if !self.naming.is_late() {
+            self.encode(workshop);
+        }
+    }
+
+    fn encode(&mut self, workshop: &Workshop) {
         if self.pieces.is_empty() {
             return;
         }
         let pieces = std::mem::take(&mut self.pieces);
         self.staged_rows = 0;
         let permit = std::mem::replace(&mut self.staged, workshop.memory.take(0));
-        let delivery = self.delivery.get_or_insert_with(|| Delivery::start(workshop, self.key.clone(), FieldRef::clone(&self.field)));
+        if self.delivery.is_none() {
+            self.delivery = Some(Delivery::start(workshop, self.key(), &self.format, FieldRef::clone(&self.field)));
+        }
+        let Some(delivery) = &mut self.delivery else { return };
         delivery.raw_bytes += permit.bytes();
         delivery.send(Work::RowGroup { pieces, permit, encoding: Encoding::begin(&workshop.encoding) });
     }
 
     /// No more rows: has the rest encoded and uploaded. The result becomes visible only when it is published.
     pub(super) fn end(mut self, workshop: &Workshop, labels: Labels) -> AbortOnDropHandle<Result<Ready, TaskError>> {
-        self.encode_staged(workshop);
-        let Self { key, field, delivery, .. } = self;
-        let delivery = delivery.unwrap_or_else(|| Delivery::start(workshop, key, field));
+        self.encode(workshop);
+        let key = self.key();
+        let Self { format, field, delivery, .. } = self;
+        let delivery = delivery.unwrap_or_else(|| Delivery::start(workshop, key, &format, field));
         delivery.send(Work::Finish(labels));
         delivery.outcome
     }
@@ -230,9 +310,9 @@ struct Delivery {
 }
 
 impl Delivery {
-    fn start(workshop: &Workshop, key: String, field: FieldRef) -> Self {
+    fn start(workshop: &Workshop, key: String, format: &Arc<dyn FileFormat>, field: FieldRef) -> Self {
         let (work, queue) = mpsc::unbounded_channel();
-        let outcome = AbortOnDropHandle::new(tokio::spawn(deliver(workshop.clone(), key, field, queue)));
+        let outcome = AbortOnDropHandle::new(tokio::spawn(deliver(workshop.clone(), key, Arc::clone(format), field, queue)));
         Self { raw_bytes: 0, work, outcome }
     }
 
@@ -243,9 +323,15 @@ impl Delivery {
 }
 
 /// Encodes row groups as they come and uploads the bytes, until the file is whole or given up.
-async fn deliver(workshop: Workshop, key: String, field: FieldRef, mut queue: mpsc::UnboundedReceiver<Work>) -> Result<Ready, TaskError> {
-    let mut upload = workshop.store.open(key.clone(), workshop.format.content_type());
-    let outcome = encode_and_upload(&workshop, &key, &field, &mut queue, upload.as_mut()).await;
+async fn deliver(
+    workshop: Workshop,
+    key: String,
+    format: Arc<dyn FileFormat>,
+    field: FieldRef,
+    mut queue: mpsc::UnboundedReceiver<Work>,
+) -> Result<Ready, TaskError> {
+    let mut upload = workshop.store.open(key.clone(), format.content_type());
+    let outcome = encode_and_upload(&workshop, &key, (&format, &field), &mut queue, upload.as_mut()).await;
     match outcome {
         Ok(Some(stats)) => Ok(Ready { key, stats, upload }),
         Ok(None) => {
@@ -262,13 +348,13 @@ async fn deliver(workshop: Workshop, key: String, field: FieldRef, mut queue: mp
 async fn encode_and_upload(
     workshop: &Workshop,
     key: &str,
-    field: &FieldRef,
+    (format, field): (&Arc<dyn FileFormat>, &FieldRef),
     queue: &mut mpsc::UnboundedReceiver<Work>,
     upload: &mut dyn Upload,
 ) -> Result<Option<FileStats>, TaskError> {
     let mut encoder: Option<(Box<dyn Encoder>, Permit)> = None;
     while let Some(work) = queue.recv().await {
-        let (format, memory, ratio) = (Arc::clone(&workshop.format), workshop.memory.clone(), Arc::clone(&workshop.ratio));
+        let (format, memory, ratio) = (Arc::clone(format), workshop.memory.clone(), Arc::clone(&workshop.ratio));
         let open = encoder.take();
         let field = FieldRef::clone(field);
         let job = move || -> Result<Encoded, FormatError> {

@@ -1,7 +1,8 @@
 //! The cloud storage sinks: Confluent's S3, GCS, Azure Blob and ADLS Gen2 connectors, and our own for any URL.
 //!
 //! One connector in five dressings: the dressings differ in the keys that name the store. `config` holds the keys and their cross-checks; `task`
-//! composes stages 4 to 7 (partition, roll, encode, store); `writer` is one topic partition, `file` one open file, `ledger` what is durable.
+//! composes stages 4 to 7 (partition, roll, encode, store): `intake` decides on each row of a batch, `writer` is one topic partition, `shape` what a record becomes,
+//! `naming` what it is called, `file` one open file, `publish` the moment when objects appear, `ledger` what is durable.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,7 +15,11 @@ use crate::store::urls::StoreKind;
 
 pub mod config;
 mod file;
+mod intake;
 mod ledger;
+mod naming;
+mod publish;
+mod shape;
 mod task;
 mod writer;
 
@@ -68,7 +73,7 @@ impl Connector for CloudStorage {
     }
 
     fn want(&self, props: &Props) -> Want {
-        match config::format(props) {
+        match config::format(props, "format.class") {
             Ok(format) if format.needs_columns() => Want::Columns,
             _ => Want::Any,
         }
@@ -79,31 +84,21 @@ impl Connector for CloudStorage {
             let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
             TaskError::new(ErrorKind::BadConfig, all.join("; ")).with("connector", &cx.connector)
         })?;
+        for warning in settings.warnings(props) {
+            tracing::warn!(connector = %cx.connector, "{warning}");
+        }
         let store = cx.env.stores.open(self.store, props, cx.health.clone()).map_err(file::store_error)?;
         let ratio = Arc::new(settings.expected_ratio());
         let guarantee = settings.guarantee();
-        let plan = writer::Plan {
-            partitioner: settings.partitioner,
-            policy: settings.policy,
-            layout: settings.layout,
-            extension: settings.format.extension().to_owned(),
-            memory: cx.env.memory.clone(),
-            ratio: Arc::clone(&ratio),
-        };
-        let workshop = file::Workshop {
-            format: settings.format,
-            store,
-            compute: cx.env.compute.clone(),
-            memory: cx.env.memory.clone(),
-            ratio,
-            encoding: Arc::new(AtomicU64::new(0)),
-        };
+        let (rules, row_group_bytes) = (settings.rules.clone(), settings.row_group_bytes);
+        let plan = settings.into_plan(cx.env.memory.clone(), Arc::clone(&ratio));
+        let workshop = file::Workshop { store, compute: cx.env.compute.clone(), memory: cx.env.memory.clone(), ratio, encoding: Arc::new(AtomicU64::new(0)) };
         Ok(Box::new(task::CloudStorageTask {
             cx,
             plan: Arc::new(plan),
             workshop,
-            on_null: settings.on_null,
-            row_group_bytes: settings.row_group_bytes,
+            rules,
+            row_group_bytes,
             guarantee,
             partitions: std::collections::BTreeMap::new(),
             closed: crate::batch::Offsets::new(),

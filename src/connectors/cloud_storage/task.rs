@@ -7,46 +7,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arrow::array::Array;
 use async_trait::async_trait;
-use futures::{StreamExt, TryStreamExt, stream};
 use lakehead_formats::column::Reject;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::file::{Labels, OpenFile, Ready, Workshop, store_error};
+use super::file::{Labels, OpenFile, Workshop, store_error};
+use super::intake::{self, Taken};
 use super::ledger::Ledger;
-use super::writer::{Ended, Plan, Writer, without};
+use super::publish::{Figures, Object, Publishing, Rules};
+use super::writer::{Ended, Plan, Writer};
 use crate::batch::{Batch, OffsetRange, Offsets, TopicPartition};
 use crate::connect::{ErrorKind, SinkTask, TaskContext, TaskError, TaskReport};
-use crate::partition::Paths;
 use crate::roll::Reason;
-use crate::store::Condition;
 
 /// Groups on their way at which a task takes no more records.
 const GROUPS_BOUND: usize = 64;
-/// Objects of one group that are made visible at once.
-const PUBLISH_AT_ONCE: usize = 8;
 /// Waiting rows below this many bytes are not worth a row group of their own when memory is short.
 const WORTH_ENCODING: u64 = 64 << 10;
 
 /// The best that a task can promise.
 pub(super) const EXACTLY_ONCE: &str = "exactly-once";
 
-/// What to do with a null value (`behavior.on.null.values`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OnNull {
-    /// The task fails.
-    Fail,
-    /// The record is left out, and counted.
-    Ignore,
-}
-
 /// The sink task of the cloud storage connectors.
 pub(super) struct CloudStorageTask {
     pub(super) cx: TaskContext,
     pub(super) plan: Arc<Plan>,
     pub(super) workshop: Workshop,
-    pub(super) on_null: OnNull,
+    pub(super) rules: Rules,
     /// Bytes of waiting rows at which a file's row group is encoded.
     pub(super) row_group_bytes: u64,
     pub(super) guarantee: String,
@@ -65,9 +52,7 @@ pub(super) struct Owned {
 /// Figures that the background work adds to.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    files: AtomicU64,
-    rows: AtomicU64,
-    bytes: AtomicU64,
+    published: Arc<Figures>,
     early_closes: AtomicU64,
     /// Files that ended because an inferred schema widened after encoding had begun.
     late_widenings: AtomicU64,
@@ -92,14 +77,14 @@ impl SinkTask for CloudStorageTask {
             return Err(TaskError::new(ErrorKind::Bug, "records of a partition that is not assigned").with("partition", &batch.from));
         };
         let from = batch.from.clone();
-        let (plan, now, on_null, tolerates) = (Arc::clone(&self.plan), self.cx.env.clock.now(), self.on_null, self.cx.tolerates);
+        let (plan, now, tolerates) = (Arc::clone(&self.plan), self.cx.env.clock.now(), self.cx.tolerates);
         let job = move || {
-            let outcome = take(&mut writer, batch, &plan, now, on_null, tolerates);
+            let outcome = intake::take(&mut writer, batch, &plan, now, tolerates);
             (writer, outcome)
         };
         let (writer, outcome) = self.workshop.compute.run(job).await;
         self.partitions.insert(from.clone(), Owned { writer, ledger });
-        let Taken { ended, rejects, ignored_nulls } = outcome?;
+        let Taken { ended, rejects, ignored_nulls, error } = outcome?;
         self.counts.ignored_nulls.fetch_add(ignored_nulls, Ordering::Relaxed);
         for group in ended {
             if group.reason == Reason::SchemaChange && group.files.iter().any(OpenFile::is_inferred) {
@@ -111,7 +96,7 @@ impl SinkTask for CloudStorageTask {
             let due = |staged: u64| staged >= self.row_group_bytes;
             owned.writer.open_files().filter(|f| due(f.staged_bytes())).for_each(|f| f.encode_staged(&self.workshop));
         }
-        Ok(rejects)
+        error.map_or(Ok(rejects), Err)
     }
 
     fn has_room(&self) -> bool {
@@ -154,8 +139,13 @@ impl SinkTask for CloudStorageTask {
             if let Some(position) = owned.writer.idle_position().filter(|_| owned.ledger.pending() == 0) {
                 owned.ledger.pass(position);
             }
-            if let Some(offset) = owned.ledger.durable().await? {
-                offsets.insert(tp.clone(), offset);
+            match owned.ledger.durable().await {
+                Ok(Some(offset)) => drop(offsets.insert(tp.clone(), offset)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.closed = offsets; // what the others have done still counts
+                    return Err(error);
+                }
             }
         }
         Ok(offsets)
@@ -185,9 +175,9 @@ impl SinkTask for CloudStorageTask {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         TaskReport {
             guarantee: self.guarantee_now(),
-            files: load(&self.counts.files),
-            rows: load(&self.counts.rows),
-            bytes: load(&self.counts.bytes),
+            files: load(&self.counts.published.files),
+            rows: load(&self.counts.published.rows),
+            bytes: load(&self.counts.published.bytes),
             open_rows,
             open_files,
             early_closes: load(&self.counts.early_closes),
@@ -214,11 +204,12 @@ impl CloudStorageTask {
     /// Has a group of files encoded, uploaded and published, beside the task.
     fn publish(&mut self, from: &TopicPartition, group: Ended) {
         let Some(owned) = self.partitions.get_mut(from) else { return };
-        let Ended { files, end, reason } = group;
+        let Ended { files, end, reason, names } = group;
         let connector = Arc::clone(&self.cx.connector);
-        let mut deliveries = Vec::with_capacity(files.len());
+        let mut objects = Vec::with_capacity(files.len());
         for file in files {
             let offsets = OffsetRange { start: file.start, end: file.end };
+            let leads = file.leads;
             let labels = Labels(vec![
                 ("lakehead-connector", connector.to_string()),
                 ("lakehead-topic", from.topic.to_string()),
@@ -226,11 +217,20 @@ impl CloudStorageTask {
                 ("lakehead-offsets", offsets.to_string()),
                 ("lakehead-rows", file.rows.to_string()),
             ]);
-            deliveries.push((offsets, file.end(&self.workshop, labels)));
+            objects.push(Object { offsets, leads, delivery: file.end(&self.workshop, labels) });
         }
-        let (counts, progress) = (Arc::clone(&self.counts), Arc::clone(&self.cx.progress));
+        let publishing = Publishing {
+            connector,
+            from: from.clone(),
+            reason,
+            names,
+            rules: self.rules.clone(),
+            store: Arc::clone(&self.workshop.store),
+            figures: Arc::clone(&self.counts.published),
+        };
+        let progress = Arc::clone(&self.cx.progress);
         let work = async move {
-            let outcome = publish_group(deliveries, reason, &connector, &counts).await;
+            let outcome = publishing.run(objects).await;
             progress.notify_one();
             outcome
         };
@@ -247,115 +247,5 @@ impl CloudStorageTask {
         self.counts.early_closes.fetch_add(ended.files.len() as u64, Ordering::Relaxed);
         tracing::warn!(connector = %self.cx.connector, partition = %tp, files = ended.files.len(), bytes, "lakehead.memory.limit is used up: files end early");
         self.publish(&tp, ended);
-    }
-}
-
-/// What a batch led to.
-struct Taken {
-    ended: Vec<Ended>,
-    rejects: Vec<Reject>,
-    ignored_nulls: u64,
-}
-
-/// One batch through stages 4 and 5; runs on the CPU pool.
-fn take(writer: &mut Writer, batch: Batch, plan: &Plan, now: chrono::DateTime<chrono::Utc>, on_null: OnNull, tolerates: bool) -> Result<Taken, TaskError> {
-    let offsets = batch.offsets.clone();
-    let (batch, ignored_nulls) = without_nulls(batch, on_null)?;
-    let mut paths = if batch.is_empty() { Paths::default() } else { plan.partitioner.paths(&batch, now) };
-    if let Some(first) = paths.rejects.first().filter(|_| !tolerates) {
-        return Err(reject_error(&batch, first));
-    }
-    let ended = writer.write(&batch, &paths, plan, now).map_err(|e| TaskError::new(ErrorKind::Bug, e.to_string()).with("partition", &batch.from))?;
-    let mut rejects = std::mem::take(&mut paths.rejects);
-    for reject in rejects.iter_mut().filter(|_| ignored_nulls > 0) {
-        // Numbered as in the batch that came, which had the nulls.
-        let offset = batch.offsets.values().get(reject.row);
-        reject.row = offset.and_then(|offset| offsets.values().binary_search(offset).ok()).unwrap_or(reject.row);
-    }
-    Ok(Taken { ended, rejects, ignored_nulls })
-}
-
-fn reject_error(batch: &Batch, reject: &Reject) -> TaskError {
-    let offset = batch.offsets.values().get(reject.row).copied().unwrap_or(batch.span.start);
-    TaskError::new(ErrorKind::BadRecord, reject.reason.clone()).with("partition", &batch.from).with("offset", offset)
-}
-
-/// Applies `behavior.on.null.values`.
-fn without_nulls(batch: Batch, on_null: OnNull) -> Result<(Batch, u64), TaskError> {
-    let values = &batch.value.array;
-    // Logical ones: a batch of tombstones alone may be an array of the null type, which has no bitmap.
-    let Some(mask) = values.logical_nulls().filter(|mask| mask.null_count() > 0) else { return Ok((batch, 0)) };
-    let nulls = (0..values.len()).filter(|row| mask.is_null(*row));
-    match on_null {
-        OnNull::Fail => {
-            let reason = "null value (tombstone); set behavior.on.null.values=ignore to leave such records out".to_owned();
-            Err(reject_error(&batch, &Reject { row: nulls.min().unwrap_or(0), reason }))
-        }
-        OnNull::Ignore => {
-            let rejects: Vec<Reject> = nulls.map(|row| Reject { row, reason: String::new() }).collect();
-            let kept = without(&batch, &rejects).map_err(|e| TaskError::new(ErrorKind::Bug, e.to_string()))?;
-            Ok((kept, rejects.len() as u64))
-        }
-    }
-}
-
-type Delivered = AbortOnDropHandle<Result<Ready, TaskError>>;
-
-/// Waits until every file of the group is whole, then makes them visible.
-async fn publish_group(deliveries: Vec<(OffsetRange, Delivered)>, reason: Reason, connector: &str, counts: &Counts) -> Result<(), TaskError> {
-    let mut whole = Vec::with_capacity(deliveries.len());
-    for (offsets, delivery) in deliveries {
-        let ready = delivery.await.unwrap_or_else(|e| Err(TaskError::new(ErrorKind::Bug, format!("encoding a file ended early: {e}"))))?;
-        whole.push((offsets, ready));
-    }
-    let publish = |(offsets, mut ready): (OffsetRange, Ready)| async move {
-        ready.upload.publish(Condition::Overwrite).await.map_err(store_error)?;
-        counts.files.fetch_add(1, Ordering::Relaxed);
-        counts.rows.fetch_add(ready.stats.rows, Ordering::Relaxed);
-        counts.bytes.fetch_add(ready.stats.bytes, Ordering::Relaxed);
-        tracing::info!(connector, key = %ready.key, %offsets, rows = ready.stats.rows, bytes = ready.stats.bytes, reason = reason.as_str(), "published");
-        Ok::<(), TaskError>(())
-    };
-    stream::iter(whole).map(publish).buffer_unordered(PUBLISH_AT_ONCE).try_collect().await
-}
-
-#[cfg(test)]
-mod tests {
-    use arrow::array::{ArrayRef, Int64Array, NullArray, StringArray, TimestampMillisecondArray};
-    use arrow::datatypes::Field;
-    use lakehead_formats::column::Column;
-
-    use super::*;
-
-    fn batch(values: ArrayRef) -> Batch {
-        let n = values.len();
-        let column = |array: ArrayRef| Column::new(Arc::new(Field::new("c", array.data_type().clone(), true)), array);
-        Batch {
-            from: TopicPartition::new("t", 0),
-            span: OffsetRange { start: 10, end: 10 + n as i64 },
-            topic: "t".into(),
-            offsets: Int64Array::from_iter_values(10..10 + n as i64),
-            timestamps: TimestampMillisecondArray::from(vec![None; n]),
-            key: column(Arc::new(NullArray::new(n))),
-            value: column(values),
-            headers: None,
-        }
-    }
-
-    #[test]
-    fn null_values_are_left_out_or_fail_the_task_at_their_offset() {
-        let cases: [(ArrayRef, Vec<i64>, u64, Option<i64>); 3] = [
-            (Arc::new(StringArray::from(vec!["a", "b"])), vec![10, 11], 0, None),
-            (Arc::new(StringArray::from(vec![Some("a"), None, Some("c")])), vec![10, 12], 1, Some(11)),
-            // Tombstones alone, before any schema was seen.
-            (Arc::new(NullArray::new(2)), vec![], 2, Some(10)),
-        ];
-        for (values, kept, ignored, fails_at) in cases {
-            let (rest, count) = without_nulls(batch(Arc::clone(&values)), OnNull::Ignore).unwrap();
-            assert_eq!((rest.offsets.values().to_vec(), count), (kept, ignored));
-            let failed = without_nulls(batch(values), OnNull::Fail).err().map(|e| e.to_string());
-            assert_eq!(failed.is_some(), fails_at.is_some());
-            assert!(fails_at.is_none_or(|offset| failed.as_ref().is_some_and(|f| f.contains(&format!("partition=t-0, offset={offset}")))), "{failed:?}");
-        }
     }
 }

@@ -2,127 +2,305 @@
 //!
 //! Stands for Confluent's `TopicPartitionWriter`, over batches. Synchronous and without I/O: it takes batches and returns the groups of files that
 //! ended. As upstream, every rotation ends all open files of the topic partition together, so that a file's boundaries and its object's name are a
-//! function of the records and the configuration (unless the rotation asks for a clock).
+//! function of the records and the configuration (unless the rotation asks for a clock). What is asked before a row is written, in this order: has the
+//! group's time passed, does the row's schema go into the open file, are there too many files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::take;
+use arrow::datatypes::FieldRef;
 use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use lakehead_formats::column::{Column, Reject};
+use lakehead_formats::schema::compatibility::Compatibility;
 
-use super::file::{OpenFile, Ratio};
+use super::file::{Fits, OpenFile, Ratio};
+use super::intake::{OnNull, refuse};
+use super::naming::{FileName, Naming};
+use super::shape::{Shape, View};
 use crate::batch::{Batch, TopicPartition};
 use crate::memory::Budget;
-use crate::partition::{Partitioner, Paths, Rows, split_rows};
+use crate::partition::{Affix, Partitioner, Paths, Rows, split_rows};
 use crate::roll::{Group, Policy, Reason};
-use crate::store::names::Layout;
 
 /// How a connector's records become files; shared by all its writers.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) partitioner: Box<dyn Partitioner>,
     pub(super) policy: Policy,
-    pub(super) layout: Layout,
-    pub(super) extension: String,
+    pub(super) naming: Arc<dyn Naming>,
+    /// The objects that a record goes to: its value's first.
+    pub(super) shapes: Vec<Shape>,
+    pub(super) on_null: OnNull,
+    /// `s3.schema.partition.affix.type`.
+    pub(super) affix: Affix,
+    /// Between directories.
+    pub(super) delim: String,
+    /// Directory of the tombstones, for [`OnNull::Write`].
+    pub(super) tombstones: String,
+    pub(super) compatibility: Compatibility,
+    /// `partitioner.max.open.files`: paths of a topic partition that may have open files.
+    pub(super) max_open: Option<NonZeroUsize>,
+    /// Records whose would-be names are remembered for conditional writes; 0 without them.
+    pub(super) scan_limit: usize,
     pub(super) memory: Budget,
     pub(super) ratio: Arc<Ratio>,
+}
+
+/// A batch, as its files see it.
+#[derive(Debug)]
+pub(super) struct Incoming<'a> {
+    pub(super) batch: &'a Batch,
+    /// One for each of [`Plan::shapes`].
+    pub(super) columns: Vec<Column>,
+    /// Rows that the writer refuses lose their path here.
+    pub(super) paths: Paths,
+}
+
+/// What writing a batch led to.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// Groups of files that ended, in order.
+    pub(super) ended: Vec<Ended>,
+    /// A bad row that is not tolerated: it and what follows was not taken.
+    pub(super) stopped_at: Option<Reject>,
 }
 
 /// Files that ended together.
 #[derive(Debug)]
 pub(super) struct Ended {
+    /// In the order in which they were opened; a record's value before its key and its headers.
     pub(super) files: Vec<OpenFile>,
     /// Everything below this offset is in these files or in earlier ones.
     pub(super) end: i64,
     pub(super) reason: Reason,
+    /// Offset and would-be name of the first records, for conditional writes; ascending.
+    pub(super) names: Vec<(i64, String)>,
 }
+
+/// The open files of one path.
+#[derive(Debug)]
+struct OpenPath {
+    /// How many were opened before it.
+    number: usize,
+    files: Vec<OpenFile>,
+}
+
+/// Topic (after transforms), encoded partition, and whether tombstones go there: they are kept apart from values in a directory of the same name.
+type PathKey = (Arc<str>, Arc<str>, bool);
+
+/// A schema, and why a format cannot hold it.
+type Checked = (FieldRef, Option<String>);
 
 /// The writer of one topic partition.
 #[derive(Debug)]
 pub(super) struct Writer {
     from: TopicPartition,
     group: Group,
-    /// By topic (after transforms) and encoded partition.
-    files: BTreeMap<(Arc<str>, Arc<str>), OpenFile>,
+    open: BTreeMap<PathKey, OpenPath>,
     /// End of the last span taken.
     position: Option<i64>,
+    /// Offset and would-be name of the group's first records.
+    names: Vec<(i64, String)>,
+    /// The last answer of each shape's format.
+    checked: Vec<Option<Checked>>,
+}
+
+/// Why a row cannot go on with the open files.
+enum Obstacle {
+    /// They end before it.
+    Ends(Reason),
+    /// It is a bad record.
+    Bad(String),
 }
 
 impl Writer {
     /// A writer without files.
     pub(super) fn new(from: TopicPartition) -> Self {
-        Self { from, group: Group::default(), files: BTreeMap::new(), position: None }
+        Self { from, group: Group::default(), open: BTreeMap::new(), position: None, names: Vec::new(), checked: Vec::new() }
     }
 
-    /// Takes the rows of a batch that have a path. Groups of files that ended come back in order.
-    pub(super) fn write(&mut self, batch: &Batch, paths: &Paths, plan: &Plan, now: DateTime<Utc>) -> Result<Vec<Ended>, ArrowError> {
+    /// Takes the rows `0..end` of a batch that have a path. With `tolerates`, bad rows lose their path and the others go on; without, the first ends it.
+    pub(super) fn write(&mut self, incoming: &mut Incoming<'_>, end: usize, plan: &Plan, now: DateTime<Utc>, tolerates: bool) -> Result<Written, ArrowError> {
         let now_ms = now.timestamp_millis();
-        let mut ended = Vec::new();
+        let mut written = Written::default();
         let mut at = 0;
-        self.position = Some(batch.span.end);
-        while at < batch.len() {
-            let limit = self.schema_change(batch, paths, at..batch.len());
+        self.position = Some(incoming.batch.span.end);
+        while at < end {
+            let (limit, obstacle) = self.obstacle(incoming, at..end, plan);
             if limit == at {
-                ended.extend(self.end(Reason::SchemaChange));
+                let fit = self.group.fit(&plan.policy, &incoming.paths, at..at + 1, now_ms);
+                match (obstacle, fit.then) {
+                    (Some(Obstacle::Bad(_)), Some(reason)) if fit.rows == 0 => written.ended.extend(self.end(reason)),
+                    (Some(Obstacle::Bad(reason)), _) => {
+                        let reject = Reject { row: at, reason };
+                        if !tolerates {
+                            written.stopped_at = Some(reject);
+                            break;
+                        }
+                        refuse(&mut incoming.paths, vec![reject]);
+                        at += 1;
+                    }
+                    (Some(Obstacle::Ends(reason)), _) => written.ended.extend(self.end(reason)),
+                    (None, _) => break, // the range is not empty: without an obstacle its end is the limit
+                }
                 continue;
             }
-            let fit = self.group.fit(&plan.policy, paths, at..limit, now_ms);
+            let fit = self.group.fit(&plan.policy, &incoming.paths, at..limit, now_ms);
             let range = at..at + fit.rows;
             if !range.is_empty() {
-                self.group.record(&plan.policy, paths, range.clone(), now_ms);
-                self.append(batch, paths, range, plan)?;
+                self.group.record(&plan.policy, &incoming.paths, range.clone(), now_ms);
+                self.append(incoming, range, plan)?;
             }
             at += fit.rows;
             if let Some(reason) = fit.then.or_else(|| self.full(plan)) {
-                ended.extend(self.end(reason));
+                written.ended.extend(self.end(reason));
             }
         }
-        Ok(ended)
+        Ok(written)
     }
 
     fn full(&self, plan: &Plan) -> Option<Reason> {
         plan.policy.max_file_bytes?;
-        plan.policy.full(self.files.values().map(|f| f.estimated_bytes(&plan.ratio)).max().unwrap_or(0))
+        plan.policy.full(self.files().map(|f| f.estimated_bytes(&plan.ratio)).max().unwrap_or(0))
     }
 
-    /// The first row of the range whose open file has another schema; the range's end when there is none.
-    fn schema_change(&self, batch: &Batch, paths: &Paths, range: Range<usize>) -> usize {
-        let mut conflicts = BTreeSet::new();
-        for (code, path) in (0_u32..).zip(&paths.distinct) {
-            let file = self.files.get(&(Arc::clone(&batch.topic), Arc::clone(path)));
-            if file.is_some_and(|f| !f.accepts(&batch.value.field)) {
-                conflicts.insert(code);
+    fn files(&self) -> impl Iterator<Item = &OpenFile> {
+        self.open.values().flat_map(|path| &path.files)
+    }
+
+    /// Why a format cannot hold this type, asked once for each schema.
+    pub(super) fn refusal(&mut self, index: usize, shape: &Shape, field: &FieldRef) -> Option<String> {
+        if self.checked.len() <= index {
+            self.checked.resize(index + 1, None);
+        }
+        let slot = self.checked.get_mut(index)?;
+        match slot {
+            Some((known, why)) if known == field => why.clone(),
+            _ => {
+                let why = shape.format.encoder(field).err().map(|error| error.to_string());
+                *slot = Some((FieldRef::clone(field), why.clone()));
+                why
             }
         }
-        if conflicts.is_empty() {
-            return range.end;
-        }
-        let codes = paths.codes.get(range.clone()).unwrap_or_default();
-        codes.iter().position(|code| conflicts.contains(code)).map_or(range.end, |i| range.start + i)
     }
 
-    fn append(&mut self, batch: &Batch, paths: &Paths, range: Range<usize>, plan: &Plan) -> Result<(), ArrowError> {
-        let total_bytes = batch.value.array.get_array_memory_size();
+    /// The first row of the range that cannot go on with the open files, and why; the range's end when there is none.
+    fn obstacle(&self, incoming: &Incoming<'_>, range: Range<usize>, plan: &Plan) -> (usize, Option<Obstacle>) {
+        let Incoming { batch, columns, paths } = incoming;
+        if self.open.is_empty() && plan.max_open.is_none() {
+            return (range.end, None);
+        }
+        let mut is_open = vec![false; paths.distinct.len()];
+        let mut conflicts: BTreeMap<usize, Obstacle> = BTreeMap::new();
+        for (code, path) in paths.distinct.iter().enumerate() {
+            let key = (Arc::clone(&batch.topic), Arc::clone(path), is_tombstone(paths, code));
+            let Some(open) = self.open.get(&key) else { continue };
+            if let Some(flag) = is_open.get_mut(code) {
+                *flag = true;
+            }
+            if let Some(obstacle) = open.files.iter().find_map(|file| conflict(file, columns, plan)) {
+                conflicts.insert(code, obstacle);
+            }
+        }
+        if conflicts.is_empty() && plan.max_open.is_none() {
+            return (range.end, None);
+        }
+        let mut count = self.open.len();
+        for row in range.clone() {
+            let code = paths.codes.get(row).map_or(usize::MAX, |code| *code as usize);
+            let Some(open) = is_open.get_mut(code) else { continue }; // rejected
+            if let Some(obstacle) = conflicts.remove(&code) {
+                return (row, Some(obstacle));
+            }
+            if !*open {
+                if plan.max_open.is_some_and(|most| count >= most.get()) {
+                    return (row, Some(Obstacle::Ends(Reason::OpenFiles)));
+                }
+                *open = true;
+                count += 1;
+            }
+        }
+        (range.end, None)
+    }
+
+    fn append(&mut self, incoming: &Incoming<'_>, range: Range<usize>, plan: &Plan) -> Result<(), ArrowError> {
+        let Incoming { batch, columns, paths } = incoming;
+        self.remember(batch, paths, range.clone(), plan);
         for (code, rows) in split_rows(&paths.codes, range.clone(), paths.distinct.len()) {
-            let Some(path) = usize::try_from(code).ok().and_then(|c| paths.distinct.get(c)) else { continue };
-            let (array, first, last) = pick(&batch.value.array, &rows, &range)?;
-            let (start, end) = (batch.offsets.value(first), batch.offsets.value(last) + 1);
-            let bytes = match &rows {
-                Rows::All => total_bytes.saturating_mul(array.len()) / batch.len().max(1),
-                Rows::Take(_) => array.get_array_memory_size(),
-            };
-            let file = self.files.entry((Arc::clone(&batch.topic), Arc::clone(path))).or_insert_with(|| {
-                let key = plan.layout.key_of_renamed(&batch.topic, &self.from.topic, path, self.from.partition, start, &plan.extension);
-                OpenFile::new(key, start, Arc::clone(&batch.value.field), &plan.memory)
-            });
-            let column = Column::new(Arc::clone(&batch.value.field), array);
-            file.append(column, u64::try_from(bytes).unwrap_or(u64::MAX), end);
+            let code = code as usize;
+            let Some(path) = paths.distinct.get(code) else { continue };
+            if !is_tombstone(paths, code) {
+                self.add(batch, columns, (path, false), (&rows, &range), plan)?;
+                continue;
+            }
+            let (nulls, values) = apart(&batch.value.array, &rows, &range);
+            for (rows, is_null) in [(values, false), (nulls, true)] {
+                if let Some(rows) = rows {
+                    self.add(batch, columns, (path, is_null), (&rows, &range), plan)?;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Rows of one path into its files, which are opened when they are not there.
+    fn add(
+        &mut self,
+        batch: &Batch,
+        columns: &[Column],
+        (path, is_null): (&Arc<str>, bool),
+        (rows, range): (&Rows, &Range<usize>),
+        plan: &Plan,
+    ) -> Result<(), ArrowError> {
+        let (first, last) = ends(rows, range);
+        let (start, end) = (batch.offsets.value(first), batch.offsets.value(last) + 1);
+        let number = self.open.len();
+        let open = self.open.entry((Arc::clone(&batch.topic), Arc::clone(path), is_null)).or_insert_with(|| {
+            let shapes = plan.shapes.iter().enumerate().filter(|(_, shape)| !(is_null && shape.view == View::Value));
+            let name = FileName { topic: Arc::clone(&batch.topic), from: self.from.clone(), path: Arc::clone(path) };
+            let files = shapes.filter_map(|(index, shape)| {
+                let field = FieldRef::clone(&columns.get(index)?.field);
+                Some(OpenFile::new(name.clone(), Arc::clone(&plan.naming), (index, shape), start, field, &plan.memory))
+            });
+            let mut files: Vec<OpenFile> = files.collect();
+            if let Some(first) = files.first_mut() {
+                first.leads = true;
+            }
+            OpenPath { number, files }
+        });
+        for file in &mut open.files {
+            let Some(column) = columns.get(file.shape) else { continue };
+            let array = pick(&column.array, rows, range)?;
+            let bytes = match rows {
+                Rows::All => column.array.get_array_memory_size().saturating_mul(array.len()) / batch.len().max(1),
+                Rows::Take(_) => array.get_array_memory_size(),
+            };
+            let times = (
+                batch.timestamps.is_valid(first).then(|| batch.timestamps.value(first)),
+                batch.timestamps.is_valid(last).then(|| batch.timestamps.value(last)),
+            );
+            file.append(Column::new(FieldRef::clone(&column.field), array), u64::try_from(bytes).unwrap_or(u64::MAX), end, times)?;
+        }
+        Ok(())
+    }
+
+    /// Notes the names that files would have if they began at these rows.
+    fn remember(&mut self, batch: &Batch, paths: &Paths, range: Range<usize>, plan: &Plan) {
+        let Some(shape) = plan.shapes.first().filter(|_| self.names.len() < plan.scan_limit) else { return };
+        for row in range {
+            let Some(path) = paths.codes.get(row).and_then(|code| paths.distinct.get(*code as usize)) else { continue };
+            if self.names.len() >= plan.scan_limit {
+                return;
+            }
+            let name = FileName { topic: Arc::clone(&batch.topic), from: self.from.clone(), path: Arc::clone(path) };
+            let offset = batch.offsets.value(row);
+            self.names.push((offset, plan.naming.at_start(&name, offset, &shape.extension)));
+        }
     }
 
     /// Ends the open files when they are due, whether or not records come.
@@ -133,167 +311,80 @@ impl Writer {
     /// Ends all open files; `None` when there is none.
     pub(super) fn end(&mut self, reason: Reason) -> Option<Ended> {
         self.group = Group::default();
-        let files: Vec<OpenFile> = std::mem::take(&mut self.files).into_values().collect();
+        let names = std::mem::take(&mut self.names);
+        let mut open: Vec<OpenPath> = std::mem::take(&mut self.open).into_values().collect();
+        open.sort_by_key(|path| path.number);
+        let files: Vec<OpenFile> = open.into_iter().flat_map(|path| path.files).collect();
         let end = files.iter().map(|f| f.end).max()?;
-        Some(Ended { files, end, reason })
+        Some(Ended { files, end, reason, names })
     }
 
     /// Where the next file would start if nothing is open: everything below is in files that ended, or was left out on purpose.
     pub(super) fn idle_position(&self) -> Option<i64> {
-        self.position.filter(|_| self.files.is_empty())
+        self.position.filter(|_| self.open.is_empty())
     }
 
     /// The open files.
     pub(super) fn open_files(&mut self) -> impl Iterator<Item = &mut OpenFile> {
-        self.files.values_mut()
+        self.open.values_mut().flat_map(|path| &mut path.files)
     }
 
-    /// Number of open files, rows in them.
+    /// Number of open files, records in them.
     pub(super) fn open(&self) -> (u64, u64) {
-        (self.files.len() as u64, self.files.values().map(|f| f.rows).sum())
+        let records = |path: &OpenPath| path.files.first().map_or(0, |file| file.rows);
+        (self.files().count() as u64, self.open.values().map(records).sum())
     }
 
     /// Drops everything that is open.
     pub(super) fn discard(self) {
-        self.files.into_values().for_each(OpenFile::discard);
+        self.open.into_values().flat_map(|path| path.files).for_each(OpenFile::discard);
     }
 }
 
-/// The rows as an array of their own, and the first and last of them in the batch.
-fn pick(values: &ArrayRef, rows: &Rows, range: &Range<usize>) -> Result<(ArrayRef, usize, usize), ArrowError> {
+/// Whether rows of this schema go into that file.
+fn conflict(file: &OpenFile, columns: &[Column], plan: &Plan) -> Option<Obstacle> {
+    let column = columns.get(file.shape)?;
+    let mode =
+        plan.shapes.get(file.shape).map_or(Compatibility::None, |shape| if shape.view == View::Value { plan.compatibility } else { Compatibility::None });
+    match file.fits(&column.field, mode) {
+        Fits::Yes => None,
+        Fits::No => Some(Obstacle::Ends(Reason::SchemaChange)),
+        Fits::Bad(reason) => Some(Obstacle::Bad(reason)),
+    }
+}
+
+fn is_tombstone(paths: &Paths, code: usize) -> bool {
+    paths.tombstones.is_some_and(|tombstones| tombstones as usize == code)
+}
+
+/// Null rows, and the others.
+fn apart(values: &ArrayRef, rows: &Rows, range: &Range<usize>) -> (Option<Rows>, Option<Rows>) {
+    let all: Vec<u32> = match rows {
+        Rows::All => range.clone().filter_map(|row| u32::try_from(row).ok()).collect(),
+        Rows::Take(indices) => indices.values().to_vec(),
+    };
+    let nulls = values.logical_nulls();
+    let is_null = |row: &u32| nulls.as_ref().is_some_and(|nulls| nulls.is_null(*row as usize));
+    let (nulls, others): (Vec<u32>, Vec<u32>) = all.into_iter().partition(is_null);
+    let some = |rows: Vec<u32>| (!rows.is_empty()).then(|| Rows::Take(UInt32Array::from(rows)));
+    (some(nulls), some(others))
+}
+
+/// The first and the last of the rows, numbered as in the batch.
+fn ends(rows: &Rows, range: &Range<usize>) -> (usize, usize) {
     match rows {
-        Rows::All => Ok((values.slice(range.start, range.len()), range.start, range.end.saturating_sub(1))),
-        Rows::Take(indices) => {
-            let index = |i: usize| usize::try_from(indices.value(i)).unwrap_or(usize::MAX);
-            let (first, last) = (index(0), index(indices.len().saturating_sub(1)));
-            take(values, indices, None).map(|array| (array, first, last))
-        }
+        Rows::All => (range.start, range.end.saturating_sub(1)),
+        Rows::Take(indices) => (indices.values().first().map_or(0, |row| *row as usize), indices.values().last().map_or(0, |row| *row as usize)),
     }
 }
 
-/// Leaves out the rows that are rejected; the span stays.
-pub(super) fn without(batch: &Batch, rejects: &[Reject]) -> Result<Batch, ArrowError> {
-    let mut keep = vec![true; batch.len()];
-    for reject in rejects {
-        if let Some(flag) = keep.get_mut(reject.row) {
-            *flag = false;
-        }
+/// The rows as an array of their own.
+fn pick(values: &ArrayRef, rows: &Rows, range: &Range<usize>) -> Result<ArrayRef, ArrowError> {
+    match rows {
+        Rows::All => Ok(values.slice(range.start, range.len())),
+        Rows::Take(indices) => take(values, indices, None),
     }
-    batch.filter(&keep.into())
 }
 
 #[cfg(test)]
-mod tests {
-    use arrow::array::{Int64Array, NullArray, StringArray, StructArray, TimestampMillisecondArray};
-    use arrow::datatypes::{DataType, Field, Fields};
-
-    use super::*;
-    use crate::batch::OffsetRange;
-    use crate::connect::Props;
-    use crate::partition;
-
-    fn plan(pairs: &[(&str, &str)]) -> Plan {
-        let props: Props = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let partitioner = partition::from_props(&props).unwrap();
-        let policy = Policy::from_props(&props, partitioner.is_time_based()).unwrap();
-        let ratio = Arc::new(Ratio::new(1, 1));
-        Plan { partitioner, policy, layout: Layout::from_props(&props), extension: ".parquet".to_owned(), memory: Budget::new(u64::MAX), ratio }
-    }
-
-    fn batch(start: i64, field: &str, values: &[&str]) -> Batch {
-        let n = values.len();
-        let fields = Fields::from(vec![Field::new(field, DataType::Utf8, true)]);
-        let array: ArrayRef = Arc::new(StructArray::new(fields.clone(), vec![Arc::new(StringArray::from(values.to_vec()))], None));
-        let key = Column::new(Arc::new(Field::new("key", DataType::Null, true)), Arc::new(NullArray::new(n)));
-        Batch {
-            from: TopicPartition::new("t", 3),
-            span: OffsetRange { start, end: start + n as i64 },
-            topic: "t".into(),
-            offsets: Int64Array::from_iter_values(start..start + n as i64),
-            timestamps: TimestampMillisecondArray::from_iter_values((start..start + n as i64).map(|o| o * 1000)),
-            key,
-            value: Column::new(Arc::new(Field::new("value", DataType::Struct(fields), true)), array),
-            headers: None,
-        }
-    }
-
-    /// Key, first offset, end, rows of each file, group by group.
-    fn written(plan: &Plan, batches: &[Batch]) -> (Vec<Vec<String>>, Writer) {
-        let mut writer = Writer::new(TopicPartition::new("t", 3));
-        let mut groups = Vec::new();
-        for batch in batches {
-            let paths = plan.partitioner.paths(batch, DateTime::UNIX_EPOCH);
-            for ended in writer.write(batch, &paths, plan, DateTime::UNIX_EPOCH).unwrap() {
-                let show = |f: &OpenFile| format!("{} {}..{} {}", f.key, f.start, f.end, f.rows);
-                groups.push(ended.files.iter().map(show).chain([format!("-> {} {}", ended.end, ended.reason.as_str())]).collect());
-            }
-        }
-        (groups, writer)
-    }
-
-    #[test]
-    fn flush_size_cuts_inside_a_batch_and_the_rest_stays_open() {
-        let plan = plan(&[("flush.size", "3")]);
-        let (groups, writer) = written(&plan, &[batch(0, "f", &["a"; 7])]);
-        assert_eq!(
-            groups,
-            [
-                ["topics/t/partition=3/t+3+0000000000.parquet 0..3 3", "-> 3 flush-size"],
-                ["topics/t/partition=3/t+3+0000000003.parquet 3..6 3", "-> 6 flush-size"]
-            ]
-        );
-        assert_eq!((writer.open(), writer.idle_position()), ((1, 1), None));
-    }
-
-    #[test]
-    fn every_file_of_the_partition_ends_with_the_group_and_is_named_by_its_first_offset() {
-        let plan =
-            plan(&[("flush.size", "5"), ("partitioner.class", "io.confluent.connect.storage.partitioner.FieldPartitioner"), ("partition.field.name", "f")]);
-        let (groups, writer) = written(&plan, &[batch(0, "f", &["a", "b"]), batch(2, "f", &["a", "b", "a"])]);
-        assert_eq!(groups, [["topics/t/f=a/t+3+0000000000.parquet 0..5 3", "topics/t/f=b/t+3+0000000001.parquet 1..4 2", "-> 5 flush-size"]]);
-        assert_eq!(writer.idle_position(), Some(5));
-    }
-
-    #[test]
-    fn topics_that_become_one_never_write_the_same_object() {
-        let plan = plan(&[("flush.size", "1")]);
-        let renamed = |source: &str| Batch { from: TopicPartition::new(source, 3), topic: "all".into(), ..batch(0, "f", &["a"]) };
-        let key = |batch: &Batch| {
-            let paths = plan.partitioner.paths(batch, DateTime::UNIX_EPOCH);
-            Writer::new(batch.from.clone()).write(batch, &paths, &plan, DateTime::UNIX_EPOCH).unwrap()[0].files[0].key.clone()
-        };
-        assert_eq!(key(&renamed("t-v1")), "topics/all/partition=3/t-v1+3+0000000000.parquet");
-        assert_eq!(key(&renamed("t-v2")), "topics/all/partition=3/t-v2+3+0000000000.parquet");
-    }
-
-    #[test]
-    fn another_schema_ends_the_group_before_its_first_row() {
-        let plan = plan(&[("flush.size", "100")]);
-        let (groups, writer) = written(&plan, &[batch(0, "f", &["a", "a"]), batch(2, "g", &["b"])]);
-        assert_eq!(groups, [["topics/t/partition=3/t+3+0000000000.parquet 0..2 2", "-> 2 schema-change"]]);
-        assert_eq!(writer.open(), (1, 1));
-    }
-
-    #[test]
-    fn an_inferred_schema_widens_without_ending_the_file() {
-        let plan = plan(&[("flush.size", "3")]);
-        let inferred = |mut batch: Batch| {
-            let metadata = std::collections::HashMap::from([(lakehead_formats::schema::INFERRED.to_owned(), "true".to_owned())]);
-            batch.value.field = Arc::new(batch.value.field.as_ref().clone().with_metadata(metadata));
-            batch
-        };
-        let (groups, _) = written(&plan, &[inferred(batch(0, "f", &["a", "a"])), inferred(batch(2, "g", &["b"]))]);
-        assert_eq!(groups, [["topics/t/partition=3/t+3+0000000000.parquet 0..3 3", "-> 3 flush-size"]]);
-    }
-
-    #[test]
-    fn boundaries_do_not_depend_on_how_records_were_batched() {
-        let plan = plan(&[("flush.size", "7")]);
-        let all = ["a"; 40];
-        let (whole, _) = written(&plan, &[batch(0, "f", &all)]);
-        for size in [1, 2, 5, 7, 11] {
-            let batches: Vec<Batch> = (0..40).step_by(size).map(|i| batch(i as i64, "f", &all[i..(i + size).min(40)])).collect();
-            assert_eq!(written(&plan, &batches).0, whole, "batches of {size}");
-        }
-    }
-}
+mod tests;

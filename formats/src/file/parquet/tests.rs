@@ -153,7 +153,7 @@ fn a_row_group_ends_at_a_flush_and_the_footer_holds_what_was_given() {
     assert_eq!(metadata.schema().name(), "shop.Order");
     let pairs: Vec<_> = metadata.key_value_metadata().unwrap().iter().map(|pair| (pair.key.as_str(), pair.value.as_deref())).collect();
     let [(AVRO_SCHEMA, Some(avro)), ("writer.model.name", Some("avro")), ("lakehead.offsets", Some("0-9"))] = pairs.as_slice() else { panic!("{pairs:?}") };
-    assert!(avro.starts_with(r#"{"name":"Order","namespace":"shop","type":"record""#), "{avro}");
+    assert!(avro.starts_with(r#"{"type":"record","name":"Order","namespace":"shop""#), "{avro}");
 }
 
 #[test]

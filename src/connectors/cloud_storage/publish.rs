@@ -1,0 +1,154 @@
+//! The objects of a group become visible: side by side, or one by one where no object may be replaced; then they are tagged.
+//!
+//! Upstream: `TopicPartitionWriter.commitFiles`, `findNextAvailableFile` and `tagFile`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::file::{Ready, store_error};
+use crate::batch::{OffsetRange, TopicPartition};
+use crate::connect::{ErrorKind, TaskError};
+use crate::roll::Reason;
+use crate::store::{Condition, ObjectSink, Published};
+
+/// Objects of one group that are made visible at once.
+const PUBLISH_AT_ONCE: usize = 8;
+
+/// Figures that publishing adds to.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    /// Objects.
+    pub(super) files: AtomicU64,
+    /// Records; those with several objects count once.
+    pub(super) rows: AtomicU64,
+    pub(super) bytes: AtomicU64,
+}
+
+/// What is asked of every object of a connector.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rules {
+    /// Objects that are there already are not replaced (`enable.conditional.writes`): so many names are tried for one that is free
+    /// (`max.files.scan.limit`).
+    pub(super) scan_limit: Option<usize>,
+    /// Tags, when objects are tagged.
+    pub(super) tags: Option<Tags>,
+}
+
+/// `s3.object.tagging`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tags {
+    /// `s3.object.tagging.key.value.pairs`.
+    pub(super) extra: Vec<(String, String)>,
+    /// `s3.object.behavior.on.tagging.error=fail`.
+    pub(super) must_succeed: bool,
+}
+
+/// One object on its way.
+pub(super) struct Object {
+    pub(super) offsets: OffsetRange,
+    /// Whether it stands for its records: one of a record's objects does.
+    pub(super) leads: bool,
+    pub(super) delivery: AbortOnDropHandle<Result<Ready, TaskError>>,
+}
+
+/// A group of objects of one topic partition.
+pub(super) struct Publishing {
+    pub(super) connector: Arc<str>,
+    pub(super) from: TopicPartition,
+    pub(super) reason: Reason,
+    /// Offset and would-be name of the group's first records; ascending.
+    pub(super) names: Vec<(i64, String)>,
+    pub(super) rules: Rules,
+    pub(super) store: Arc<dyn ObjectSink>,
+    pub(super) figures: Arc<Figures>,
+}
+
+/// An object that is whole and not visible.
+struct Whole {
+    offsets: OffsetRange,
+    leads: bool,
+    ready: Ready,
+}
+
+impl Publishing {
+    /// Waits until every object of the group is whole, then makes them visible.
+    ///
+    /// # Errors
+    /// Of the first object that failed. [`ErrorKind::Rewind`] with the offset to go on from when a name was taken.
+    pub(super) async fn run(self, objects: Vec<Object>) -> Result<(), TaskError> {
+        let mut whole = Vec::with_capacity(objects.len());
+        for Object { offsets, leads, delivery } in objects {
+            let ready = delivery.await.unwrap_or_else(|e| Err(TaskError::new(ErrorKind::Bug, format!("encoding a file ended early: {e}"))))?;
+            whole.push(Whole { offsets, leads, ready });
+        }
+        if self.rules.scan_limit.is_some() { self.one_by_one(whole).await } else { self.side_by_side(whole).await }
+    }
+
+    async fn side_by_side(&self, whole: Vec<Whole>) -> Result<(), TaskError> {
+        let publish = |mut object: Whole| async move {
+            object.ready.upload.publish(Condition::Overwrite).await.map_err(store_error)?;
+            self.published(&mut object).await
+        };
+        stream::iter(whole).map(publish).buffer_unordered(PUBLISH_AT_ONCE).try_collect().await
+    }
+
+    /// In order, and only under names that are free. Where one is taken, some of its records were delivered before: reading goes on from the first record
+    /// that is not known to begin an object. What lies between may be read again, and nothing is left out.
+    async fn one_by_one(&self, whole: Vec<Whole>) -> Result<(), TaskError> {
+        let mut rest = whole.into_iter();
+        while let Some(mut object) = rest.next() {
+            if object.ready.upload.publish(Condition::IfAbsent).await.map_err(store_error)? == Published::Visible {
+                self.published(&mut object).await?;
+                continue;
+            }
+            let next = self.next_free(object.offsets.start).await?;
+            let back = rest.map(|later| later.offsets.start).fold(next, i64::min);
+            let message = "the object is there already and is not replaced (enable.conditional.writes): reading goes on behind it";
+            let error = TaskError::new(ErrorKind::Rewind, message).with("key", &object.ready.key).with("partition", &self.from).with("offset", back);
+            object.ready.upload.abort().await;
+            return Err(error.back_to(self.from.clone(), back));
+        }
+        Ok(())
+    }
+
+    /// The first offset after `start` at which no object is known to begin: its name is free, or was not remembered.
+    async fn next_free(&self, start: i64) -> Result<i64, TaskError> {
+        let limit = self.rules.scan_limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(0);
+        let end = start.saturating_add(1).saturating_add(limit);
+        for offset in start + 1..end {
+            let Ok(at) = self.names.binary_search_by_key(&offset, |(known, _)| *known) else { return Ok(offset) };
+            let Some((_, key)) = self.names.get(at) else { return Ok(offset) };
+            if !self.store.exists(key).await.map_err(store_error)? {
+                return Ok(offset);
+            }
+        }
+        Ok(end)
+    }
+
+    async fn published(&self, object: &mut Whole) -> Result<(), TaskError> {
+        let Whole { offsets, leads, ready } = object;
+        self.figures.files.fetch_add(1, Ordering::Relaxed);
+        self.figures.bytes.fetch_add(ready.stats.bytes, Ordering::Relaxed);
+        if *leads {
+            self.figures.rows.fetch_add(ready.stats.rows, Ordering::Relaxed);
+        }
+        let (connector, rows, bytes, reason) = (&self.connector, ready.stats.rows, ready.stats.bytes, self.reason.as_str());
+        tracing::info!(%connector, key = %ready.key, %offsets, rows, bytes, reason, "published");
+        let Some(tags) = &self.rules.tags else { return Ok(()) };
+        let own = [("startOffset", offsets.start), ("endOffset", offsets.end - 1), ("recordCount", i64::try_from(rows).unwrap_or(i64::MAX))];
+        let all: Vec<(String, String)> = own.iter().map(|(key, value)| ((*key).to_owned(), value.to_string())).chain(tags.extra.iter().cloned()).collect();
+        match ready.upload.tag(&all).await {
+            Err(error) if tags.must_succeed => {
+                Err(TaskError::new(ErrorKind::Denied, format!("Unable to tag S3 object {}: {error}", ready.key)).with("partition", &self.from))
+            }
+            Err(error) => {
+                tracing::warn!(%connector, key = %ready.key, %error, "the object could not be tagged (s3.object.behavior.on.tagging.error=ignore)");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+}
