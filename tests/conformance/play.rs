@@ -1,0 +1,267 @@
+//! A vector's records through the real converters and the real task, on a clock that is set, into the recording store.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::DateTime;
+use lakehead::batch::TopicPartition;
+use lakehead::clock::Clock;
+use lakehead::compute::Compute;
+use lakehead::connect::{Connector, ErrorKind, Health, Props, SinkTask, TaskContext, TaskError};
+use lakehead::convert::{self, Stage};
+use lakehead::env::Env;
+use lakehead::kafka::{Consumer, Kafka, KafkaError, KafkaErrorKind, Subscription};
+use lakehead::memory::Budget;
+use lakehead::plugins::CONNECTORS;
+use lakehead_formats::wire::Want;
+
+use super::records::{Record, Wire, raw_batch};
+use super::store::Recorder;
+
+/// The connector of that class.
+pub(crate) fn connector(props: &Props) -> Result<&'static dyn Connector, String> {
+    let class = props.get("connector.class").map_or("", String::as_str);
+    let found = CONNECTORS.iter().copied().find(|connector| connector.class() == class || connector.aliases().contains(&class));
+    found.ok_or_else(|| format!("class not known: {class}"))
+}
+
+/// Runs on a thread of its own where time stands still unless it is moved.
+pub(crate) fn still<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().map_err(|e| e.to_string())?;
+    Ok(runtime.block_on(work))
+}
+
+/// What is played.
+#[derive(Debug, Clone)]
+pub(crate) struct Script {
+    pub(crate) props: Props,
+    pub(crate) open_at_ms: i64,
+    pub(crate) assignment: Vec<TopicPartition>,
+    pub(crate) tolerates: bool,
+    /// The wall clock and the records of each `put`.
+    pub(crate) steps: Vec<(i64, Vec<Record>)>,
+}
+
+/// An error that came out of the task.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) step: usize,
+    pub(crate) kind: ErrorKind,
+    pub(crate) message: String,
+    /// Where the error asks to read again, by partition.
+    pub(crate) rewind: BTreeMap<String, i64>,
+}
+
+/// What came of it, besides what is in the store.
+#[derive(Debug, Default)]
+pub(crate) struct Played {
+    /// News of [`SinkTask::durable`] after each step.
+    pub(crate) commits: Vec<BTreeMap<String, i64>>,
+    pub(crate) rejected: Vec<i64>,
+    pub(crate) error: Option<Seen>,
+    /// How often partitions were read again because the task asked for it.
+    pub(crate) rewinds: usize,
+}
+
+/// A Kafka that nothing asks for anything.
+#[derive(Debug)]
+struct NoKafka;
+
+impl Kafka for NoKafka {
+    fn consumer(&self, _: &lakehead::kafka::Props, _: &Subscription) -> Result<Box<dyn Consumer>, KafkaError> {
+        Err(KafkaError::new(KafkaErrorKind::Fatal, "there is no Kafka"))
+    }
+}
+
+/// The world at that moment.
+pub(crate) fn world(at_ms: i64, stores: Arc<dyn lakehead::store::Stores>) -> Env {
+    Env {
+        clock: Clock::starting_at(DateTime::from_timestamp_millis(at_ms).unwrap_or_default()),
+        kafka: Arc::new(NoKafka),
+        compute: Compute::Inline,
+        memory: Budget::new(1 << 30),
+        stores,
+    }
+}
+
+/// A task of the connector that the configuration names, not started.
+pub(crate) fn task(props: &Props, env: Env, tolerates: bool) -> Result<Box<dyn SinkTask>, TaskError> {
+    let connector = connector(props).map_err(|message| TaskError::new(ErrorKind::BadConfig, message))?;
+    let problems = connector.validate(props).errors;
+    if !problems.is_empty() {
+        let all: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect();
+        return Err(TaskError::new(ErrorKind::BadConfig, format!("refused: {}", all.join("; "))));
+    }
+    let progress = Arc::new(tokio::sync::Notify::new());
+    let cx = TaskContext { connector: "vector".into(), task: 0, env, health: Health::default(), progress, tolerates };
+    connector.sink_task(props, cx)
+}
+
+struct Player<'a> {
+    script: &'a Script,
+    store: &'a Recorder,
+    env: Env,
+    task: Box<dyn SinkTask>,
+    want: Want,
+    stages: BTreeMap<(Wire, Wire), Stage>,
+    known: BTreeMap<TopicPartition, i64>,
+    played: Played,
+}
+
+/// Plays a script. An error ends it, except one that asks to read again when `again`: then the records are given once more, from where they were durable.
+pub(crate) async fn play(script: &Script, store: &Recorder, again: bool) -> Played {
+    let env = world(script.open_at_ms, Arc::new(store.clone()));
+    let want = connector(&script.props).map_or(Want::Any, |connector| connector.want(&script.props));
+    let task = match task(&script.props, env.clone(), script.tolerates) {
+        Ok(task) => task,
+        Err(error) => return Played { error: Some(seen(&error, 0)), ..Played::default() },
+    };
+    let mut player = Player { script, store, env, task, want, stages: BTreeMap::new(), known: BTreeMap::new(), played: Played::default() };
+    let mut outcome = player.open().await.map_err(|error| seen(&error, 0));
+    for (number, (now_ms, records)) in script.steps.iter().enumerate() {
+        if outcome.is_ok() {
+            outcome = player.step(*now_ms, records).await.map_err(|error| seen(&error, number));
+        }
+        if again && outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::Rewind) {
+            outcome = player.read_again(number).await.map_err(|error| seen(&error, number));
+        }
+    }
+    // What is open is dropped, as at the end of any assignment; an error of that would be one of the error before.
+    player.task.close(&script.assignment, Duration::ZERO).await.ok();
+    player.played.error = outcome.err();
+    player.played
+}
+
+fn seen(error: &TaskError, step: usize) -> Seen {
+    Seen { step, kind: error.kind, message: error.to_string(), rewind: rewind(error) }
+}
+
+/// Where an error asks to read again.
+fn rewind(error: &TaskError) -> BTreeMap<String, i64> {
+    let texts = error.context.iter().filter(|(key, _)| *key == "rewind").flat_map(|(_, text)| text.split(','));
+    texts.filter_map(|pair| pair.trim().rsplit_once('=')).filter_map(|(from, offset)| Some((from.to_owned(), offset.parse().ok()?))).collect()
+}
+
+impl Player<'_> {
+    async fn open(&mut self) -> Result<(), TaskError> {
+        self.task.start().await?;
+        self.task.open(&self.script.assignment).await
+    }
+
+    async fn step(&mut self, now_ms: i64, records: &[Record]) -> Result<(), TaskError> {
+        let ahead = now_ms - self.env.clock.now().timestamp_millis();
+        let ahead = u64::try_from(ahead).map_err(|_| TaskError::new(ErrorKind::Bug, format!("the vector's clock goes back to {now_ms}")))?;
+        tokio::time::advance(Duration::from_millis(ahead)).await;
+        self.put(records).await?;
+        self.task.tick().await?;
+        self.settle().await;
+        self.commit().await
+    }
+
+    /// Takes what is durable, as far as it is news.
+    async fn commit(&mut self) -> Result<(), TaskError> {
+        let mut news = BTreeMap::new();
+        for (from, offset) in self.task.durable().await? {
+            if self.known.insert(from.clone(), offset) != Some(offset) {
+                news.insert(from.to_string(), offset);
+            }
+        }
+        self.played.commits.push(news);
+        Ok(())
+    }
+
+    async fn put(&mut self, records: &[Record]) -> Result<(), TaskError> {
+        for run in runs(records) {
+            let wires = run.iter().fold((None, None), |(key, value), record| (record.key.wire.or(key), record.value.wire.or(value)));
+            let wires = (wires.0.unwrap_or(Wire::Text), wires.1.unwrap_or(Wire::Json));
+            let Some(mut raw) = raw_batch(&run) else { continue };
+            let renamed = self.renames(&mut raw.from);
+            let (batches, rejects) = self.stage(wires)?.decode(&raw)?;
+            for reject in rejects {
+                self.reject(raw.offsets.value(reject.row), reject.reason)?;
+            }
+            for mut batch in batches {
+                if let Some(topic) = &renamed {
+                    batch.topic = Arc::clone(topic);
+                }
+                let offsets = batch.offsets.clone();
+                for reject in self.task.put(batch).await? {
+                    self.reject(offsets.value(reject.row), reject.reason)?;
+                }
+                self.settle().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// A record of a topic that is not assigned came under another name: a transform renamed it.
+    fn renames(&self, from: &mut TopicPartition) -> Option<Arc<str>> {
+        let assigned = &self.script.assignment;
+        let source = assigned.iter().find(|tp| tp.partition == from.partition).filter(|_| !assigned.contains(from))?;
+        Some(std::mem::replace(&mut from.topic, Arc::clone(&source.topic)))
+    }
+
+    fn stage(&mut self, wires: (Wire, Wire)) -> Result<&mut Stage, TaskError> {
+        if !self.stages.contains_key(&wires) {
+            let mut props = self.script.props.clone();
+            props.insert("key.converter".to_owned(), wires.0.class().to_owned());
+            props.insert("value.converter".to_owned(), wires.1.class().to_owned());
+            let built = convert::build(&props, &Props::new(), self.want).map_err(|errors| TaskError::new(ErrorKind::BadConfig, format!("{errors:?}")))?;
+            self.stages.insert(wires, built);
+        }
+        self.stages.get_mut(&wires).ok_or_else(|| TaskError::new(ErrorKind::Bug, "no converter"))
+    }
+
+    fn reject(&mut self, offset: i64, reason: String) -> Result<(), TaskError> {
+        if self.script.tolerates {
+            self.played.rejected.push(offset);
+            return Ok(());
+        }
+        Err(TaskError::new(ErrorKind::BadRecord, reason).with("offset", offset))
+    }
+
+    /// Lets the work beside the task go on until nothing more happens: time stands still, so what is left then waits for it.
+    async fn settle(&self) {
+        let (mut calls, mut quiet) = (self.store.calls(), 0);
+        while quiet < 100 {
+            tokio::task::yield_now().await;
+            let now = self.store.calls();
+            quiet = if now == calls { quiet + 1 } else { 0 };
+            calls = now;
+        }
+    }
+
+    /// As the runtime does: drops what is open and reads again from what was committed.
+    async fn read_again(&mut self, step: usize) -> Result<(), TaskError> {
+        self.played.rewinds += 1;
+        self.task.close(&self.script.assignment, Duration::ZERO).await?;
+        self.task.durable().await?;
+        self.task.open(&self.script.assignment).await?;
+        let so_far = self.script.steps.iter().take(step + 1).flat_map(|(_, records)| records);
+        let open: Vec<Record> = so_far.filter(|record| self.known.get(&record.from).is_none_or(|committed| record.offset >= *committed)).cloned().collect();
+        self.put(&open).await?;
+        self.task.tick().await?;
+        self.settle().await;
+        self.commit().await
+    }
+}
+
+/// Consecutive records of one topic partition that one pair of converters takes.
+fn runs(records: &[Record]) -> Vec<Vec<&Record>> {
+    let mut runs: Vec<Vec<&Record>> = Vec::new();
+    let mut wires = (None, None);
+    for record in records {
+        let fits = |known: Option<Wire>, next: Option<Wire>| known.is_none() || next.is_none() || known == next;
+        match runs.last_mut() {
+            Some(run) if run[0].from == record.from && fits(wires.0, record.key.wire) && fits(wires.1, record.value.wire) => run.push(record),
+            _ => {
+                wires = (None, None);
+                runs.push(vec![record]);
+            }
+        }
+        wires = (record.key.wire.or(wires.0), record.value.wire.or(wires.1));
+    }
+    runs
+}
