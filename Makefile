@@ -4,7 +4,7 @@ CARGO ?= cargo
 SETUP := tests/servers/setup.sh
 BENCH_RECORDS ?= 3000000
 
-.PHONY: help demo test lint bench bench-job
+.PHONY: help demo test conformance lint bench bench-job
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -17,6 +17,10 @@ demo: ## build lakehead and watch a million orders become Parquet below ./lake, 
 test: ## set up every server that the tests need, and run all tests
 	@$(SETUP)
 	$(CARGO) test --workspace --no-fail-fast
+
+conformance: ## play the storage sinks' vectors (LAKEHEAD_CONFORMANCE_DIR: another folder of them); the last lines count what passed, differs on purpose, failed
+	@$(SETUP) toolchain
+	@$(CARGO) test --quiet --test conformance -- --nocapture
 
 lint: ## format, clippy, documentation and dependency rules, as CI checks them
 	@$(SETUP) toolchain deny

@@ -138,10 +138,11 @@ fn seen(error: &TaskError, step: usize) -> Seen {
     Seen { step, kind: error.kind, message: error.to_string(), rewind: rewind(error) }
 }
 
-/// Where an error asks to read again.
+/// Where an error asks to read again: it says so of one partition, with the offset to go on from.
 fn rewind(error: &TaskError) -> BTreeMap<String, i64> {
-    let texts = error.context.iter().filter(|(key, _)| *key == "rewind").flat_map(|(_, text)| text.split(','));
-    texts.filter_map(|pair| pair.trim().rsplit_once('=')).filter_map(|(from, offset)| Some((from.to_owned(), offset.parse().ok()?))).collect()
+    let said = |name: &str| error.context.iter().find(|(key, _)| *key == name).map(|(_, text)| text.clone());
+    let back = said("partition").zip(said("offset").and_then(|offset| offset.parse().ok()));
+    back.into_iter().filter(|_| error.kind == ErrorKind::Rewind).collect()
 }
 
 impl Player<'_> {

@@ -45,14 +45,27 @@ const RULES: &[Rule] = &[
         row: "a renamed topic (`RegexRouter`, `TimestampRouter`) fails the storage sink",
         predicts: |vector, mismatch| expects(vector, "No writer found for topic partition") && mismatch.part == Part::Error && mismatch.found.is_null(),
     },
+    Rule {
+        row: "a text that is no instant in `timestamp.field` fails the task, whatever the tolerance",
+        predicts: |vector, mismatch| {
+            let is_about = vector.form["errant_record_reporter"] == true && vector.config("timestamp.extractor") == "RecordField";
+            is_about && vector.expected()["error"]["class"] == "IllegalArgumentException" && given_back_instead(vector, mismatch)
+        },
+    },
     Rule { row: "the offset after skipped records is committed with a later record", predicts: skipped_records_pass },
     Rule {
         row: "a store that is down fails the task after `s3.part.retries`",
         predicts: |vector, mismatch| {
             let fault = vector.form["fault"].as_str().and_then(|text| super::store::Fault::parse(text).ok());
             let waits = fault.is_some_and(|fault| fault.is_transient) && vector.kind == "fault";
-            // Tried again until it works: no error, and the files are those of a store without faults.
-            waits && (mismatch.part != Part::Error || mismatch.found.is_null()) && mismatch.part != Part::Contents
+            let is_empty = |value: &Value| value.as_object().is_none_or(serde_json::Map::is_empty);
+            // Tried again until it works: no error, and files where upstream has none.
+            waits
+                && match mismatch.part {
+                    Part::Error => mismatch.found.is_null(),
+                    Part::Files | Part::Commits => is_empty(&mismatch.expected) && !is_empty(&mismatch.found),
+                    _ => false,
+                }
         },
     },
     Rule {
