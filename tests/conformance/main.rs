@@ -6,7 +6,7 @@
 //!
 //! Parts: [`vectors`] (what a vector is), [`shorthand`] and [`records`] (schemas and records), [`store`] and [`bucket`] (what is written to), [`play`] (the real
 //! converters and tasks on a set clock), [`files`] and [`avro`] (what was written), then the kinds: [`writer`], [`settings`], [`row_format`], [`others`].
-#![expect(clippy::expect_used, reason = "a test: what cannot be read fails it")]
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a test that is a report: what cannot be read fails it")]
 
 use std::collections::BTreeMap;
 use std::fs;

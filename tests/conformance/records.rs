@@ -123,10 +123,9 @@ impl Reading {
             return Ok(Payload::null());
         }
         let declared = schema.map(|form| shorthand::schema(form, &self.schemas)).transpose()?;
-        if let Some(bytes) = bytes_of(value)? {
-            if declared.as_ref().is_none_or(|schema| schema["type"] == "bytes" && schema["name"].is_null()) {
-                return Ok(Payload::raw(Wire::Bytes, mark.map_or(bytes, |mark| mark.to_string().into_bytes())));
-            }
+        let takes_bytes = declared.as_ref().is_none_or(|schema| schema["type"] == "bytes" && schema["name"].is_null());
+        if let Some(bytes) = bytes_of(value)?.filter(|_| takes_bytes) {
+            return Ok(Payload::raw(Wire::Bytes, mark.map_or(bytes, |mark| mark.to_string().into_bytes())));
         }
         let inferred = declared.or_else(|| (self.infers && value.is_object()).then(|| looks_like(value)));
         let mut value = value.clone();

@@ -77,10 +77,8 @@ fn compare(vector: &Vector, script: &Script, played: &Played, objects: &BTreeMap
     if let Some(files) = expected.get("files") {
         found.extend(compare_files(files, script, objects)?);
     }
-    if let Some(reported) = expected.get("reported_to_dlq_offsets") {
-        if reported != &json!(played.rejected) {
-            found.push(Mismatch::new(Part::Rejected, "given back", reported.clone(), json!(played.rejected)));
-        }
+    if let Some(reported) = expected.get("reported_to_dlq_offsets").filter(|reported| *reported != &json!(played.rejected)) {
+        found.push(Mismatch::new(Part::Rejected, "given back", reported.clone(), json!(played.rejected)));
     }
     match expected.get("precommit") {
         Some(Value::Array(steps)) => {
@@ -157,11 +155,9 @@ pub(crate) fn compare_files(expected: &Value, script: &Script, objects: &BTreeMa
     for file in expected.as_array().ok_or("files is no list")? {
         let key = file["key"].as_str().ok_or("a file has no key")?;
         wanted.insert(key, file["offsets"].clone());
-        let tags = objects.get(key).map(|object| json!(object.tags));
-        if let (Some(wanted), Some(tags)) = (file.get("tags"), tags) {
-            if wanted != &tags {
-                mismatches.push(Mismatch::new(Part::Contents, format!("tags of {key}"), wanted.clone(), tags));
-            }
+        let tags = objects.get(key).map_or(Value::Null, |object| json!(object.tags));
+        if let Some(wanted) = file.get("tags").filter(|wanted| **wanted != tags) {
+            mismatches.push(Mismatch::new(Part::Contents, format!("tags of {key}"), wanted.clone(), tags));
         }
         let is_gzip = objects.get(key).is_some_and(|object| object.bytes.starts_with(&[0x1f, 0x8b]));
         match file["content"].as_str() {
