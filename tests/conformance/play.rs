@@ -176,7 +176,7 @@ impl Player<'_> {
     async fn put(&mut self, records: &[Record]) -> Result<(), TaskError> {
         for run in runs(records) {
             let wires = run.iter().fold((None, None), |(key, value), record| (record.key.wire.or(key), record.value.wire.or(value)));
-            let wires = (wires.0.unwrap_or(Wire::Text), wires.1.unwrap_or(Wire::Json));
+            let wires = (wires.0.unwrap_or(Wire::Json), wires.1.unwrap_or(Wire::Json));
             let Some(mut raw) = raw_batch(&run) else { continue };
             let renamed = self.renames(&mut raw.from);
             let (batches, rejects) = self.stage(wires)?.decode(&raw)?;

@@ -18,8 +18,6 @@ use super::shorthand;
 pub(crate) enum Wire {
     /// `JsonConverter` with envelopes.
     Json,
-    /// `StringConverter`.
-    Text,
     /// `ByteArrayConverter`.
     Bytes,
 }
@@ -28,7 +26,6 @@ impl Wire {
     pub(crate) fn class(self) -> &'static str {
         match self {
             Self::Json => "org.apache.kafka.connect.json.JsonConverter",
-            Self::Text => "org.apache.kafka.connect.storage.StringConverter",
             Self::Bytes => "org.apache.kafka.connect.converters.ByteArrayConverter",
         }
     }
@@ -95,12 +92,10 @@ impl Reading {
         let partition = at(&["partition", "kafkaPartition"]).and_then(Value::as_i64).unwrap_or(0);
         let offset = at(&["offset", "kafkaOffset"]).and_then(Value::as_i64).unwrap_or(i64::try_from(index).unwrap_or(0));
         let mark = Some(MARK + offset).filter(|_| self.marks && MARKED.contains(&offset));
-        let key = match (at(&["key"]), at(&["key_schema", "keySchema"])) {
-            (None, _) => text_payload(&json!("key"), mark)?,
-            (Some(key), Some(schema)) => self.payload(key, Some(schema), None)?,
-            (Some(Value::String(_)), None) => text_payload(form.get("key").unwrap_or(&Value::Null), mark)?,
-            (Some(key), None) => self.payload(key, None, None)?,
-        };
+        let text = json!({"type": "string"});
+        let key = at(&["key"]).cloned().unwrap_or_else(|| json!("key"));
+        let key_schema = at(&["key_schema", "keySchema"]).filter(|schema| !schema.is_null()).or_else(|| Some(&text).filter(|_| key.is_string()));
+        let key = self.payload(&key, key_schema, mark)?;
         let bytes =
             ["utf8", "hex", "base64"].iter().find_map(|code| form.get(format!("value_bytes_{code}")).map(|text| json!({format!("$bytes_{code}"): text})));
         let value = bytes.as_ref().or_else(|| at(&["value"])).unwrap_or(&self.default_value);
@@ -164,11 +159,6 @@ impl Reading {
             _ => {}
         }
     }
-}
-
-fn text_payload(key: &Value, mark: Option<i64>) -> Result<Payload, String> {
-    let text = key.as_str().ok_or("a key that is no text")?;
-    Ok(Payload::raw(Wire::Text, mark.map_or_else(|| text.to_owned(), |mark| mark.to_string()).into_bytes()))
 }
 
 /// `["name", "value"]` or `{"key": …, "type": …, "value": …}`; the value in Connect's string form.

@@ -68,7 +68,7 @@ impl Fault {
         let status = digits.filter_map(|word| word.parse().ok()).find(|code| (300..600).contains(code)).unwrap_or(0);
         let said = has(&["retriab", "retryab", "reset", "timeout", "timed out", "throttl", "slowdown", "slow down", "unavailable"]);
         let not = has(&["non-retriab", "unretriab", "not retriab", "non-retryab"]);
-        let of = text.split_whitespace().find(|word| word.contains('=')).map(str::to_owned);
+        let of = text.split_whitespace().find(|word| word.contains(['=', '+', '/'])).map(str::to_owned);
         Ok(Self { request, status, is_transient: !not && (said || status == 429 || status == 408 || status >= 500), of })
     }
 
@@ -193,7 +193,8 @@ impl Upload for Recording {
             return Err(StoreError { kind: StoreErrorKind::Vanished, message: format!("the upload of {} is gone", self.key) });
         }
         self.object.conditional = condition == Condition::IfAbsent;
-        if self.object.conditional && !self.is_visible && state.objects.contains_key(&self.key) {
+        let says_so = state.fault(Request::Complete, &self.key).is_some_and(|fault| fault.status == 412);
+        if self.object.conditional && !self.is_visible && (says_so || state.objects.contains_key(&self.key)) {
             return Ok(Published::Exists);
         }
         self.is_visible = true;
