@@ -54,7 +54,6 @@ fn inflate(codec: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
             let body = bytes.get(..bytes.len().saturating_sub(4)).unwrap_or_default();
             plain = snap::raw::Decoder::new().decompress_vec(body).map_err(|e| e.to_string())?;
         }
-        "zstandard" => plain = zstd::decode_all(bytes).map_err(|e| e.to_string())?,
         other => return Err(format!("codec {other:?} is not known")),
     }
     Ok(plain)
