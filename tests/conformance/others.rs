@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::files::Contents;
 use super::play::{Script, connector, play, still};
 use super::records::Reading;
+use super::row_format::compare_contents;
 use super::store::{Object, Recorder};
 use super::vectors::{Mismatch, Outcome, Part, Vector};
 use super::writer::{NOON, compare_error, compare_files};
@@ -39,7 +40,7 @@ pub(crate) fn lenses(vector: &Vector) -> Outcome {
 }
 
 fn run(vector: &Vector, props: Props, topic: &str, default_value: Value) -> Outcome {
-    vector.understood(&["on", "files", "error", "file_bytes_utf8", "file_json", "files_count"])?;
+    let expected = vector.expected().as_object().ok_or("expected is no object")?;
     let infers = connector(&props)?.want(&props) == Want::Columns;
     let reading = Reading { schemas: vector.schemas.clone(), infers, default_value, ..Reading::default() };
     let forms = vector.form["records"].as_array().map_or(&[][..], Vec::as_slice);
@@ -59,15 +60,18 @@ fn run(vector: &Vector, props: Props, topic: &str, default_value: Value) -> Outc
         Script { props, open_at_ms: now, assignment: assignment.into_iter().collect(), tolerates: vector.form["errant_record_reporter"] == true, steps };
     let store = Recorder::default();
     let played = still(play(&script, &store, false))?;
-    let (expected, objects) = (vector.expected(), store.objects());
+    let objects = store.objects();
     let mut found = compare_error(expected.get("error").filter(|error| !error.is_null()), played.error.as_ref(), &Value::Null)?;
-    if let Some(files) = expected.get("files") {
-        found.extend(compare_files(files, &script, &objects)?);
-    }
-    for member in ["file_bytes_utf8", "file_json"] {
-        if let Some(wanted) = expected.get(member) {
-            found.extend(compare_text(wanted, objects.values().filter(|object| !object.attributes.is_empty()))?);
-        }
+    for (member, wanted) in expected {
+        found.extend(match member.as_str() {
+            "on" | "error" | "note" => Vec::new(),
+            "files" => compare_files(wanted, &script, &objects)?,
+            "file_bytes_utf8" | "file_json" => compare_text(wanted, objects.values())?,
+            _ => match objects.first_key_value() {
+                Some((key, object)) => compare_contents(member, wanted, key, object, true)?,
+                None => vec![Mismatch::new(Part::Files, member, "a file", "none")],
+            },
+        });
     }
     Ok(found)
 }

@@ -30,8 +30,12 @@ pub(crate) fn connector(props: &Props) -> Result<&'static dyn Connector, String>
 /// Runs on a thread of its own where time stands still unless it is moved.
 pub(crate) fn still<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().map_err(|e| e.to_string())?;
-    Ok(runtime.block_on(work))
+    // Time that stands still goes on by itself when there is nothing left to do: so nothing is waited for in vain.
+    runtime.block_on(async { tokio::time::timeout(FOREVER, work).await }).map_err(|_| "it waits for ever".to_owned())
 }
+
+/// Longer than anything that a vector plays.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What is played.
 #[derive(Debug, Clone)]

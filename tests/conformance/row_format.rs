@@ -19,12 +19,13 @@ pub(crate) fn row_format(vector: &Vector) -> Outcome {
     let mut props = defaults(&records);
     props.extend(vector.props()?);
     let error = expected.get("error").filter(|error| !error.is_null());
-    let script = Script { props, open_at_ms: NOON, assignment: vec![TopicPartition::new("t", 0)], tolerates: error.is_some(), steps: vec![(NOON, records)] };
+    let routing = error.and_then(|error| error["routing"].as_str());
+    let script = Script { props, open_at_ms: NOON, assignment: vec![TopicPartition::new("t", 0)], tolerates: routing.is_some(), steps: vec![(NOON, records)] };
     let store = Recorder::default();
     let played = still(play(&script, &store, false))?;
     let objects = store.objects();
     if let Some(error) = error {
-        return compare_failure(error, &played, objects.len());
+        return compare_failure(error, routing.is_some_and(is_given_back), &script, &played, objects.len());
     }
     if let Some(seen) = &played.error {
         return Ok(vec![Mismatch::new(Part::Error, "error", Value::Null, json!({"kind": format!("{:?}", seen.kind), "message": seen.message}))]);
@@ -87,7 +88,7 @@ fn records(vector: &Vector) -> Result<Vec<Record>, String> {
     values.iter().enumerate().map(record).collect()
 }
 
-fn compare_contents(what: &str, wanted: &Value, key: &str, object: &Object, by_meaning: bool) -> Outcome {
+pub(crate) fn compare_contents(what: &str, wanted: &Value, key: &str, object: &Object, by_meaning: bool) -> Outcome {
     let mismatch = |found: Value| Ok(vec![Mismatch::new(Part::Contents, format!("{what} of {key}"), wanted.clone(), found)]);
     let contents = Contents::read(&object.bytes)?;
     let text = wanted.as_str();
@@ -132,6 +133,10 @@ fn compare_contents(what: &str, wanted: &Value, key: &str, object: &Object, by_m
             let same = wanted == &json!(file.rows) || file.rows.first() == Some(wanted);
             if same { Ok(Vec::new()) } else { mismatch(json!(file.rows)) }
         }
+        ("avro_schema_name" | "avro_record_name" | "avro_name", Contents::Avro(file)) => {
+            let named = avro::normal(&file.schema, "");
+            if &named["name"] == wanted { Ok(Vec::new()) } else { mismatch(named["name"].clone()) }
+        }
         ("extension" | "key_suffix", _) => {
             if text.is_some_and(|text| key.ends_with(text)) {
                 Ok(Vec::new())
@@ -167,19 +172,27 @@ fn more_than_names(wanted: &Value) -> bool {
     !wanted.to_string().contains("\"connect.")
 }
 
-/// A record that cannot be written: given back when upstream sends it to the dead-letter queue, else the end of the task.
-fn compare_failure(error: &Value, played: &Played, files: usize) -> Outcome {
-    let routing = error["routing"].as_str().unwrap_or("").to_ascii_lowercase();
-    let is_given_back =
-        routing.contains("dlq") && !["not dlq", "not sent", "never", "not routed", "no dlq", "instead of dlq"].iter().any(|no| routing.contains(no));
-    let shown = || json!({"given back": played.rejected, "files": files, "error": played.error.as_ref().map(|seen| seen.message.clone())});
+/// True for the words of a vector that say that upstream sends a record to its dead-letter queue.
+fn is_given_back(routing: &str) -> bool {
+    let routing = routing.to_ascii_lowercase();
+    routing.contains("dlq") && !["not dlq", "not sent", "never", "not routed", "no dlq", "instead of dlq"].iter().any(|no| routing.contains(no))
+}
+
+/// A record that cannot be written: given back, and without tolerance the end of the task; or the end of the task in any case.
+fn compare_failure(error: &Value, is_given_back: bool, script: &Script, played: &Played, files: usize) -> Outcome {
+    let shown = json!({"given back": played.rejected, "files": files, "error": played.error.as_ref().map(|seen| seen.message.clone())});
     if is_given_back {
         let right = !played.rejected.is_empty() && played.error.is_none() && files == 0;
-        return Ok(if right { Vec::new() } else { vec![Mismatch::new(Part::Rejected, "given back", error.clone(), shown())] });
+        if !right {
+            return Ok(vec![Mismatch::new(Part::Rejected, "given back", error.clone(), shown)]);
+        }
+        let strict = Script { tolerates: false, ..script.clone() };
+        let failed = still(play(&strict, &Recorder::default(), false))?;
+        return compare_error(Some(error), failed.error.as_ref(), &Value::Null);
     }
     let mut found = compare_error(Some(error), played.error.as_ref(), &Value::Null)?;
     if let Some(first) = found.first_mut() {
-        first.found = shown();
+        first.found = shown;
     }
     Ok(found)
 }

@@ -157,23 +157,39 @@ pub(crate) fn compare_files(expected: &Value, script: &Script, objects: &BTreeMa
         made.map(|(key, object)| (key, files::offsets(object, &delivered(object)).map_or_else(|problem| json!(problem), |offsets| json!(offsets)))).collect();
     let mut wanted = BTreeMap::new();
     for file in expected.as_array().ok_or("files is no list")? {
-        let key = file["key"].as_str().ok_or("a file has no key")?;
-        wanted.insert(key, file["offsets"].clone());
-        let tags = objects.get(key).map_or(Value::Null, |object| json!(object.tags));
+        let key = file.as_str().or_else(|| file["key"].as_str()).ok_or("a file has no key")?;
+        // A file of which only the name is given may hold anything.
+        let offsets = file.get("offsets").or_else(|| found.iter().find(|(of, _)| of.as_str() == key).map(|(_, offsets)| offsets));
+        wanted.insert(key, offsets.cloned().unwrap_or_default());
+        let Some(object) = objects.get(key) else { continue };
+        let tags = json!(object.tags);
         if let Some(wanted) = file.get("tags").filter(|wanted| **wanted != tags) {
             mismatches.push(Mismatch::new(Part::Contents, format!("tags of {key}"), wanted.clone(), tags));
         }
-        let is_gzip = objects.get(key).is_some_and(|object| object.bytes.starts_with(&[0x1f, 0x8b]));
-        match file["content"].as_str() {
-            None => {}
-            Some("gzip") if is_gzip => {}
-            Some(content) => mismatches.push(Mismatch::new(Part::Contents, format!("content of {key}"), content, if is_gzip { "gzip" } else { "not gzip" })),
+        if let Some(content) = file["content"].as_str() {
+            mismatches.extend(compare_content(key, content, &object.bytes)?);
         }
     }
     if json!(wanted) != json!(found) {
         mismatches.push(Mismatch::new(Part::Files, "files", json!(wanted), json!(found)));
     }
     Ok(mismatches)
+}
+
+/// Content is a compression's name, or the text that the file holds.
+fn compare_content(key: &str, content: &str, bytes: &[u8]) -> Outcome {
+    let compression = match bytes {
+        [0x1f, 0x8b, ..] => "gzip",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
+        [0xff, 0x06, 0x00, 0x00, b's', ..] | [0x82, b'S', b'N', b'A', ..] => "snappy",
+        _ => "none",
+    };
+    let is_name = ["gzip", "zstd", "snappy", "none"].contains(&content);
+    let found = match files::Contents::read(bytes)? {
+        files::Contents::Text(text) if !is_name => text,
+        _ => compression.to_owned(),
+    };
+    Ok(if found == content { Vec::new() } else { vec![Mismatch::new(Part::Contents, format!("content of {key}"), content, found)] })
 }
 
 pub(crate) fn fault(vector: &Vector) -> Outcome {
