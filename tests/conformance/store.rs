@@ -148,8 +148,8 @@ impl ObjectSink for Recorder {
 
     async fn exists(&self, key: &str) -> Result<bool, StoreError> {
         let state = self.state();
-        // What cannot be looked at counts as there.
-        Ok(state.fault(Request::HeadObject, key).is_some() || state.objects.contains_key(key))
+        // What cannot be looked at is not known to be there.
+        Ok(state.fault(Request::HeadObject, key).is_none() && state.objects.contains_key(key))
     }
 }
 

@@ -7,6 +7,7 @@ use lakehead_formats::file::{self, FileFormat};
 use lakehead_formats::schema::compatibility::Compatibility;
 
 use super::file::Ratio;
+use super::format_keys;
 use super::intake::OnNull;
 use super::publish::{Rules, Tags};
 use super::shape::{self, Shape, View};
@@ -43,13 +44,6 @@ pub static KEYS: &[ConfigKey] = &[
         )
     },
     key("storage.class", Type::Class, None, Importance::High, Check::Any, "Class of the store: upstream's, which connector.class implies."),
-    key("avro.codec", Type::String, Some("null"), Importance::Low, Check::Any, "Codec of Avro files: null, deflate, snappy, bzip2, zstd."),
-    key("parquet.codec", Type::String, Some("snappy"), Importance::Low, Check::Any, "Codec of Parquet files: snappy, zstd, gzip, none."),
-    key("json.decimal.format", Type::String, Some("BASE64"), Importance::Low, Check::OneOfIgnoreCase(&["BASE64", "NUMERIC"]), "How JSON files show decimals."),
-    key("s3.compression.type", Type::String, Some("none"), Importance::Low, Check::OneOf(&["none", "gzip"]), "Compression of JSON and bytes files on S3."),
-    key("s3.compression.level", Type::Int, Some("-1"), Importance::Low, Check::Range(-1, 9), "gzip level; -1 is the library's default."),
-    key("gcs.compression.type", Type::String, Some("none"), Importance::Low, Check::OneOf(&["none", "gzip"]), "Compression of JSON and bytes files on GCS."),
-    key("az.compression.type", Type::String, Some("none"), Importance::Low, Check::OneOf(&["none", "gzip"]), "Compression of JSON and bytes files on Azure."),
     key(
         "behavior.on.null.values",
         Type::String,
@@ -117,30 +111,6 @@ pub static KEYS: &[ConfigKey] = &[
         Importance::Low,
         Check::Range(-1, i32::MAX as i64),
         "Directories of a topic partition that may have open files: one more ends them all. -1 = no limit (memory is limited as a whole).",
-    ),
-    key(
-        "allow.optional.map.keys",
-        Type::Boolean,
-        Some("false"),
-        Importance::Low,
-        Check::Any,
-        "Whether maps with optional string keys are Avro maps; they are arrays of entries otherwise.",
-    ),
-    key(
-        "enhanced.avro.schema.support",
-        Type::Boolean,
-        Some("true"),
-        Importance::Low,
-        Check::Any,
-        "Whether Avro and Parquet files keep the symbols of enums and the packages of names.",
-    ),
-    key(
-        "connect.meta.data",
-        Type::Boolean,
-        Some("true"),
-        Importance::Low,
-        Check::Any,
-        "Whether the schemas of Avro files carry Connect's properties (connect.*).",
     ),
     key(
         "schemas.cache.config",
@@ -362,7 +332,7 @@ pub(super) fn format(props: &Props, key: &str) -> Result<Arc<dyn FileFormat>, Co
 
 /// Every problem of a configuration, key by key and across keys.
 pub(super) fn validate(store: StoreKind, props: &Props) -> Report {
-    let tables: &[&[ConfigKey]] = &[KEYS, roll::KEYS, partition::KEYS, names::KEYS, store.keys()];
+    let tables: &[&[ConfigKey]] = &[KEYS, format_keys::KEYS, roll::KEYS, partition::KEYS, names::KEYS, store.keys()];
     let is_known = |name: &str| name.starts_with("confluent.") || store.is_known(name);
     let mut report = check(tables, props, is_known);
     let across = Settings::from_props(props)

@@ -15,6 +15,7 @@ use crate::store::urls::StoreKind;
 
 pub mod config;
 mod file;
+mod format_keys;
 mod intake;
 mod ledger;
 mod naming;
