@@ -88,6 +88,7 @@ fn lists() -> Vec<Sample> {
         ("structs", list(&pair), [json!([{"x": 1, "y": "a"}, {"x": 2, "y": null}]), json!([]), json!([{"x": 3, "y": ""}])]),
         ("structs_of_one", list(&one), [json!([{"x": 1}, {"x": 2}]), json!([]), json!([{"x": 3}])]),
         ("lists", list(&ints), [json!([[1, 2], []]), json!([]), json!([[3]])]),
+        ("lists_of_structs", list(&list(&one)), [json!([[{"x": 1}], []]), json!([]), json!([[{"x": 2}, {"x": 3}]])]),
         ("map_of_lists", map("string", &ints), [json!({"a": [1]}), json!({"b": []}), json!({})]),
         ("map_by_int", map("int32", &json!({"type": "string", "optional": true})), [json!([[1, "a"], [2, null]]), json!([]), json!([[3, "c"]])]),
     ]
@@ -102,9 +103,13 @@ fn optional_items() -> Vec<Sample> {
     ]
 }
 
-/// Lists of maps.
-fn lists_of_maps() -> Vec<Sample> {
-    vec![("maps", list(&map("string", &json!({"type": "int32"}))), [json!([{"a": 1}, {}]), json!([]), json!([{"b": 2, "c": 3}])])]
+/// Lists of maps, and of lists of lists: the other reasons.
+fn deep_items() -> Vec<Sample> {
+    let lists = list(&list(&list(&json!({"type": "int32"}))));
+    vec![
+        ("maps", list(&map("string", &json!({"type": "int32"}))), [json!([{"a": 1}, {}]), json!([]), json!([{"b": 2, "c": 3}])]),
+        ("lists_of_lists", lists, [json!([[[1], []], []]), json!([]), json!([[[2, 3]]])]),
+    ]
 }
 
 fn optional(schema: &Value) -> Value {
@@ -156,7 +161,7 @@ fn main() {
     let folder = std::env::args().nth(1).expect("a folder");
     let folder = Path::new(&folder);
     fs::create_dir_all(folder).expect("a folder");
-    let samples = [("flat", flat()), ("lists", lists()), ("optional_items", [lists(), optional_items()].concat()), ("lists_of_maps", lists_of_maps())];
+    let samples = [("flat", flat()), ("lists", lists()), ("optional_items", [lists(), optional_items()].concat()), ("deep_items", deep_items())];
     for (name, samples) in samples {
         let (field, array, rows) = rows(name, &samples);
         fs::write(folder.join(format!("{name}.json")), Value::Array(rows).to_string()).expect("written");

@@ -23,8 +23,9 @@ mod schema;
 
 use anything::Anything;
 use codec::Codec;
+pub(super) use props::is_map_key;
 use rows::{Plan, put_bytes, put_long};
-pub(super) use schema::Rules;
+pub(super) use schema::{Rules, is_union};
 
 /// Registration.
 pub(super) const FILE: File = File {

@@ -15,9 +15,9 @@ use bytes::Bytes;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::file::metadata::KeyValue;
 
-use super::{Encoder, File, FileFormat, FileStats, FormatError, Options, avro};
+use super::{Encoder, File, FileFormat, FileStats, FormatError, Options, View, avro};
 use crate::schema::NAME;
-use crate::schema::avro::{CONNECT_DEFAULT, UNION};
+use crate::schema::avro::CONNECT_DEFAULT;
 
 mod encodings;
 mod message;
@@ -73,14 +73,16 @@ impl FileFormat for ParquetFormat {
         true
     }
 
-    fn envelops(&self, _view: super::View) -> bool {
+    fn envelops(&self, _view: View) -> bool {
         true
     }
 
     fn encoder(&self, field: &FieldRef) -> Result<Box<dyn Encoder>, FormatError> {
         let name = field.metadata().get(NAME).map_or(CONNECT_DEFAULT, String::as_str);
+        // A file has no rows that are null, so its message is a record where upstream sees a union with null, and refuses it.
+        let required = field.as_ref().clone().with_nullable(false);
         let fields = match field.data_type() {
-            DataType::Struct(fields) if name != UNION => fields,
+            DataType::Struct(fields) if !avro::is_union(field) => fields,
             // The first sentence is what upstream says.
             other => {
                 return Err(types::unsupported(
@@ -93,7 +95,7 @@ impl FileFormat for ParquetFormat {
         Ok(Box::new(Parquet {
             schema: Arc::new(Schema::new(fields.clone())),
             message: Message::new(name, fields, self.settings.form)?,
-            avro: avro::schema_text(&field.as_ref().clone().with_nullable(false), self.settings.avro).ok(), // a file holds records, not nulls
+            avro: avro::schema_text(&required, self.settings.form.rules).ok(),
             settings: Arc::clone(&self.settings),
             state: State::Choosing { waiting: Vec::new(), rows: 0 },
             ready: Vec::new(),
@@ -137,21 +139,22 @@ impl Encoder for Parquet {
             }
             State::Writing(writer) => write(writer, &rows)?,
         }
-        Ok(())
+        match &mut self.state {
+            // Row groups may have ended by their number of rows.
+            State::Writing(writer) if self.settings.group_rows.is_some() => drain(writer, &mut self.ready),
+            _ => Ok(()),
+        }
     }
 
     fn flush(&mut self) -> Result<(), FormatError> {
         if matches!(&self.state, State::Choosing { rows: 0, .. }) {
             return Ok(());
         }
-        let writer = self.writer(true)?;
-        writer.flush().map_err(encode)?;
-        writer.sync().map_err(encode)?;
-        let bytes = std::mem::take(writer.inner_mut());
-        if !bytes.is_empty() {
-            self.ready.push(bytes.into());
+        self.writer(true)?.flush().map_err(encode)?;
+        match &mut self.state {
+            State::Writing(writer) => drain(writer, &mut self.ready),
+            State::Choosing { .. } => Ok(()),
         }
-        Ok(())
     }
 
     fn take(&mut self) -> Vec<Bytes> {
@@ -223,6 +226,16 @@ impl Parquet {
 
 fn write(writer: &mut ArrowWriter<Vec<u8>>, rows: &StructArray) -> Result<(), FormatError> {
     if rows.is_empty() { Ok(()) } else { writer.write(&RecordBatch::from(rows)).map_err(encode) }
+}
+
+/// Moves the finished bytes out of the writer.
+fn drain(writer: &mut ArrowWriter<Vec<u8>>, ready: &mut Vec<Bytes>) -> Result<(), FormatError> {
+    writer.sync().map_err(encode)?;
+    let bytes = std::mem::take(writer.inner_mut());
+    if !bytes.is_empty() {
+        ready.push(bytes.into());
+    }
+    Ok(())
 }
 
 fn count(value: usize) -> u64 {

@@ -131,7 +131,7 @@ fn has_pairs(field: &Field, rules: Rules) -> bool {
 }
 
 /// True for the key of a map that is a map in Avro, too.
-pub(super) fn is_map_key(key: &Field, rules: Rules) -> bool {
+pub(in crate::file) fn is_map_key(key: &Field, rules: Rules) -> bool {
     key.data_type() == &DataType::Utf8 && (rules.optional_keys || !is_optional_key(key))
 }
 

@@ -96,7 +96,7 @@ pub(super) fn parameter<'a>(field: &'a Field, name: &str) -> Option<&'a String> 
 }
 
 /// True for a struct that stands for a union.
-pub(super) fn is_union(field: &Field) -> bool {
+pub(in crate::file) fn is_union(field: &Field) -> bool {
     field.metadata().get(NAME).is_some_and(|name| name == UNION) || parameter(field, CONNECT_UNION).is_some()
 }
 

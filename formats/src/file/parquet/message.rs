@@ -10,8 +10,8 @@
 //! | Date, Time, Timestamp | INT32 (DATE), INT32 (TIME(MILLIS,true)), INT64 (TIMESTAMP(MILLIS,true)) |
 //! | struct; union | group; group of optional `member0`, `member1`, … |
 //! | map with string keys | group (MAP) { repeated group key_value (MAP_KEY_VALUE) { key; value } } |
-//! | map with other keys | list of groups { key; value } |
-//! | list, where no list of the schema has items that are optional or maps | group (LIST) { repeated … array } |
+//! | map with other or optional keys | list of groups { key; value } |
+//! | list, where no list of the schema has items that are optional, maps, or lists of lists | group (LIST) { repeated … array } |
 //! | list, otherwise | group (LIST) { repeated group list { … element } } |
 //! | optional | optional |
 //!
@@ -27,13 +27,14 @@ use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 use super::encode;
 use super::types::unsupported;
 use crate::file::FormatError;
-use crate::schema::avro::{ENUM, UNION};
-use crate::schema::{DECIMAL_PRECISION, NAME, PARAMETERS};
+use crate::file::avro::{Rules, is_map_key, is_union};
+use crate::schema::avro::ENUM;
+use crate::schema::{DECIMAL_PRECISION, PARAMETERS};
 
 /// The form of lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lists {
-    /// Two levels, unless a list of the schema has optional items, or maps: readers refuse a map that is itself repeated.
+    /// Two levels, unless a list of the schema has optional items, or items that readers refuse in that form.
     Upstream,
     /// Three levels, as the format's specification asks for.
     ThreeLevel,
@@ -43,8 +44,8 @@ pub(super) enum Lists {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Form {
     pub(super) lists: Lists,
-    /// True when strings that are tagged as an enum are marked as one (`enhanced.avro.schema.support`).
-    pub(super) enums: bool,
+    /// The settings of upstream's way through Avro: whether enums stay enums, and which maps stay maps.
+    pub(super) rules: Rules,
 }
 
 /// A file's schema.
@@ -61,34 +62,41 @@ impl Message {
     /// # Errors
     /// [`FormatError::Unsupported`] with the path of a field whose type has no column; [`FormatError::Encode`] when the library refuses a type.
     pub(super) fn new(name: &str, fields: &Fields, form: Form) -> Result<Self, FormatError> {
-        let two_level = form.lists == Lists::Upstream && !fields.iter().any(|field| needs_three_levels(field.data_type()));
-        let mut builder = Builder { two_level, enums: form.enums, path: Vec::new(), names: Vec::new() };
+        let two_level = form.lists == Lists::Upstream && !fields.iter().any(|field| needs_three_levels(field.data_type(), form.rules));
+        let mut builder = Builder { two_level, rules: form.rules, path: Vec::new(), names: Vec::new() };
         let columns = builder.members(named(fields))?;
         let root = Type::group_type_builder(name).with_fields(columns).build().map_err(encode)?;
         Ok(Self { schema: SchemaDescriptor::new(Arc::new(root)), names: builder.names })
     }
 }
 
-/// True when a list in the type has items that may be null, which the form with two levels cannot say, or that are maps, which readers cannot read in it.
-fn needs_three_levels(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Struct(fields) => fields.iter().any(|field| needs_three_levels(field.data_type())),
-        DataType::Map(entries, _) => needs_three_levels(entries.data_type()),
-        _ => item(data_type).is_some_and(|item| item.is_nullable() || is_map(item.data_type()) || needs_three_levels(item.data_type())),
+/// True when a list in the type cannot have two levels: its items may be null, which that form cannot say; or they are maps, or lists of lists, which readers
+/// refuse in it.
+fn needs_three_levels(data_type: &DataType, rules: Rules) -> bool {
+    match (data_type, item(data_type, rules)) {
+        (_, Some(item_field)) => {
+            let of_item = item_field.data_type();
+            let is_third = item(of_item, rules).is_some_and(|inner| item(inner.data_type(), rules).is_some());
+            item_field.is_nullable() || is_map(of_item, rules) || is_third || needs_three_levels(of_item, rules)
+        }
+        (DataType::Struct(fields), None) => fields.iter().any(|field| needs_three_levels(field.data_type(), rules)),
+        (DataType::Map(entries, _), None) => needs_three_levels(entries.data_type(), rules),
+        _ => false,
     }
 }
 
-/// True for what becomes a group (MAP): a map with other keys than strings is a list.
-fn is_map(data_type: &DataType) -> bool {
+/// True for what becomes a group (MAP).
+fn is_map(data_type: &DataType, rules: Rules) -> bool {
     let DataType::Map(entries, _) = data_type else { return false };
-    matches!(entries.data_type(), DataType::Struct(fields) if fields.first().is_some_and(|key| is_text(key.data_type()) && !key.is_nullable()))
+    matches!(entries.data_type(), DataType::Struct(fields) if fields.first().is_some_and(|key| is_map_key(key, rules)))
 }
 
-/// The items of a list.
-fn item(data_type: &DataType) -> Option<&FieldRef> {
+/// The items of what becomes a group (LIST): of a list, and of a map whose keys are not strings, or optional.
+fn item(data_type: &DataType, rules: Rules) -> Option<&FieldRef> {
     match data_type {
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => Some(item),
         DataType::ListView(item) | DataType::LargeListView(item) => Some(item),
+        DataType::Map(entries, _) if !is_map(data_type, rules) => Some(entries),
         _ => None,
     }
 }
@@ -99,7 +107,7 @@ fn repetition(field: &Field) -> Repetition {
 
 struct Builder {
     two_level: bool,
-    enums: bool,
+    rules: Rules,
     /// Where the walk is.
     path: Vec<String>,
     /// The columns so far.
@@ -122,7 +130,7 @@ impl Builder {
 
     fn column(&mut self, field: &Field, name: &str, repetition: Repetition) -> Result<TypePtr, FormatError> {
         match field.data_type() {
-            DataType::Struct(members) if field.metadata().get(NAME).is_some_and(|name| name == UNION) => {
+            DataType::Struct(members) if is_union(field) => {
                 let members = self.members(members.iter().enumerate().map(|(n, member)| (format!("member{n}"), member)))?;
                 group(name, repetition, members, None)
             }
@@ -130,14 +138,8 @@ impl Builder {
                 let members = self.members(named(members))?;
                 group(name, repetition, members, None)
             }
-            DataType::Map(entries, _) => match entries.data_type() {
-                DataType::Struct(fields) => match fields.as_ref() {
-                    [_, value] if is_map(field.data_type()) => self.map(name, repetition, value),
-                    _ => self.list(name, repetition, entries),
-                },
-                other => Err(self.refuse(other)),
-            },
-            data_type => match item(data_type) {
+            DataType::Map(entries, _) if is_map(field.data_type(), self.rules) => self.map(name, repetition, entries),
+            data_type => match item(data_type, self.rules) {
                 Some(item) => self.list(name, repetition, item),
                 None => {
                     self.names.push(self.path.join("."));
@@ -158,7 +160,9 @@ impl Builder {
     }
 
     /// A map with string keys, which are plain strings also where their field says that they are an enum.
-    fn map(&mut self, name: &str, of_map: Repetition, value: &FieldRef) -> Result<TypePtr, FormatError> {
+    fn map(&mut self, name: &str, of_map: Repetition, entries: &FieldRef) -> Result<TypePtr, FormatError> {
+        let DataType::Struct(fields) = entries.data_type() else { return Err(self.refuse(entries.data_type())) };
+        let [_, value] = fields.as_ref() else { return Err(self.refuse(entries.data_type())) };
         self.names.push(self.path.iter().map(String::as_str).chain(["key"]).collect::<Vec<_>>().join("."));
         let key = Type::primitive_type_builder("key", Physical::BYTE_ARRAY).with_repetition(Repetition::REQUIRED).with_logical_type(Some(LogicalType::String));
         let key = Arc::new(key.build().map_err(encode)?);
@@ -183,7 +187,7 @@ impl Builder {
             DataType::Int64 => plain(Physical::INT64),
             DataType::Float32 => plain(Physical::FLOAT),
             DataType::Float64 => plain(Physical::DOUBLE),
-            text if is_text(text) && self.enums && parameter(field, ENUM).is_some() => logical(Physical::BYTE_ARRAY, LogicalType::Enum),
+            text if is_text(text) && self.rules.enhanced && parameter(field, ENUM).is_some() => logical(Physical::BYTE_ARRAY, LogicalType::Enum),
             text if is_text(text) => logical(Physical::BYTE_ARRAY, LogicalType::String),
             DataType::Binary | DataType::LargeBinary | DataType::BinaryView => plain(Physical::BYTE_ARRAY),
             DataType::Date32 => logical(Physical::INT32, LogicalType::Date),

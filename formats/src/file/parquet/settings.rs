@@ -1,6 +1,7 @@
 //! The settings of Parquet files: the connector's keys, read and checked.
 //!
-//! `parquet.codec` and `enhanced.avro.schema.support` are upstream's; the rest are ours, with defaults that suit object stores and common readers.
+//! `parquet.codec` is upstream's, and so are those that change the Avro schema through which upstream writes Parquet; the rest are ours, with defaults that
+//! suit object stores and common readers.
 //!
 //! Guarantee: a value that is not taken is refused with its key and with what is taken.
 
@@ -16,8 +17,6 @@ use crate::file::{FormatError, Options, avro};
 
 /// The codec; upstream's key.
 const CODEC: &str = "parquet.codec";
-/// Whether enums stay enums; upstream's key.
-const ENUMS: &str = "enhanced.avro.schema.support";
 /// How hard gzip, zstd and brotli try.
 const LEVEL: &str = "lakehead.parquet.compression.level";
 /// The form of lists.
@@ -65,8 +64,6 @@ pub(super) struct Settings {
     /// The end of the objects' names.
     pub(super) extension: &'static str,
     pub(super) form: Form,
-    /// For the Avro schema in the footer.
-    pub(super) avro: avro::Rules,
     pub(super) dictionary: Dictionary,
     /// Bytes after which the writer gives a column's dictionary up.
     pub(super) dictionary_bytes: usize,
@@ -76,7 +73,8 @@ pub(super) struct Settings {
     bloom_columns: Vec<String>,
     bloom_fpp: f64,
     version: WriterVersion,
-    group_rows: Option<usize>,
+    /// Rows after which a row group ends; none when only the caller says where.
+    pub(super) group_rows: Option<usize>,
 }
 
 impl Settings {
@@ -89,11 +87,7 @@ impl Settings {
         Ok(Self {
             compression,
             extension,
-            form: Form {
-                lists: choice(options, LISTS, &[("upstream", Lists::Upstream), ("three-level", Lists::ThreeLevel)])?,
-                enums: !given(options, ENUMS).is_some_and(|text| text.eq_ignore_ascii_case("false")),
-            },
-            avro: avro::rules(options)?,
+            form: Form { lists: choice(options, LISTS, &[("upstream", Lists::Upstream), ("three-level", Lists::ThreeLevel)])?, rules: avro::rules(options)? },
             dictionary: choice(options, DICTIONARY, &[("auto", Dictionary::Auto), ("always", Dictionary::Always), ("never", Dictionary::Never)])?,
             page_bytes: number(options, PAGE_BYTES, 1024..=MOST)?.unwrap_or(1 << 20),
             page_rows: number(options, PAGE_ROWS, 1..=MOST)?.unwrap_or(20_000),
@@ -110,7 +104,7 @@ impl Settings {
         })
     }
 
-    /// The writer's properties for a file of that schema, encodings aside. Without a limit of rows, the caller says where row groups end.
+    /// The writer's properties for a file of that schema, encodings aside.
     pub(super) fn properties(&self, message: &Message) -> WriterPropertiesBuilder {
         let mut properties = WriterProperties::builder()
             .set_compression(self.compression)

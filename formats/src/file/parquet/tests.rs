@@ -14,6 +14,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use proptest::prelude::*;
 
 use super::*;
+use crate::schema::avro::UNION;
 
 fn format_of(options: &[(&str, &str)]) -> Result<Box<dyn FileFormat>, String> {
     build(&options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()).map_err(|error| error.to_string())
@@ -289,6 +290,20 @@ fn settings_show_in_the_file() {
     assert!(small.row_group(0).column(0).encodings().any(|encoding| encoding == Encoding::PLAIN), "a dictionary that grew too large is given up");
     let bloom = metadata(&[("lakehead.parquet.bloom.filter.columns", "word, tags, flag, other"), ("lakehead.parquet.bloom.filter.fpp", "0.001")]);
     assert_eq!(bloom.row_group(0).columns().iter().map(|c| c.bloom_filter_offset().is_some()).collect::<Vec<_>>(), [false, true, true, false]);
+}
+
+#[test]
+fn row_groups_that_end_by_their_rows_can_be_uploaded_before_a_flush() {
+    let rows = records(vec![("id", Arc::new(Int64Array::from_iter_values(0..50_000)), false)]);
+    let mut encoder = format_of(&[("lakehead.parquet.row.group.rows", "20000")]).unwrap().encoder(&field(&rows)).unwrap();
+    encoder.write(&(Arc::new(rows.clone()) as ArrayRef)).unwrap();
+    let mut bytes = encoder.take().concat();
+    assert!(!bytes.is_empty());
+    assert_eq!(encoder.encoded_bytes(), count(bytes.len()));
+    let (rest, stats) = encoder.finish(&[]).unwrap();
+    bytes.extend(rest.concat());
+    assert_eq!((stats.rows, stats.row_groups, stats.bytes), (50_000, 3, count(bytes.len())));
+    assert_eq!(read(&bytes.into(), &rows), rows);
 }
 
 #[test]

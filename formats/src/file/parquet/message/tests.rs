@@ -5,8 +5,9 @@ use parquet::schema::printer::print_schema;
 use super::*;
 use crate::schema::from_connect_json;
 
-const UPSTREAM: Form = Form { lists: Lists::Upstream, enums: true };
-const THREE_LEVEL: Form = Form { lists: Lists::ThreeLevel, enums: true };
+const RULES: Rules = Rules { metadata: true, enhanced: true, optional_keys: false };
+const UPSTREAM: Form = Form { lists: Lists::Upstream, rules: RULES };
+const THREE_LEVEL: Form = Form { lists: Lists::ThreeLevel, rules: RULES };
 
 fn message(fields: &str, form: Form) -> Message {
     let text = format!(r#"{{"type":"struct","fields":[{fields}]}}"#);
@@ -78,7 +79,7 @@ fn connect_types_and_their_columns() {
 }
 
 #[test]
-fn lists_have_two_levels_until_one_of_them_has_items_that_are_optional_or_maps() {
+fn lists_have_two_levels_until_one_of_them_cannot() {
     let list = |name: &str, items: &str| format!(r#"{{"field":"{name}","type":"array","items":{items}}}"#);
     let (int, optional) = (r#"{"type":"int32"}"#, r#"{"type":"int32","optional":true}"#);
     let pair = r#"{"type":"struct","fields":[{"field":"x","type":"int32"},{"field":"y","type":"int32","optional":true}]}"#;
@@ -104,6 +105,13 @@ fn lists_have_two_levels_until_one_of_them_has_items_that_are_optional_or_maps()
             list("a", map),
             "REQUIRED group a (LIST) { REPEATED group list { REQUIRED group element (MAP) { REPEATED group key_value (MAP_KEY_VALUE) { REQUIRED BYTE_ARRAY key (STRING); REQUIRED INT32 value; } } } }",
             "REQUIRED group a (LIST) { REPEATED group list { REQUIRED group element (MAP) { REPEATED group key_value (MAP_KEY_VALUE) { REQUIRED BYTE_ARRAY key (STRING); REQUIRED INT32 value; } } } }",
+        ),
+        (
+            list("a", &format!(r#"{{"type":"array","items":{{"type":"array","items":{int}}}}}"#)),
+            "REQUIRED group a (LIST) { REPEATED group list { REQUIRED group element (LIST) { REPEATED group list { \
+             REQUIRED group element (LIST) { REPEATED group list { REQUIRED INT32 element; } } } } } }",
+            "REQUIRED group a (LIST) { REPEATED group list { REQUIRED group element (LIST) { REPEATED group list { \
+             REQUIRED group element (LIST) { REPEATED group list { REQUIRED INT32 element; } } } } } }",
         ),
         // one list, wherever it is, decides for all
         (
@@ -133,7 +141,19 @@ fn lists_have_two_levels_until_one_of_them_has_items_that_are_optional_or_maps()
 #[test]
 fn without_enhanced_support_an_enum_is_a_string() {
     let field = format!(r#"{{"field":"a","type":"string",{ENUM_PARAMETERS}}}"#);
-    assert_eq!(printed(&message(&field, Form { lists: Lists::Upstream, enums: false })), "REQUIRED BYTE_ARRAY a (STRING);");
+    assert_eq!(printed(&message(&field, Form { rules: Rules { enhanced: false, ..RULES }, ..UPSTREAM })), "REQUIRED BYTE_ARRAY a (STRING);");
+}
+
+#[test]
+fn a_map_with_optional_keys_is_a_list_unless_that_is_allowed() {
+    let field = r#"{"field":"a","type":"map","keys":{"type":"string","optional":true},"values":{"type":"int32"}}"#;
+    let allowed = Form { rules: Rules { optional_keys: true, ..RULES }, ..UPSTREAM };
+    for (form, want) in [
+        (UPSTREAM, "REQUIRED group a (LIST) { REPEATED group array { REQUIRED BYTE_ARRAY key (STRING); REQUIRED INT32 value; } }"),
+        (allowed, "REQUIRED group a (MAP) { REPEATED group key_value (MAP_KEY_VALUE) { REQUIRED BYTE_ARRAY key (STRING); REQUIRED INT32 value; } }"),
+    ] {
+        assert_eq!(printed(&message(field, form)), want);
+    }
 }
 
 #[test]
