@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use crate::connect::Props;
 
+pub mod display;
+
 /// Type of a key, as `ConfigDef.Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
@@ -13,6 +15,8 @@ pub enum Type {
     Boolean,
     /// Text.
     String,
+    /// 16-bit integer.
+    Short,
     /// 32-bit integer.
     Int,
     /// 64-bit integer.
@@ -25,6 +29,23 @@ pub enum Type {
     Password,
 }
 
+impl Type {
+    /// As the REST API prints it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Boolean => "BOOLEAN",
+            Self::String => "STRING",
+            Self::Short => "SHORT",
+            Self::Int => "INT",
+            Self::Long => "LONG",
+            Self::List => "LIST",
+            Self::Class => "CLASS",
+            Self::Password => "PASSWORD",
+        }
+    }
+}
+
 /// Importance of a key, as `ConfigDef.Importance`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Importance {
@@ -34,6 +55,18 @@ pub enum Importance {
     Medium,
     /// LOW.
     Low,
+}
+
+impl Importance {
+    /// As the REST API prints it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "HIGH",
+            Self::Medium => "MEDIUM",
+            Self::Low => "LOW",
+        }
+    }
 }
 
 /// What values a key takes, beyond its type.
@@ -125,6 +158,22 @@ pub fn check(tables: &[&[ConfigKey]], props: &Props, is_known: impl Fn(&str) -> 
     report
 }
 
+/// The value that a text stands for, written as `ConfigDef.convertToString` writes it; `None` when it is not of the key's type. A password is hidden, and
+/// so is one inside a URL.
+#[must_use]
+pub fn shown(key: &ConfigKey, text: &str) -> Option<String> {
+    let trimmed = text.trim();
+    match key.kind {
+        Type::Boolean => Some(trimmed.to_ascii_lowercase()).filter(|text| text == "true" || text == "false"),
+        Type::Short => trimmed.parse::<i16>().ok().map(|n| n.to_string()),
+        Type::Int => trimmed.parse::<i32>().ok().map(|n| n.to_string()),
+        Type::Long => trimmed.parse::<i64>().ok().map(|n| n.to_string()),
+        Type::List => Some(trimmed.split(',').map(str::trim).collect::<Vec<_>>().join(",")),
+        Type::String | Type::Class => Some(without_user_info(trimmed).into_owned()),
+        Type::Password => Some("[hidden]".to_owned()),
+    }
+}
+
 /// Checks one value in the words of Kafka's `ConfigException`.
 fn check_value(key: &ConfigKey, text: &str) -> Result<(), String> {
     let invalid = |shown: &str, why: String| Err(format!("Invalid value {shown} for configuration {}: {why}", key.name));
@@ -135,6 +184,10 @@ fn check_value(key: &ConfigKey, text: &str) -> Result<(), String> {
         Type::Boolean if !trimmed.eq_ignore_ascii_case("true") && !trimmed.eq_ignore_ascii_case("false") => {
             return invalid(shown, "Expected value to be either true or false".to_owned());
         }
+        Type::Short => match trimmed.parse::<i16>() {
+            Ok(n) => Some(i64::from(n)),
+            Err(_) => return invalid(shown, "Not a number of type SHORT".to_owned()),
+        },
         Type::Int => match trimmed.parse::<i32>() {
             Ok(n) => Some(i64::from(n)),
             Err(_) => return invalid(shown, "Not a number of type INT".to_owned()),

@@ -55,6 +55,9 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// Source or sink.
     fn kind(&self) -> Kind;
 
+    /// The keys that the connector has beside the framework's, for forms and references.
+    fn keys(&self) -> Vec<&'static [config::ConfigKey]>;
+
     /// Checks a configuration: pure, no network; reports every problem, not the first.
     fn validate(&self, props: &Props) -> config::Report;
 

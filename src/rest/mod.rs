@@ -58,6 +58,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/connectors/{connector}/tasks/{task}/status", get(connectors::task_status))
         .route("/connectors/{connector}/tasks/{task}/restart", post(connectors::restart_task))
         .route("/connector-plugins", get(plugins::list))
+        .route("/connector-plugins/{plugin}/config", get(plugins::config))
+        .route("/connector-plugins/{plugin}/config/validate", put(plugins::validate))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(|| async { ApiError::NOT_FOUND })
         .with_state(Arc::clone(&api));

@@ -83,7 +83,8 @@ impl Herder {
     /// Starts a herder without connectors on the current runtime. It ends with [`HerderHandle::shutdown`], or when every handle is gone.
     #[must_use]
     pub fn start(settings: Arc<Settings>, env: Env, worker_id: &str, connectors: &'static [&'static dyn Connector]) -> HerderHandle {
-        let about = About { worker_id: worker_id.into(), connectors, cluster_id: OnceLock::new(), ready: watch::Sender::new(false) };
+        let about =
+            About { worker_id: worker_id.into(), connectors, settings: Arc::clone(&settings), cluster_id: OnceLock::new(), ready: watch::Sender::new(false) };
         let about = Arc::new(about);
         let (sender, requests) = mpsc::channel(handle::REQUESTS_BOUND);
         let herder = Self {

@@ -141,7 +141,7 @@ pub static SINK_KEYS: &[ConfigKey] = &[
     key("errors.deadletterqueue.topic.name", Type::String, Some(""), Check::Only(&[""], NO_DLQ), ERRORS, "Topic for records that failed; empty = none."),
     key(
         "errors.deadletterqueue.topic.replication.factor",
-        Type::Int,
+        Type::Short,
         Some("3"),
         Check::Any,
         ERRORS,

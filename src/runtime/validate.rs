@@ -26,11 +26,39 @@ pub struct Valid {
     pub raw: Props,
 }
 
+/// A configuration and everything that is wrong with it.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) class: &'static dyn Connector,
+    /// As it was given.
+    pub(super) raw: Props,
+    /// With references to config providers resolved.
+    pub(super) props: Props,
+    pub(super) errors: Vec<ConfigError>,
+    /// Keys that nothing here uses.
+    unknown: Vec<String>,
+}
+
 /// Checks a configuration.
 ///
 /// # Errors
 /// [`HerderError::BadRequest`] with upstream's message: every problem on a line.
 pub fn validate(connectors: &[&'static dyn Connector], settings: &Settings, config: RawConfig) -> Result<Valid, HerderError> {
+    let Checked { class, raw, errors, unknown, .. } = inspect(connectors, settings, config)?;
+    if !errors.is_empty() {
+        return Err(invalid(&errors));
+    }
+    if !unknown.is_empty() {
+        tracing::warn!(connector = raw.get("name").map_or("", String::as_str), "configuration keys that nothing here uses: {}", unknown.join(", "));
+    }
+    Ok(Valid { class, raw })
+}
+
+/// Finds every problem of a configuration.
+///
+/// # Errors
+/// [`HerderError::BadRequest`] when it cannot even be told which connector it is for, or when references cannot be resolved.
+pub(super) fn inspect(connectors: &[&'static dyn Connector], settings: &Settings, config: RawConfig) -> Result<Checked, HerderError> {
     let mut errors = Vec::new();
     let mut raw = Props::new();
     for (key, value) in config {
@@ -48,16 +76,10 @@ pub fn validate(connectors: &[&'static dyn Connector], settings: &Settings, conf
     errors.extend(framework(&props, settings));
     let report = class.validate(&props);
     let is_ours = |key: &str| SINK_KEYS.iter().any(|k| k.name == key) || PREFIXES.iter().any(|prefix| key.starts_with(prefix));
-    let unknown: Vec<&str> = report.unknown.iter().map(String::as_str).filter(|key| !is_ours(key)).collect();
+    let unknown = report.unknown.into_iter().filter(|key| !is_ours(key)).collect();
     errors.extend(report.errors);
     errors.extend(stages(class, &props, settings));
-    if !errors.is_empty() {
-        return Err(invalid(&errors));
-    }
-    if !unknown.is_empty() {
-        tracing::warn!(connector = raw.get("name").map_or("", String::as_str), "configuration keys that nothing here uses: {}", unknown.join(", "));
-    }
-    Ok(Valid { class, raw })
+    Ok(Checked { class, raw, props, errors, unknown })
 }
 
 /// The stages between Kafka and the connector: its converters and transforms must be ones that can be built.

@@ -4,6 +4,7 @@
 //! in the place of upstream's file connectors, and some that follow from them. The files beside this one hold what needs more than a request and its answer.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod definitions;
 mod lifecycle;
 mod recorded;
 mod world;

@@ -55,6 +55,9 @@ impl Connector for Blackhole {
     fn kind(&self) -> Kind {
         Kind::Sink
     }
+    fn keys(&self) -> Vec<&'static [ConfigKey]> {
+        vec![KEYS]
+    }
     fn validate(&self, props: &Props) -> Report {
         check(&[KEYS], props, |_| false)
     }
@@ -153,8 +156,17 @@ impl Answer {
 }
 
 impl World {
-    /// A worker that is ready. `more` is added to its settings.
+    /// A worker that is ready, with the hole as its only connector. `more` is added to its settings.
     pub(crate) async fn start(more: &[(&str, &str)]) -> Self {
+        Self::with(&[&Blackhole], more).await
+    }
+
+    /// A worker with the connectors that ship.
+    pub(crate) async fn shipped(more: &[(&str, &str)]) -> Self {
+        Self::with(lakehead::plugins::CONNECTORS, more).await
+    }
+
+    async fn with(connectors: &'static [&'static dyn Connector], more: &[(&str, &str)]) -> Self {
         let strings = "org.apache.kafka.connect.storage.StringConverter";
         let base =
             [("bootstrap.servers", "nowhere:9092"), ("key.converter", strings), ("value.converter", strings), ("task.shutdown.graceful.timeout.ms", "200")];
@@ -169,7 +181,7 @@ impl World {
             memory: Budget::new(1 << 20),
             stores: Arc::new(lakehead::store::urls::Urls),
         };
-        let herder = Herder::start(Arc::clone(&settings), env, "worker-s:8083", &[&Blackhole]);
+        let herder = Herder::start(Arc::clone(&settings), env, "worker-s:8083", connectors);
         herder.set_cluster_id("JNvtBRpsQyOBhTDQ7gZ7YA".to_owned());
         herder.set_ready();
         let server = bound.serve(herder.clone());

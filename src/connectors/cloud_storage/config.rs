@@ -330,11 +330,15 @@ pub(super) fn format(props: &Props, key: &str) -> Result<Arc<dyn FileFormat>, Co
     Ok(Arc::from(built))
 }
 
+/// Every table of keys that a sink for that store understands.
+pub(super) fn tables(store: StoreKind) -> [&'static [ConfigKey]; 6] {
+    [KEYS, format_keys::KEYS, roll::KEYS, partition::KEYS, names::KEYS, store.keys()]
+}
+
 /// Every problem of a configuration, key by key and across keys.
 pub(super) fn validate(store: StoreKind, props: &Props) -> Report {
-    let tables: &[&[ConfigKey]] = &[KEYS, format_keys::KEYS, roll::KEYS, partition::KEYS, names::KEYS, store.keys()];
     let is_known = |name: &str| name.starts_with("confluent.") || store.is_known(name);
-    let mut report = check(tables, props, is_known);
+    let mut report = check(&tables(store), props, is_known);
     let across = Settings::from_props(props)
         .err()
         .unwrap_or_default()

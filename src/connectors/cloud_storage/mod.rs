@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 
 use lakehead_formats::wire::Want;
 
-use crate::connect::config::Report;
+use crate::connect::config::{ConfigKey, Report};
 use crate::connect::{Connector, ErrorKind, Kind, Props, SinkTask, TaskContext, TaskError};
 use crate::store::urls::StoreKind;
 
@@ -67,6 +67,10 @@ impl Connector for CloudStorage {
 
     fn kind(&self) -> Kind {
         Kind::Sink
+    }
+
+    fn keys(&self) -> Vec<&'static [ConfigKey]> {
+        config::tables(self.store).to_vec()
     }
 
     fn validate(&self, props: &Props) -> Report {

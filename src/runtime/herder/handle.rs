@@ -5,8 +5,10 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::connect::{Connector, Props};
+use crate::runtime::definitions::{self, ConfigInfos, Definition, PluginKind};
 use crate::runtime::status::{ConnectorStatus, Live, TaskStatus};
 use crate::runtime::validate::RawConfig;
+use crate::settings::Settings;
 
 /// Requests that may wait for the herder.
 pub const REQUESTS_BOUND: usize = 64;
@@ -124,6 +126,7 @@ pub(super) enum Command {
 pub(super) struct About {
     pub(super) worker_id: Arc<str>,
     pub(super) connectors: &'static [&'static dyn Connector],
+    pub(super) settings: Arc<Settings>,
     pub(super) cluster_id: OnceLock<String>,
     pub(super) ready: watch::Sender<bool>,
 }
@@ -147,6 +150,28 @@ impl HerderHandle {
     #[must_use]
     pub fn plugins(&self) -> &'static [&'static dyn Connector] {
         self.about.connectors
+    }
+
+    /// Every plugin, connectors or not: class and kind, in the order of the REST API.
+    #[must_use]
+    pub fn all_plugins(&self) -> Vec<(&'static str, PluginKind)> {
+        definitions::plugins(self.about.connectors)
+    }
+
+    /// A configuration with everything that is to say about its keys, problems included. Nothing is started and nobody outside is asked.
+    ///
+    /// # Errors
+    /// [`HerderError::BadRequest`] when it does not say which connector it is for, or refers to values that cannot be read.
+    pub fn describe(&self, config: RawConfig) -> Result<ConfigInfos, HerderError> {
+        definitions::describe(self.about.connectors, &self.about.settings, config)
+    }
+
+    /// The keys of a plugin; for a connector, the framework's too.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`].
+    pub fn definitions(&self, plugin: &str) -> Result<Vec<Definition>, HerderError> {
+        definitions::of_plugin(self.about.connectors, plugin)
     }
 
     /// Id of the Kafka cluster; `None` until a broker told it.

@@ -1,0 +1,164 @@
+//! What `validate` and the plugins' keys show: the framework's part as Apache Kafka 4.3.1 showed it, and the S3 sink's as its sources define it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+const S3: &str = "io.confluent.connect.s3.S3SinkConnector";
+
+/// A configuration of the S3 sink without a fault.
+fn s3(more: &[(&str, &str)]) -> Value {
+    let mut config = json!({
+        "name": "x", "connector.class": S3, "topics": "t", "storage.class": "io.confluent.connect.s3.storage.S3Storage",
+        "format.class": "io.confluent.connect.s3.format.avro.AvroFormat", "flush.size": "1000", "s3.bucket.name": "bkt"
+    });
+    for (key, value) in more {
+        config[*key] = (*value).into();
+    }
+    config
+}
+
+async fn validate(world: &World, plugin: &str, config: Value) -> Value {
+    let answer = world.json("PUT", &format!("/connector-plugins/{plugin}/config/validate"), config).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()
+}
+
+/// The entries of an answer, by key.
+fn by_key(answer: &Value) -> BTreeMap<String, Value> {
+    let name = |info: &Value| info["value"]["name"].as_str().unwrap_or_default().to_owned();
+    answer["configs"].as_array().unwrap().iter().map(|info| (name(info), info.clone())).collect()
+}
+
+#[tokio::test]
+async fn a_configuration_is_shown_key_by_key_with_its_problems() {
+    let world = World::start(&[]).await;
+    let good = validate(&world, "BlackholeSink", json!({"connector.class": "BlackholeSink", "name": "x", "topics": " a , b ", "depth": "007"})).await;
+    assert_eq!((&good["name"], &good["error_count"]), (&json!("BlackholeSink"), &json!(0)));
+    assert_eq!(good["groups"], json!(["Common", "Transforms", "Predicates", "Error Handling", "Blackhole"]));
+    let keys = by_key(&good);
+    let mut tasks = keys["tasks.max"].clone();
+    tasks["definition"]["documentation"] = Value::Null;
+    assert_eq!(
+        tasks,
+        json!({
+            "definition": {"name": "tasks.max", "type": "INT", "required": false, "default_value": "1", "importance": "HIGH", "documentation": null,
+                "group": "Common", "order_in_group": 4, "width": "SHORT", "display_name": "Tasks max", "dependents": []},
+            "value": {"name": "tasks.max", "value": "1", "recommended_values": [], "errors": [], "visible": true}
+        })
+    );
+    assert_eq!((&keys["topics"]["value"]["value"], &keys["depth"]["value"]["value"]), (&json!("a,b"), &json!("7")));
+
+    let bad = json!({"connector.class": "BlackholeSink", "tasks.max": "x", "topics": "t", "mode": "idle", "foo": null});
+    let bad = validate(&world, "BlackholeSink", bad).await;
+    assert_eq!(bad["error_count"], 6);
+    assert_eq!(
+        bad["configs"][0],
+        json!({"definition": null, "value": {"name": "foo", "value": null, "recommended_values": [], "visible": true,
+            "errors": ["Null value can not be supplied as the configuration value."]}})
+    );
+    let keys = by_key(&bad);
+    for (key, value, errors) in [
+        ("name", Value::Null, vec!["Missing required configuration \"name\" which has no default value."]),
+        (
+            "tasks.max",
+            Value::Null,
+            vec![
+                "Invalid value x for configuration tasks.max: Not a number of type INT",
+                "Invalid value null for configuration tasks.max: Value must be non-null",
+            ],
+        ),
+        ("mode", json!("idle"), vec!["Invalid value idle for configuration mode: String must be one of: work, fail, panic, stuck"]),
+        ("depth", Value::Null, vec!["Missing required configuration \"depth\" which has no default value."]),
+    ] {
+        assert_eq!((&keys[key]["value"]["value"], &keys[key]["value"]["errors"]), (&value, &json!(errors)), "{key}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn transforms_and_converters_bring_their_keys() {
+    let world = World::start(&[]).await;
+    let config = json!({"connector.class": "BlackholeSink", "name": "x", "topics": "t", "depth": "1", "transforms": "r", "transforms.r.type": "RegexRouter",
+        "transforms.r.regex": "(", "transforms.r.replacement": "b", "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+        "value.converter.schemas.enable": "false"});
+    let answer = validate(&world, "BlackholeSink", config).await;
+    let keys = by_key(&answer);
+    assert_eq!(answer["groups"][4], "Transforms: r");
+    assert_eq!(keys["transforms.r.type"]["definition"]["display_name"], "Transformation type for r");
+    assert_eq!(keys["transforms.r.negate"]["definition"]["default_value"], "false");
+    let broken = &keys["transforms.r.regex"];
+    assert_eq!((&broken["definition"]["group"], broken["value"]["errors"].as_array().map(Vec::len)), (&json!("Transforms: r"), Some(1)));
+    assert_eq!(keys["value.converter.schemas.enable"]["value"]["value"], "false");
+    assert_eq!(keys["value.converter.converter.type"]["value"]["value"], "value");
+    assert!(!keys.contains_key("key.converter.schemas.enable"), "the worker's converter is not the connector's");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_plugin_lists_its_own_keys_before_the_frameworks() {
+    let world = World::start(&[]).await;
+    let keys = world.call("GET", "/connector-plugins/BlackholeSink/config?version=latest").await.json();
+    let names: Vec<&str> = keys.as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap()).collect();
+    assert_eq!(names[..4], ["mode", "depth", "name", "connector.class"]);
+    assert_eq!(names.last(), Some(&"errors.deadletterqueue.context.headers.enable"));
+    assert_eq!(world.call("GET", "/connector-plugins/BlackholeSink/config?version=9.9").await.status, 400);
+    let all = world.call("GET", "/connector-plugins?connectorsOnly=false").await.json();
+    let kinds: Vec<&str> = all.as_array().unwrap().iter().map(|plugin| plugin["type"].as_str().unwrap()).collect();
+    assert!(kinds.starts_with(&["sink", "transformation"]) && kinds.ends_with(&["converter"]), "{kinds:?}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn secrets_are_never_shown() {
+    let world =
+        World::shipped(&[("config.providers", "env"), ("config.providers.env.class", "org.apache.kafka.common.config.provider.EnvVarConfigProvider")]).await;
+    let secrets = [("aws.access.key.id", "${env:PATH}"), ("aws.secret.access.key", "hunter2"), ("s3.proxy.url", "http://me:hunter2@proxy:3128")];
+    let answer = validate(&world, "S3SinkConnector", s3(&secrets)).await;
+    let (text, keys) = (answer.to_string(), by_key(&answer));
+    assert!(!text.contains("hunter2") && !text.contains(&std::env::var("PATH").unwrap()), "{text}");
+    assert_eq!(keys["aws.secret.access.key"]["value"]["value"], "[hidden]");
+    assert_eq!(keys["aws.access.key.id"]["value"]["value"], "${env:PATH}", "a reference is shown as it was given");
+    world.stop().await;
+}
+
+/// The S3 sink's keys in upstream's order: name, type, default, importance, group, place in the group, width. `-` stands for no default, `!` for required.
+const S3_KEYS: &str = include_str!("s3_keys.txt");
+
+/// Keys that are shown otherwise, and why.
+const DIFFERENT: &[(&str, &str)] = &[];
+
+#[tokio::test]
+async fn the_s3_sink_shows_upstreams_keys() {
+    let world = World::shipped(&[]).await;
+    let answer = validate(&world, S3, s3(&[])).await;
+    let keys = by_key(&answer);
+    let mut wrong = Vec::new();
+    let mut order = Vec::new();
+    for line in S3_KEYS.lines().filter(|line| !line.starts_with('#')) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [name, kind, default, importance, group, place, width] = columns[..] else { panic!("{line:?} has not seven columns") };
+        order.push(name);
+        let Some(shown) = keys.get(name).map(|info| &info["definition"]) else {
+            wrong.push(format!("{name}: not shown"));
+            continue;
+        };
+        let text = |member: &str| shown[member].as_str().unwrap_or("-").to_owned();
+        let default_shown = if shown["required"] == true { "!".to_owned() } else { text("default_value") };
+        let got = [text("type"), default_shown, text("importance"), text("group"), shown["order_in_group"].to_string(), text("width")];
+        if got != [kind, default, importance, group, place, width] && !DIFFERENT.iter().any(|(known, _)| *known == name) {
+            wrong.push(format!("{name}: {got:?}, upstream {:?}", &columns[1..]));
+        }
+        if text("documentation").len() < 10 {
+            wrong.push(format!("{name}: says nothing of itself"));
+        }
+    }
+    let shown: Vec<&str> = answer["configs"].as_array().unwrap().iter().filter_map(|info| info["value"]["name"].as_str()).collect();
+    let shown: Vec<&str> = shown.into_iter().filter(|name| order.contains(name)).collect();
+    order.retain(|name| shown.contains(name));
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(shown, order);
+    world.stop().await;
+}
