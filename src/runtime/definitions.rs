@@ -141,7 +141,13 @@ fn of_connector(class: &dyn Connector) -> Vec<Key> {
             rows.push((group, row, key));
         }
     }
-    rows.sort_by_key(|(group, row, _)| (display::rank(group), *group, row.is_none_or(|row| row.1 == 0), row.map_or(0, |row| row.1)));
+    rows.sort_by_key(|(group, row, key)| {
+        let known = row.filter(|row| row.1 != 0);
+        (display::rank(group), *group, known.is_none(), known.map(|row| (row.1, key.name)))
+    });
+    // Some keys are asked for by the connector's own checks; a configuration without anything shows which.
+    let missing = class.validate(&Props::new()).errors;
+    let is_missing = |name: &str| missing.iter().any(|error| error.key == name && error.message.starts_with("Missing required configuration"));
     let (mut last, mut keys) = (("", 0), Vec::with_capacity(rows.len()));
     for (group, row, key) in rows {
         let after = if last.0 == group { last.1 + 1 } else { 1 };
@@ -150,7 +156,9 @@ fn of_connector(class: &dyn Connector) -> Vec<Key> {
             None => Row(key.name, after, Width::None, key.name),
         };
         last = (group, row.1);
-        keys.push(Key::new(key, "", group, Some(row)));
+        let mut key = Key::new(key, "", group, Some(row));
+        key.definition.required |= key.definition.default_value.is_none() && is_missing(key.key.name);
+        keys.push(key);
     }
     keys
 }

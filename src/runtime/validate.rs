@@ -79,7 +79,17 @@ pub(super) fn inspect(connectors: &[&'static dyn Connector], settings: &Settings
     let unknown = report.unknown.into_iter().filter(|key| !is_ours(key)).collect();
     errors.extend(report.errors);
     errors.extend(stages(class, &props, settings));
+    errors.iter_mut().for_each(|error| hide_resolved(error, &raw, &props));
     Ok(Checked { class, raw, props, errors, unknown })
+}
+
+/// What a config provider gave is not shown in messages either: the reference is.
+fn hide_resolved(error: &mut ConfigError, raw: &Props, props: &Props) {
+    if let (Some(given), Some(resolved)) = (raw.get(&error.key), props.get(&error.key))
+        && given != resolved
+    {
+        error.message = error.message.replacen(&format!("Invalid value {resolved} "), &format!("Invalid value {given} "), 1);
+    }
 }
 
 /// The stages between Kafka and the connector: its converters and transforms must be ones that can be built.
