@@ -319,6 +319,47 @@ fn rows_that_came_from_avro_keep_their_schema() {
 }
 
 #[test]
+fn every_connect_type_is_read_back_under_its_derived_schema() {
+    let schema = r#"{"type":"struct","name":"n.Outer","version":2,"fields":[
+        {"field":"i8","type":"int8","optional":true,"default":3},
+        {"field":"dec","type":"bytes","name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"2","connect.decimal.precision":"9"},"optional":true},
+        {"field":"ts","type":"int64","name":"org.apache.kafka.connect.data.Timestamp","version":1,"optional":true},
+        {"field":"e","type":"string","name":"s.E","optional":true,"parameters":{"io.confluent.connect.avro.Enum":"s.E","io.confluent.connect.avro.Enum.B":"B","io.confluent.connect.avro.Enum.A":"A"}},
+        {"field":"e2","type":"string","name":"s.E","parameters":{"io.confluent.connect.avro.Enum":"s.E","io.confluent.connect.avro.Enum.B":"B","io.confluent.connect.avro.Enum.A":"A"}},
+        {"field":"fx","type":"bytes","name":"k.Key","parameters":{"connect.fixed.size":"2"}},
+        {"field":"bin","type":"bytes","default":"/wA="},
+        {"field":"un","type":"struct","optional":true,"fields":[{"field":"x","type":"float"}]},
+        {"field":"lst","type":"array","items":{"type":"struct","fields":[{"field":"x","type":"float"}]}},
+        {"field":"m1","type":"map","keys":{"type":"string"},"values":{"type":"int64","optional":true}},
+        {"field":"m2","type":"map","keys":{"type":"int32"},"values":{"type":"string"}},
+        {"field":"m3","type":"map","keys":{"type":"string","optional":true},"values":{"type":"string"}}]}"#;
+    let options = [("schemas.enable", "false"), ("value.schema", schema)].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let mut converter = (wire::find("json").unwrap().build)(&options, false, Want::Columns).unwrap();
+    let row = r#"{"i8":5,"dec":"AJY=","ts":1760000000123,"e":"A","e2":"B","fx":"AAE=","un":{"x":2.5},"lst":[{"x":1.0},{"x":2.0}],
+        "m1":{"a":1,"b":null},"m2":[[1,"a"],[2,"b"]],"m3":{"k":"v"}}"#;
+    let decoded = converter.decode("t", &BinaryArray::from(vec![row.as_bytes()])).unwrap();
+    assert_eq!(decoded.rejects, []);
+    let column = &decoded.spans[0].1;
+    let read = read(&file("deflate", &column.field, &[Arc::clone(&column.array)]));
+    let shown: Vec<String> = read.columns().iter().map(|column| shown(column, 0)).collect();
+    let expected = [
+        "5",
+        "1.50",
+        "2025-10-09T08:53:20.123+00:00",
+        "A",
+        "B",
+        "0001",
+        "ff00",
+        "{x: 2.5}",
+        "[{x: 1.0}, {x: 2.0}]",
+        "{a: 1, b: }",
+        "[{key: 1, value: a}, {key: 2, value: b}]",
+        "[{key: k, value: v}]",
+    ];
+    assert_eq!(shown, expected);
+}
+
+#[test]
 fn rows_that_do_not_belong_are_refused() {
     let rows = every_type();
     let mut encoder = format("null").unwrap().encoder(&value(&rows, &[])).unwrap();
