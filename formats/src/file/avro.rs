@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::{Encoder, File, FileFormat, FileStats, FormatError, Options};
 use crate::schema::avro::{self, Mapping, SCHEMA_TEXT, Schema};
-use crate::schema::{is_inferred, is_json_text};
+use crate::schema::{NAME, is_inferred, is_json_text};
 
 mod anything;
 mod codec;
@@ -135,7 +135,10 @@ fn original(field: &Field, rules: Rules) -> Option<(String, Plan)> {
         return None;
     }
     let parsed = Schema::parse(text).ok()?;
-    let same = |enhanced, metadata| avro::field(&parsed, field.name(), Mapping { enhanced, metadata }).is_ok_and(|own| own.data_type() == field.data_type());
+    let name = |field: &Field| field.metadata().get(NAME).cloned();
+    let same = |enhanced, metadata| {
+        avro::field(&parsed, field.name(), Mapping { enhanced, metadata }).is_ok_and(|own| own.data_type() == field.data_type() && name(&own) == name(field))
+    };
     let unchanged = [(false, true), (true, true), (false, false), (true, false)].into_iter().any(|(enhanced, metadata)| same(enhanced, metadata));
     let top = field.clone().with_nullable(parsed.optional().is_some());
     Some((text.clone(), Plan::new(&parsed, &top).filter(|_| unchanged)?))

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::schema::NAME;
 use crate::wire::{self, Want};
 
 fn format(codec: &str) -> Result<Box<dyn FileFormat>, String> {
@@ -316,6 +317,10 @@ fn rows_that_came_from_avro_keep_their_schema() {
     let derived = schema_under(&[("enhanced.avro.schema.support", "false")], &column.field);
     assert_eq!((derived["doc"].clone(), derived["fields"][0]["type"]["type"].clone()), (json!("an order"), json!("string")));
     assert_eq!(derived["fields"][0]["doc"], json!("where it is"));
+    let renamed: HashMap<_, _> =
+        column.field.metadata().iter().map(|(key, value)| (key.clone(), if key == NAME { "a.B".to_owned() } else { value.clone() })).collect();
+    let renamed = schema_under(&[], &column.field.as_ref().clone().with_metadata(renamed));
+    assert_eq!((&renamed["name"], &renamed["namespace"], &renamed["connect.name"]), (&json!("B"), &json!("a"), &json!("a.B")));
 }
 
 #[test]
@@ -345,7 +350,7 @@ fn every_connect_type_is_read_back_under_its_derived_schema() {
     let expected = [
         "5",
         "1.50",
-        "2025-10-09T08:53:20.123+00:00",
+        "2025-10-09T08:53:20.123Z",
         "A",
         "B",
         "0001",

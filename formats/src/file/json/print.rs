@@ -243,22 +243,26 @@ fn items(offsets: &OffsetBuffer<i32>, row: usize) -> std::ops::Range<usize> {
 }
 
 fn print_map(entries: std::ops::Range<usize>, key: &Printer<'_>, value: &Printer<'_>, keys: Keys, out: &mut Vec<u8>) {
-    let (open, between, close): (&[u8], &[u8], &[u8]) = match keys {
-        Keys::Strings => (b"", b":", b""),
-        Keys::Quoted => (b"\"", b"\":", b""),
-        Keys::Pairs => (b"[", b",", b"]"),
-    };
     let pairs = matches!(keys, Keys::Pairs);
     out.push(if pairs { b'[' } else { b'{' });
     for (index, entry) in entries.enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(open);
+        if pairs {
+            out.push(b'[');
+        }
+        let start = out.len();
         key.print(entry, out);
-        out.extend_from_slice(between);
+        if matches!(keys, Keys::Quoted) && out.get(start) != Some(&b'"') {
+            out.insert(start, b'"');
+            out.push(b'"');
+        }
+        out.push(if pairs { b',' } else { b':' });
         value.print(entry, out);
-        out.extend_from_slice(close);
+        if pairs {
+            out.push(b']');
+        }
     }
     out.push(if pairs { b']' } else { b'}' });
 }

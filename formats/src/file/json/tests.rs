@@ -110,6 +110,12 @@ fn structs_keep_the_order_of_the_schema_and_print_nulls() {
 fn a_map_outside_of_structs_is_an_object_whatever_its_keys() {
     let schema = r#"{"type":"map","keys":{"type":"int32"},"values":{"type":"boolean"}}"#;
     assert_eq!(through(&[], schema, &["[[1,true],[2,false]]"]), [r#"{"1":true,"2":false}"#]);
+    let schema = r#"{"type":"map","keys":{"type":"bytes"},"values":{"type":"boolean"}}"#;
+    assert_eq!(through(&[], schema, &[r#"[["AQ==",true]]"#]), [r#"{"AQ==":true}"#]);
+    let optional = r#"{"type":"map","keys":{"type":"string","optional":true},"values":{"type":"int32"}"#;
+    assert_eq!(through(&[], &format!("{optional}}}"), &[r#"{"a":1}"#]), [r#"{"a":1}"#]);
+    let in_struct = format!(r#"{{"type":"struct","fields":[{optional},"field":"m"}}]}}"#);
+    assert_eq!(through(&[], &in_struct, &[r#"{"m":{"a":1}}"#]), [r#"{"m":[["a",1]]}"#]);
 }
 
 #[test]
