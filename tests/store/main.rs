@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
 
+mod credentials;
+mod headers;
 mod proxy;
 mod servers;
 mod suite;
@@ -23,11 +25,14 @@ async fn conforms(world: &World) {
     suite::aborted_and_dropped_uploads_leave_nothing(world).await;
     suite::odd_names_are_kept_to_the_letter(world).await;
     suite::impossible_names_are_refused_by_name(world).await;
+    suite::a_name_that_is_taken_stays_with_whoever_has_it(world).await;
+    suite::tags_are_set_or_refused(world, world.has_tags()).await;
 }
 
 /// What holds for every store behind a network.
 async fn survives_faults(world: &mut World) {
     suite::a_lost_answer_does_not_matter(world).await;
+    suite::a_lost_answer_to_a_condition_is_settled(world).await;
     suite::an_upload_that_was_removed_is_told(world).await;
     suite::a_store_that_is_down_is_waited_for(world).await;
 }
@@ -55,8 +60,25 @@ async fn an_s3_server_conforms() {
 }
 
 #[tokio::test]
+async fn an_s3_server_of_other_make_conforms() {
+    conforms(&World::moto().await).await;
+}
+
+#[tokio::test]
+async fn an_s3_server_of_other_make_may_fail_and_lose_answers() {
+    survives_faults(&mut World::moto().await).await;
+}
+
+#[tokio::test]
 async fn an_s3_url_with_a_prefix_conforms_with_unsigned_payloads_and_checksums() {
     conforms(&World::s3_url().await).await;
+}
+
+#[tokio::test]
+async fn stores_with_atomic_conditions_let_one_writer_win() {
+    for world in [World::folder(), World::s3().await, World::azure().await] {
+        suite::of_two_writers_one_has_the_name(&world).await;
+    }
 }
 
 #[tokio::test]

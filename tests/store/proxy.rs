@@ -1,5 +1,6 @@
 //! An HTTP proxy before a store that fails on demand: refuses connections, answers with an error, or loses the answer to a request that was carried out.
 //!
+//! Answers under a status of 200 can be errors too, as those of S3. What was asked is kept for tests to look at.
 //! Requests are passed on byte for byte (the `Host` header too, so signatures stay valid), one upstream connection each.
 
 use std::sync::{Arc, Mutex};
@@ -23,6 +24,7 @@ type Rule = (fn(&str) -> bool, Fault, u32);
 struct State {
     rule: Option<Rule>,
     struck: u32,
+    heads: Vec<String>,
 }
 
 /// A proxy on a port of its own.
@@ -71,12 +73,20 @@ impl Proxy {
 
     /// The next `times` requests whose first line (`PUT /bucket/key?query HTTP/1.1`) `is_hit` meet `fault`.
     pub(crate) fn fail(&self, is_hit: fn(&str) -> bool, fault: Fault, times: u32) {
-        *self.state.lock().unwrap() = State { rule: Some((is_hit, fault, times)), struck: 0 };
+        let mut state = self.state.lock().unwrap();
+        (state.rule, state.struck) = (Some((is_hit, fault, times)), 0);
     }
 
     /// Ends the fault; how often it has struck.
     pub(crate) fn heal(&self) -> u32 {
-        std::mem::take(&mut *self.state.lock().unwrap()).struck
+        let mut state = self.state.lock().unwrap();
+        state.rule = None;
+        std::mem::take(&mut state.struck)
+    }
+
+    /// The requests since the last call: first line and headers of each, in lower case.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().heads)
     }
 }
 
@@ -104,7 +114,11 @@ async fn serve(mut client: TcpStream, upstream: u16, state: &Mutex<State>) -> st
     let (head, body) = read_request(&mut client).await?;
     let text = String::from_utf8_lossy(&head).into_owned();
     let line = text.lines().next().unwrap_or_default();
-    let fault = state.lock().unwrap().fault(line);
+    let fault = {
+        let mut state = state.lock().unwrap();
+        state.heads.push(text.to_ascii_lowercase());
+        state.fault(line)
+    };
     if let Some(Fault::Answer(status, code)) = fault {
         let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>a fault on demand</Message></Error>");
         let head = format!("HTTP/1.1 {status} Fault\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
@@ -125,7 +139,7 @@ async fn serve(mut client: TcpStream, upstream: u16, state: &Mutex<State>) -> st
 }
 
 /// One request: its head with the empty line, and its body.
-async fn read_request(client: &mut TcpStream) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
+pub(crate) async fn read_request(client: &mut TcpStream) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {

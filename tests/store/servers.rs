@@ -120,6 +120,10 @@ impl World {
     pub(crate) async fn s3() -> Self {
         let server = Server::start("s3.sh");
         sign_and_send(server.port, "PUT", &format!("/{BUCKET}")).await;
+        Self::s3_on(server).await
+    }
+
+    async fn s3_on(server: Server) -> Self {
         let proxy = Proxy::start(server.port).await;
         let props = props(&[
             ("s3.bucket.name", BUCKET),
@@ -135,6 +139,13 @@ impl World {
         let reader = Arc::new(builder.build().unwrap());
         let uploads: Option<Arc<dyn MultipartStore>> = Some(Arc::clone(&reader) as _);
         Self::remote(StoreKind::S3, props, reader, uploads, server, proxy, Leftovers::S3)
+    }
+
+    /// Another S3 of other make, which has STS too.
+    pub(crate) async fn moto() -> Self {
+        let server = Server::start("moto.sh");
+        sign_and_send(server.port, "PUT", &format!("/{BUCKET}")).await;
+        Self::s3_on(server).await
     }
 
     /// The S3 server as `s3://bucket/prefix`, with requests made as for Amazon over TLS: the payload unsigned, and a CRC-64 of it.
@@ -214,6 +225,11 @@ impl World {
         !matches!(self.leftovers, Leftovers::Staged(_))
     }
 
+    /// True where objects have tags.
+    pub(crate) fn has_tags(&self) -> bool {
+        matches!(self.leftovers, Leftovers::S3)
+    }
+
     /// A sink as a connector's task opens it.
     pub(crate) fn sink(&self) -> (Arc<dyn ObjectSink>, Health) {
         self.sink_with(&[])
@@ -252,7 +268,12 @@ impl World {
         }
     }
 
-    fn port(&self) -> u16 {
+    /// The tags of an object of an S3 server, as XML.
+    pub(crate) async fn tags(&self, key: &str) -> String {
+        sign_and_send(self.port(), "GET", &format!("/{BUCKET}/{key}?tagging=")).await
+    }
+
+    pub(crate) fn port(&self) -> u16 {
         self.server.as_ref().unwrap().port
     }
 }
