@@ -1,3 +1,4 @@
 //! The connectors, each composed of the stages before it.
 
+pub mod aiven;
 pub mod cloud_storage;

@@ -15,6 +15,7 @@ use ::bytes::Bytes;
 use arrow::array::ArrayRef;
 use arrow::datatypes::FieldRef;
 
+pub mod aiven;
 pub mod avro;
 pub mod bytes;
 pub mod json;

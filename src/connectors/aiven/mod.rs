@@ -1,0 +1,4 @@
+//! Aiven.
+
+mod groups;
+mod template;
