@@ -1,4 +1,74 @@
-//! Aiven.
+//! Aiven's S3, GCS and Azure Blob sinks.
+//!
+//! Records are collected and, every `offset.flush.interval.ms`, written as objects whose names come from a template. Parts: `template` reads templates,
+//! `groups` says which object a record goes to, `rows` takes the requested parts of records, `config` and `store` hold the keys, `task` composes them.
 
+use crate::connect::config::Report;
+use crate::connect::{Connector, ErrorKind, Kind, Props, SinkTask, TaskContext, TaskError};
+use lakehead_formats::wire::Want;
+
+mod config;
 mod groups;
+mod rows;
+mod store;
+mod task;
 mod template;
+
+/// Whose sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cloud {
+    S3,
+    Gcs,
+    Azure,
+}
+
+/// One of the three connectors.
+#[derive(Debug)]
+pub struct Aiven {
+    class: &'static str,
+    aliases: &'static [&'static str],
+    cloud: Cloud,
+}
+
+/// `io.aiven.kafka.connect.s3.AivenKafkaConnectS3SinkConnector`.
+pub static S3: Aiven =
+    Aiven { class: "io.aiven.kafka.connect.s3.AivenKafkaConnectS3SinkConnector", aliases: &["AivenKafkaConnectS3SinkConnector"], cloud: Cloud::S3 };
+
+/// `io.aiven.kafka.connect.gcs.GcsSinkConnector`; its short name is that of Confluent's.
+pub static GCS: Aiven = Aiven { class: "io.aiven.kafka.connect.gcs.GcsSinkConnector", aliases: &[], cloud: Cloud::Gcs };
+
+/// `io.aiven.kafka.connect.azure.sink.AzureBlobSinkConnector`.
+pub static AZURE_BLOB: Aiven =
+    Aiven { class: "io.aiven.kafka.connect.azure.sink.AzureBlobSinkConnector", aliases: &["AzureBlobSinkConnector", "AzureBlobSink"], cloud: Cloud::Azure };
+
+impl Connector for Aiven {
+    fn class(&self) -> &'static str {
+        self.class
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        self.aliases
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Sink
+    }
+
+    fn validate(&self, props: &Props) -> Report {
+        config::validate(self.cloud, props)
+    }
+
+    fn want(&self, _props: &Props) -> Want {
+        Want::Any
+    }
+
+    fn sink_task(&self, props: &Props, cx: TaskContext) -> Result<Box<dyn SinkTask>, TaskError> {
+        let settings = config::Settings::from_props(self.cloud, props).map_err(|errors| {
+            let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            TaskError::new(ErrorKind::BadConfig, all.join("; ")).with("connector", &cx.connector)
+        })?;
+        let (kind, translated) = store::translated(self.cloud, props);
+        let store = cx.env.stores.open(kind, &translated, cx.health.clone()).map_err(task::store_error)?;
+        Ok(Box::new(task::AivenTask::new(cx, settings, store)))
+    }
+}
