@@ -80,10 +80,10 @@ impl AivenTask {
         Self { cx, settings: Arc::new(settings), store, partitions: BTreeMap::new(), next_flush, closed: Offsets::new(), counts: Arc::default() }
     }
 
-    /// Begins to write what waits, of every partition that is not being written already.
-    fn flush(&mut self) -> u64 {
+    /// Begins to write what waits, of these partitions, where nothing is being written already.
+    fn flush(&mut self, which: impl Fn(&TopicPartition) -> bool) -> u64 {
         let mut begun = 0;
-        for (from, owned) in &mut self.partitions {
+        for (from, owned) in self.partitions.iter_mut().filter(|(from, _)| which(from)) {
             let (None, Some(end)) = (&owned.flush, owned.position) else { continue };
             if owned.files.is_empty() {
                 continue;
@@ -298,7 +298,7 @@ impl SinkTask for AivenTask {
 
     fn relieve(&mut self) {
         if self.partitions.values().all(|owned| owned.flush.is_none()) {
-            let begun = self.flush();
+            let begun = self.flush(|_| true);
             if begun > 0 {
                 self.counts.early_closes.fetch_add(begun, Ordering::Relaxed);
                 tracing::warn!(connector = %self.cx.connector, "lakehead.memory.limit is used up: files end before offset.flush.interval.ms");
@@ -313,7 +313,7 @@ impl SinkTask for AivenTask {
         }
         if now >= self.next_flush {
             self.next_flush = now + chrono::TimeDelta::milliseconds(self.settings.flush_ms);
-            self.flush();
+            self.flush(|_| true);
         }
         Ok(())
     }
@@ -329,6 +329,8 @@ impl SinkTask for AivenTask {
 
     async fn close(&mut self, partitions: &[TopicPartition], patience: Duration) -> Result<(), TaskError> {
         let deadline = tokio::time::Instant::now() + patience;
+        // as upstream, where the framework flushes before partitions go away
+        self.flush(|from| partitions.contains(from));
         for from in partitions {
             let Some(mut owned) = self.partitions.remove(from) else { continue };
             if let Some(flush) = &mut owned.flush
@@ -359,3 +361,6 @@ impl SinkTask for AivenTask {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
