@@ -2,3 +2,4 @@
 
 pub mod aiven;
 pub mod cloud_storage;
+pub mod lenses;
