@@ -71,7 +71,11 @@ async fn keys_of_the_environment_of_profiles_and_of_processes() {
     assert_eq!(signed_by(&world, &[("s3.credentials.provider.class", &class)], &environment).await.unwrap(), "AKIAENV");
     let keys = [("aws.access.key.id", "AKIACONF"), ("aws.secret.access.key", "secret")];
     assert_eq!(signed_by(&world, &keys, &environment).await.unwrap(), "AKIACONF", "keys of the configuration come first");
-    let shared = write(folder.path(), "credentials", "[default]\naws_access_key_id=AKIADEFAULT\naws_secret_access_key=s\n[lake]\naws_access_key_id=AKIALAKE\naws_secret_access_key=s\n");
+    let shared = write(
+        folder.path(),
+        "credentials",
+        "[default]\naws_access_key_id=AKIADEFAULT\naws_secret_access_key=s\n[lake]\naws_access_key_id=AKIALAKE\naws_secret_access_key=s\n",
+    );
     let script = r#"[profile run]
 credential_process = /bin/echo '{"Version":1,"AccessKeyId":"AKIAPROCESS","SecretAccessKey":"s"}'
 "#;
@@ -112,11 +116,17 @@ async fn the_instances_role() {
 async fn the_containers_credentials_and_pod_identity() {
     let world = World::moto().await;
     let folder = tempfile::tempdir().unwrap();
-    let port = serve(|head| (head.starts_with("GET /v1/credentials ") && head.to_ascii_lowercase().contains("authorization: pod-token")).then(|| keys("ASIAPOD"))).await;
+    let port =
+        serve(|head| (head.starts_with("GET /v1/credentials ") && head.to_ascii_lowercase().contains("authorization: pod-token")).then(|| keys("ASIAPOD")))
+            .await;
     let (uri, token) = (format!("http://127.0.0.1:{port}/v1/credentials"), write(folder.path(), "token", "pod-token"));
     let variables = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.as_str())];
     assert_eq!(signed_by(&world, &[], &variables).await.unwrap(), "ASIAPOD");
-    for class in ["ContainerCredentialsProvider"].map(|name| format!("{V2}{name}")).into_iter().chain(["com.amazonaws.auth.EC2ContainerCredentialsProviderWrapper".to_owned()]) {
+    for class in ["ContainerCredentialsProvider"]
+        .map(|name| format!("{V2}{name}"))
+        .into_iter()
+        .chain(["com.amazonaws.auth.EC2ContainerCredentialsProviderWrapper".to_owned()])
+    {
         assert_eq!(signed_by(&world, &[("s3.credentials.provider.class", &class)], &variables).await.unwrap(), "ASIAPOD");
     }
 }

@@ -119,7 +119,7 @@ static S3_KEYS: &[ConfigKey] = &[
 ];
 
 /// The tables of a cloud's connector.
-fn tables(cloud: Cloud) -> [&'static [ConfigKey]; 3] {
+pub(super) fn tables(cloud: Cloud) -> [&'static [ConfigKey]; 3] {
     [KEYS, if cloud == Cloud::S3 { S3_KEYS } else { NOT_S3_KEYS }, store::keys(cloud)]
 }
 

@@ -3,7 +3,7 @@
 //! Records are collected and, every `offset.flush.interval.ms`, written as objects whose names come from a template. Parts: `template` reads templates,
 //! `groups` says which object a record goes to, `rows` takes the requested parts of records, `config` and `store` hold the keys, `task` composes them.
 
-use crate::connect::config::Report;
+use crate::connect::config::{ConfigKey, Report};
 use crate::connect::{Connector, ErrorKind, Kind, Props, SinkTask, TaskContext, TaskError};
 use lakehead_formats::wire::Want;
 
@@ -52,6 +52,10 @@ impl Connector for Aiven {
 
     fn kind(&self) -> Kind {
         Kind::Sink
+    }
+
+    fn keys(&self) -> Vec<&'static [ConfigKey]> {
+        config::tables(self.cloud).to_vec()
     }
 
     fn validate(&self, props: &Props) -> Report {

@@ -112,6 +112,10 @@ impl Connector for Lenses {
         Kind::Sink
     }
 
+    fn keys(&self) -> Vec<&'static [ConfigKey]> {
+        vec![self.keys]
+    }
+
     fn validate(&self, props: &Props) -> Report {
         let mut report = check(&[self.keys], props, |name| name.starts_with(self.prefix));
         let statements = self.statements(props);
