@@ -193,13 +193,12 @@ impl Task {
     async fn run(mut self, core: Box<Core>) -> Result<(), TaskError> {
         let outcome = self.serve(core).await;
         let all: Vec<TopicPartition> = self.owned.keys().cloned().collect();
-        // After an error nothing more is waited for or committed: the records will be read again.
-        let patience = if outcome.is_err() { Duration::ZERO } else { self.stop_patience };
-        let closed = self.sink.close(&all, patience).await;
-        let ended = match (outcome, closed) {
-            (Ok(()), Ok(())) => self.commit(true).await,
-            (Err(error), _) | (Ok(()), Err(error)) => Err(error),
-        };
+        // As upstream, a task that a bad record ends finishes and commits what came before it. After any other error nothing more is waited for or committed:
+        // the records will be read again.
+        let is_orderly = outcome.as_ref().err().is_none_or(|error| error.kind == ErrorKind::BadRecord);
+        let closed = self.sink.close(&all, if is_orderly { self.stop_patience } else { Duration::ZERO }).await;
+        let committed = if is_orderly && closed.is_ok() { self.commit(true).await } else { Ok(()) };
+        let ended = outcome.and(closed).and(committed);
         self.consumer.close().await;
         self.update_live();
         ended

@@ -132,6 +132,10 @@ pub(crate) async fn play(script: &Script, store: &Recorder, again: bool) -> Play
             outcome = player.read_again(number).await.map_err(|error| seen(&error, number));
         }
     }
+    // A bad record ends the task in good order: what ended before it is published.
+    if outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::BadRecord) {
+        player.settle().await;
+    }
     // What is open is dropped, as at the end of any assignment; an error of that would be one of the error before.
     player.task.close(&script.assignment, Duration::ZERO).await.ok();
     player.played.error = outcome.err();

@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::config::Settings;
 use super::groups::Groups;
 use super::rows::rows;
-use crate::batch::{Batch, Offsets, TopicPartition};
+use crate::batch::{Batch, OffsetRange, Offsets, TopicPartition};
 use crate::connect::{ErrorKind, SinkTask, TaskContext, TaskError, TaskReport};
 use crate::memory::{Budget, Permit};
 use crate::partition::{Rows, split_rows};
@@ -64,6 +64,7 @@ struct Owned {
 
 /// Rows that wait.
 struct Piece {
+    offsets: OffsetRange,
     rows: Column,
     permit: Permit,
 }
@@ -95,7 +96,11 @@ impl AivenTask {
                 settings: Arc::clone(&self.settings),
                 env: self.cx.env.clone(),
                 counts: Arc::clone(&self.counts),
-                labels: vec![("lakehead-connector", self.cx.connector.to_string()), ("lakehead-partition", from.to_string())],
+                labels: vec![
+                    ("lakehead-connector", self.cx.connector.to_string()),
+                    ("lakehead-topic", from.topic.to_string()),
+                    ("lakehead-partition", from.partition.to_string()),
+                ],
             };
             let (files, progress) = (std::mem::take(&mut owned.files), Arc::clone(&self.cx.progress));
             let job = async move {
@@ -151,7 +156,9 @@ impl Owned {
             };
             let array = if which.len() == batch.len() { Arc::clone(&content.array) } else { take(&content.array, &which, None).map_err(bug)? };
             let bytes = u64::try_from(array.get_array_memory_size()).unwrap_or(u64::MAX);
-            let piece = Piece { rows: Column::new(Arc::clone(&content.field), array), permit: memory.take(bytes) };
+            let ends = which.values().first().zip(which.values().last()).map(|(first, last)| (*first as usize, *last as usize));
+            let offsets = ends.map_or(batch.span, |(first, last)| OffsetRange { start: batch.offsets.value(first), end: batch.offsets.value(last) + 1 });
+            let piece = Piece { offsets, rows: Column::new(Arc::clone(&content.field), array), permit: memory.take(bytes) };
             let pieces = self.files.entry(Arc::clone(name)).or_default();
             if settings.names.keeps_last() {
                 pieces.clear();
@@ -212,10 +219,15 @@ impl Work {
     async fn write(&self, upload: &mut dyn crate::store::Upload, pieces: Vec<Piece>) -> Result<FileStats, TaskError> {
         let memory = &self.env.memory;
         let chunk = |bytes: bytes::Bytes| Chunk { permit: memory.take(u64::try_from(bytes.len()).unwrap_or(u64::MAX)), bytes };
+        let mut labels = self.labels.clone();
+        if let (Some(first), Some(last)) = (pieces.first(), pieces.last()) {
+            labels.push(("lakehead-offsets", OffsetRange { start: first.offsets.start, end: last.offsets.end }.to_string()));
+            labels.push(("lakehead-rows", pieces.iter().map(|piece| piece.rows.len()).sum::<usize>().to_string()));
+        }
         let mut file = RecordFile::new(self.settings.layout, self.settings.compression).map_err(|error| format_error(&error))?;
         for piece in pieces {
             let job = move || {
-                let Piece { rows, permit } = piece;
+                let Piece { rows, permit, .. } = piece;
                 file.write(&rows)?;
                 drop((rows, permit));
                 let bytes = file.take();
@@ -231,7 +243,7 @@ impl Work {
         if !rest.is_empty() {
             upload.write(chunk(rest)).await.map_err(store_error)?;
         }
-        upload.seal(self.labels.clone()).await.map_err(store_error)?;
+        upload.seal(labels).await.map_err(store_error)?;
         Ok(stats)
     }
 }
