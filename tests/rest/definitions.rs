@@ -155,18 +155,6 @@ async fn checks_across_keys_are_shown_on_their_keys() {
 /// The S3 sink's keys in upstream's order: name, type, default, importance, group, place in the group, width. `-` stands for no default, `!` for required.
 const S3_KEYS: &str = include_str!("s3_keys.txt");
 
-/// Keys that are shown otherwise, and why.
-const DIFFERENT: &[(&str, &str)] = &[
-    ("format.bytearray.extension", "there is no ByteArrayFormat yet"),
-    ("format.bytearray.separator", "there is no ByteArrayFormat yet"),
-    ("s3.credentials.provider.class", "the default is what the environment gives, under the name that version 1 of the SDK has for it"),
-    ("json.decimal.format", "of low importance here: few change it"),
-    ("max.write.duration.ms", "no limit is none, not the largest number"),
-    ("keys.format.class", "there are no files of keys yet"),
-    ("headers.format.class", "there are no files of headers yet"),
-    ("storage.class", "connector.class says it"),
-];
-
 #[tokio::test]
 async fn the_s3_sink_shows_upstreams_keys() {
     let world = World::shipped(&[]).await;
@@ -178,15 +166,14 @@ async fn the_s3_sink_shows_upstreams_keys() {
         let columns: Vec<&str> = line.split('\t').collect();
         let [name, kind, default, importance, group, place, width] = columns[..] else { panic!("{line:?} has not seven columns") };
         order.push(name);
-        let is_other = DIFFERENT.iter().any(|(known, _)| *known == name);
         let Some(shown) = keys.get(name).map(|info| &info["definition"]) else {
-            wrong.extend((!is_other).then(|| format!("{name}: not shown")));
+            wrong.push(format!("{name}: not shown"));
             continue;
         };
         let text = |member: &str| shown[member].as_str().unwrap_or("-").to_owned();
         let default_shown = if shown["required"] == true { "!".to_owned() } else { text("default_value") };
         let got = [text("type"), default_shown, text("importance"), text("group"), shown["order_in_group"].to_string(), text("width")];
-        if got != [kind, default, importance, group, place, width] && !is_other {
+        if got != [kind, default, importance, group, place, width] {
             wrong.push(format!("{name}: {got:?}, upstream {:?}", &columns[1..]));
         }
         if text("documentation").len() < 10 {

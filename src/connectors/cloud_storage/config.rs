@@ -129,7 +129,14 @@ pub static KEYS: &[ConfigKey] = &[
         Check::Any,
         "Upstream's pause after a retriable error; retries here back off by themselves and stop nothing else.",
     ),
-    key("max.write.duration.ms", Type::Long, None, Importance::Low, Check::Any, "Upstream's limit of one put(); writing here never holds up the consumer."),
+    key(
+        "max.write.duration.ms",
+        Type::Long,
+        Some("9223372036854775807"),
+        Importance::Low,
+        Check::Any,
+        "Upstream's limit of one put(); writing here never holds up the consumer.",
+    ),
     key(
         "report.null.values.to.dlq",
         Type::Boolean,

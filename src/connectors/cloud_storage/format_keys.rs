@@ -32,7 +32,10 @@ const fn compressed(name: &'static str, doc: &'static str) -> ConfigKey {
 pub(super) static KEYS: &[ConfigKey] = &[
     key("avro.codec", Type::String, "null", Check::OneOf(&["null", "deflate", "snappy", "bzip2"]), "Codec of Avro files."),
     key("parquet.codec", Type::String, "snappy", Check::Custom(parquet_codec), "Codec of Parquet files: none, snappy, gzip, brotli, lz4, zstd or lz4_raw."),
-    key("json.decimal.format", Type::String, "BASE64", Check::OneOfIgnoreCase(&["BASE64", "NUMERIC"]), "How JSON files show decimals."),
+    ConfigKey {
+        importance: Importance::Medium,
+        ..key("json.decimal.format", Type::String, "BASE64", Check::OneOfIgnoreCase(&["BASE64", "NUMERIC"]), "How JSON files show decimals.")
+    },
     compressed("s3.compression.type", "Compression of JSON and bytes files on S3."),
     key("s3.compression.level", Type::Int, "-1", Check::Range(-1, 9), "gzip level; -1 is the library's default."),
     compressed("gcs.compression.type", "Compression of JSON and bytes files on GCS."),
