@@ -185,7 +185,7 @@ impl Object {
                 Ok(Some(Found { is_ours, size: Some(size) }))
             }
             Ok(found) => {
-                let mark = found.attributes.get(&Attribute::Metadata(self.metadata_name(MARK).into()));
+                let mark = found.attributes.get(&Attribute::Metadata(self.metadata_name(MARK)));
                 Ok(Some(Found { is_ours: mark.is_some_and(|mark| mark.as_ref() == self.mark), size: Some(found.meta.size) }))
             }
             Err(Error::NotFound { .. }) => Ok(None),

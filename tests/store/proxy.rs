@@ -120,7 +120,9 @@ async fn serve(mut client: TcpStream, upstream: u16, state: &Mutex<State>) -> st
         state.fault(line)
     };
     if let Some(Fault::Answer(status, code)) = fault {
-        let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>a fault on demand</Message></Error>");
+        let error = format!("<Error><Code>{code}</Code><Message>a fault on demand</Message></Error>");
+        let is_sts = text.contains("application/x-www-form-urlencoded"); // whose errors come wrapped
+        let body = if is_sts { format!("<ErrorResponse>{error}</ErrorResponse>") } else { format!("<?xml version=\"1.0\"?>{error}") };
         let head = format!("HTTP/1.1 {status} Fault\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
         client.write_all(head.as_bytes()).await?;
         client.write_all(body.as_bytes()).await?;

@@ -270,7 +270,8 @@ impl World {
 
     /// The tags of an object of an S3 server, as XML.
     pub(crate) async fn tags(&self, key: &str) -> String {
-        sign_and_send(self.port(), "GET", &format!("/{BUCKET}/{key}?tagging=")).await
+        let prefix = if self.kind == StoreKind::Url { "raw/in/" } else { "" };
+        sign_and_send(self.port(), "GET", &format!("/{BUCKET}/{prefix}{key}?tagging=")).await
     }
 
     pub(crate) fn port(&self) -> u16 {

@@ -316,12 +316,12 @@ pub(crate) async fn a_name_that_is_taken_stays_with_whoever_has_it(world: &World
     let (sink, health) = world.sink();
     for (key, length) in [("taken/small.json", 10), ("taken/large.json", LARGE)] {
         assert!(!sink.exists(key).await.unwrap());
-        assert_eq!(publish_if_absent(world, &*sink, key, length, 20).await, Published::Visible);
+        assert_eq!(publish_if_absent(world, &*sink, key, length, 31).await, Published::Visible);
         assert!(sink.exists(key).await.unwrap());
         for other in [10, LARGE] {
-            assert_eq!(publish_if_absent(world, &*sink, key, other, 21).await, Published::Exists, "{key} {other}");
+            assert_eq!(publish_if_absent(world, &*sink, key, other, 33).await, Published::Exists, "{key} {other}");
         }
-        assert!(world.read(key).await == Some(bytes(length, 20)), "{key} differs");
+        assert!(world.read(key).await == Some(bytes(length, 31)), "{key} differs");
     }
     until_nothing_is_unfinished(world).await;
     assert_eq!(world.budget.used(), 0);
@@ -332,10 +332,10 @@ pub(crate) async fn a_name_that_is_taken_stays_with_whoever_has_it(world: &World
 pub(crate) async fn of_two_writers_one_has_the_name(world: &World) {
     let (sink, _) = world.sink();
     for (key, length) in [("race/small.json", 1000), ("race/large.json", LARGE / 2)] {
-        let (one, two) = tokio::join!(publish_if_absent(world, &*sink, key, length, 22), publish_if_absent(world, &*sink, key, length, 23));
+        let (one, two) = tokio::join!(publish_if_absent(world, &*sink, key, length, 35), publish_if_absent(world, &*sink, key, length, 37));
         let winner = match (one, two) {
-            (Published::Visible, Published::Exists) => 22,
-            (Published::Exists, Published::Visible) => 23,
+            (Published::Visible, Published::Exists) => 35,
+            (Published::Exists, Published::Visible) => 37,
             both => panic!("{key}: {both:?}"),
         };
         assert!(world.read(key).await == Some(bytes(length, winner)), "{key} differs");
@@ -349,22 +349,22 @@ pub(crate) async fn a_lost_answer_to_a_condition_is_settled(world: &World) {
     let puts = |line: &str| line.starts_with("PUT") && !line.contains("partNumber") && !line.contains("comp=");
     for (key, length, is_hit) in [("settled/small", 10, puts as fn(&str) -> bool), ("settled/large", LARGE, completes)] {
         // The store carries it out, and nobody hears of it: our own object is under the name when it is asked again.
-        let mut upload = written(world, &*sink, key, &bytes(length, 24)).await;
+        let mut upload = written(world, &*sink, key, &bytes(length, 39)).await;
         upload.seal(vec![]).await.unwrap();
         proxy.fail(is_hit, Fault::LoseAnswer, 1);
         assert_eq!(upload.publish(Condition::IfAbsent).await.unwrap(), Published::Visible, "{key}");
         assert_eq!(upload.publish(Condition::IfAbsent).await.unwrap(), Published::Visible, "{key}: published once more");
         assert_eq!(proxy.heal(), 1, "{key}: the fault did not strike");
         // The same, and the object is another's of the same size.
-        assert_eq!(publish_if_absent(world, &*sink, key, length, 25).await, Published::Exists, "{key}");
-        assert!(world.read(key).await == Some(bytes(length, 24)), "{key} differs");
+        assert_eq!(publish_if_absent(world, &*sink, key, length, 41).await, Published::Exists, "{key}");
+        assert!(world.read(key).await == Some(bytes(length, 39)), "{key} differs");
     }
     assert_eq!(health.trouble(), None);
 }
 
 pub(crate) async fn tags_are_set_or_refused(world: &World, has_tags: bool) {
     let (sink, _) = world.sink();
-    let tags = [("startOffset".to_owned(), "0".to_owned()), ("team".to_owned(), "a & b <c>".to_owned())];
+    let tags = [("startOffset".to_owned(), "0".to_owned()), ("team".to_owned(), "a b+c=d:/@".to_owned())];
     let key = "tagged/two words+0.json";
     let mut upload = written(world, &*sink, key, b"x").await;
     upload.seal(vec![]).await.unwrap();
@@ -374,7 +374,7 @@ pub(crate) async fn tags_are_set_or_refused(world: &World, has_tags: bool) {
         Ok(()) => {
             assert!(has_tags);
             let found = world.tags("tagged/two%20words%2B0.json").await;
-            for text in ["<Key>startOffset</Key><Value>0</Value>", "<Key>team</Key><Value>a &amp; b &lt;c&gt;</Value>"] {
+            for text in ["<Key>startOffset</Key><Value>0</Value>", "<Key>team</Key><Value>a b+c=d:/@</Value>"] {
                 assert!(found.split_whitespace().collect::<String>().contains(&text.replace(' ', "")), "{found}");
             }
         }
