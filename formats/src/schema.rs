@@ -21,7 +21,7 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, FieldRef};
 
 pub mod avro;
 pub mod compatibility;
@@ -51,6 +51,10 @@ pub const TIME: &str = "org.apache.kafka.connect.data.Time";
 pub const TIMESTAMP: &str = "org.apache.kafka.connect.data.Timestamp";
 /// Schema parameter that says how many digits a decimal has (Confluent's `AvroData`); Connect itself knows no precision.
 pub const DECIMAL_PRECISION: &str = "connect.decimal.precision";
+/// Schema parameter that marks an enum in every language (`generalized.sum.type.support`); with a dot and a symbol after it, that symbol.
+pub const ENUM: &str = "org.apache.kafka.connect.data.Enum";
+/// Schema parameter that marks a struct whose fields are the members of a union, in every language.
+pub const UNION: &str = "org.apache.kafka.connect.data.Union";
 /// Metadata key of Arrow's extension types.
 pub const EXTENSION_NAME: &str = "ARROW:extension:name";
 /// Arrow's canonical extension name for JSON text.
@@ -84,4 +88,16 @@ pub fn is_inferred(field: &Field) -> bool {
 pub fn json_text(name: &str) -> FieldRef {
     let metadata = HashMap::from([(EXTENSION_NAME.to_owned(), JSON_TEXT.to_owned())]);
     FieldRef::new(Field::new(name, DataType::Utf8, true).with_metadata(metadata))
+}
+
+/// The type of decimals of that scale with that many digits, or as many as 128 bits hold.
+///
+/// # Errors
+/// When no column holds so many, for a person.
+pub(crate) fn decimal_type(precision: Option<i64>, scale: i64) -> Result<DataType, String> {
+    let refused = || format!("decimal with precision {} and scale {scale}, columns hold up to {DECIMAL256_MAX_PRECISION} digits", precision.unwrap_or(38));
+    let digits = precision.unwrap_or_else(|| i64::from(DECIMAL128_MAX_PRECISION)).max(scale);
+    let digits = u8::try_from(digits).ok().filter(|digits| (1..=DECIMAL256_MAX_PRECISION).contains(digits)).ok_or_else(refused)?;
+    let scale = i8::try_from(scale).map_err(|_| refused())?;
+    Ok(if digits > DECIMAL128_MAX_PRECISION { DataType::Decimal256(digits, scale) } else { DataType::Decimal128(digits, scale) })
 }

@@ -93,11 +93,11 @@ impl Stage {
 impl Side {
     async fn prepare(&mut self, payloads: &arrow::array::BinaryArray, health: &Health) -> Result<(), TaskError> {
         for id in self.converter.missing(payloads) {
-            let text = match &self.registry {
+            let schema = match &self.registry {
                 Some(registry) => registry.schema(id, health).await?,
                 None => Err("no schema registry is configured".to_owned()),
             };
-            if let Err(error) = self.converter.learn(id, text.as_deref().map_err(String::as_str)) {
+            if let Err(error) = self.converter.learn(id, schema.as_deref().map_err(String::as_str)) {
                 tracing::warn!(schema_id = id, error = %error, "records with this schema are rejected");
             }
         }

@@ -1,4 +1,4 @@
-//! Confluent's Schema Registry over HTTP: the text of a schema by its id.
+//! Confluent's Schema Registry over HTTP: schemas by their ids, with what they refer to.
 //!
 //! Parts: [`Registry`], the client; `settings`, its keys. Every task of the process that names the same registry with the same settings
 //! shares one client, which remembers each schema (a registry never changes the text of an id) and asks once for it, however many tasks wait.
@@ -6,12 +6,12 @@
 //! Guarantee: a registry that is down costs time, never records: it is asked again for ever, with the trouble in the task's health. A
 //! credential is never part of an error or a log line.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use lakehead_formats::wire::SchemaId;
+use lakehead_formats::wire::{self, RegisteredSchema, SchemaId, SchemaKind};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
@@ -36,7 +36,9 @@ pub struct Registry(Arc<Client>);
 struct Client {
     http: reqwest::Client,
     settings: Settings,
-    known: Mutex<BTreeMap<SchemaId, Arc<OnceCell<Arc<str>>>>>,
+    known: Mutex<BTreeMap<SchemaId, Arc<OnceCell<Arc<RegisteredSchema>>>>>,
+    /// Schemas that others refer to, by subject and version.
+    referred: Mutex<BTreeMap<(String, i64), Arc<Answer>>>,
 }
 
 impl fmt::Debug for Registry {
@@ -80,10 +82,19 @@ struct Answer {
     references: Vec<Reference>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Reference {
+    /// What the schema that refers calls it.
+    name: String,
     subject: String,
     version: i64,
+}
+
+/// Where a schema is registered, as `GET /schemas/ids/{id}/versions` answers.
+#[derive(Deserialize)]
+struct Place {
+    subject: String,
+    version: i32,
 }
 
 /// An error, as the registry answers.
@@ -105,23 +116,22 @@ impl Registry {
             return Ok(Self(client));
         }
         let http = settings.http()?;
-        let client = Arc::new(Client { http, settings: settings.clone(), known: Mutex::default() });
+        let client = Arc::new(Client { http, settings: settings.clone(), known: Mutex::default(), referred: Mutex::default() });
         clients.retain(|_, client| client.strong_count() > 0);
         clients.insert(settings, Arc::downgrade(&client));
         Ok(Self(client))
     }
 
-    /// The text of that schema, with the schemas that it refers to written into it; `Err` inside says why records with this id are bad. Waits
-    /// while the registry does not answer, and says so in `health`. Cancel-safe.
+    /// That schema, with the schemas that it refers to; `Err` inside says why records with this id are bad. Waits while the registry does not answer, and says so in `health`. Cancel-safe.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] when the registry refuses the credentials, [`ErrorKind::BadConfig`] when what answers is not a registry.
-    pub async fn schema(&self, id: SchemaId, health: &Health) -> Result<Result<Arc<str>, String>, TaskError> {
+    pub async fn schema(&self, id: SchemaId, health: &Health) -> Result<Result<Arc<RegisteredSchema>, String>, TaskError> {
         let cell = Arc::clone(lock(&self.0.known).entry(id).or_default());
         let mut rounds = BACKOFF_MS.into_iter();
         loop {
             let answer = match cell.get_or_try_init(|| self.0.ask_all(id)).await {
-                Ok(text) => Ok(Ok(Arc::clone(text))),
+                Ok(schema) => Ok(Ok(Arc::clone(schema))),
                 Err(Miss::Unusable(reason)) => Ok(Err(reason)),
                 Err(Miss::Fatal(kind, message)) => Err(TaskError::new(kind, message).with("schema id", id)),
                 Err(Miss::Transient(trouble)) => {
@@ -138,7 +148,7 @@ impl Registry {
 
 impl Client {
     /// Asks each address in turn until one answers.
-    async fn ask_all(&self, id: SchemaId) -> Result<Arc<str>, Miss> {
+    async fn ask_all(&self, id: SchemaId) -> Result<Arc<RegisteredSchema>, Miss> {
         let mut troubles = Vec::new();
         for base in &self.settings.urls {
             match self.whole(base, id).await {
@@ -149,39 +159,73 @@ impl Client {
         Err(Miss::Transient(troubles.join("; ")))
     }
 
-    /// The schema of an address, with what it refers to.
-    async fn whole(&self, base: &Url, id: SchemaId) -> Result<Arc<str>, Miss> {
-        let answer = self.get(base, &["schemas", "ids", &id.to_string()]).await?;
-        if let Some(kind) = answer.kind.as_deref().filter(|kind| *kind != "AVRO") {
-            return Err(Miss::Unusable(format!("it is a schema of type \"{kind}\", not AVRO: use the converter for that type")));
+    /// The schema of an address, with what it refers to and where it is registered.
+    async fn whole(&self, base: &Url, id: SchemaId) -> Result<Arc<RegisteredSchema>, Miss> {
+        let id = id.to_string();
+        let answer: Answer = self.get(base, &["schemas", "ids", &id]).await?;
+        let kind = answer.kind.as_deref().unwrap_or(SchemaKind::Avro.name());
+        let Some(kind) = SchemaKind::of(kind) else {
+            return Err(Miss::Unusable(format!("it is a schema of type \"{kind}\", which no converter here reads")));
+        };
+        let references = self.references(base, answer.references).await?;
+        // Versions are for comparing schemas; a registry that does not list them has none to compare.
+        let versions = match self.get::<Vec<Place>>(base, &["schemas", "ids", &id, "versions"]).await {
+            Ok(places) => places.into_iter().map(|place| (place.subject, place.version)).collect(),
+            Err(Miss::Transient(trouble)) => return Err(Miss::Transient(trouble)),
+            Err(_) => BTreeMap::new(),
+        };
+        Ok(Arc::new(RegisteredSchema { kind, text: answer.schema, references, versions }))
+    }
+
+    /// The schemas that these refer to, all the way down; each after those that it refers to itself.
+    async fn references(&self, base: &Url, first: Vec<Reference>) -> Result<Vec<wire::Reference>, Miss> {
+        /// A reference that waits for the ones before it, or whose own are all there.
+        enum Step {
+            Ask(Reference),
+            Add(wire::Reference),
         }
-        if answer.references.is_empty() {
-            return Ok(answer.schema.into());
-        }
-        let mut waiting = answer.references;
-        let mut seen = BTreeSet::new();
-        let mut texts = Vec::new();
-        while let Some(reference) = waiting.pop() {
-            if !seen.insert((reference.subject.clone(), reference.version)) {
+        let mut steps: Vec<Step> = first.into_iter().rev().map(Step::Ask).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        let mut found = Vec::new();
+        while let Some(step) = steps.pop() {
+            let reference = match step {
+                Step::Add(reference) => {
+                    found.push(reference);
+                    continue;
+                }
+                Step::Ask(reference) => reference,
+            };
+            if !seen.insert((reference.name.clone(), reference.subject.clone(), reference.version)) {
                 continue;
             }
             if seen.len() > MOST_REFERENCES {
                 return Err(Miss::Unusable(format!("it refers to more than {MOST_REFERENCES} schemas")));
             }
-            let found = self.get(base, &["subjects", &reference.subject, "versions", &reference.version.to_string()]).await;
-            let found = found.map_err(|miss| match miss {
-                Miss::Unusable(reason) => Miss::Unusable(format!("its reference \"{}\" version {}: {reason}", reference.subject, reference.version)),
-                other => other,
-            })?;
-            waiting.extend(found.references);
-            texts.push(found.schema);
+            let answer = self.referred(base, &reference).await?;
+            steps.push(Step::Add(wire::Reference { name: reference.name, text: answer.schema.clone() }));
+            steps.extend(answer.references.iter().rev().cloned().map(Step::Ask));
         }
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        lakehead_formats::schema::avro::inline(&answer.schema, &texts).map(Into::into).map_err(Miss::Unusable)
+        Ok(found)
+    }
+
+    /// A schema by subject and version, which a registry never changes.
+    async fn referred(&self, base: &Url, reference: &Reference) -> Result<Arc<Answer>, Miss> {
+        let key = (reference.subject.clone(), reference.version);
+        if let Some(known) = lock(&self.referred).get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let version = if reference.version < 0 { "latest".to_owned() } else { reference.version.to_string() };
+        let answer = self.get(base, &["subjects", &reference.subject, "versions", &version]).await.map_err(|miss| match miss {
+            Miss::Unusable(reason) => Miss::Unusable(format!("its reference \"{}\" version {version}: {reason}", reference.subject)),
+            other => other,
+        })?;
+        let answer: Arc<Answer> = Arc::new(answer);
+        lock(&self.referred).insert(key, Arc::clone(&answer));
+        Ok(answer)
     }
 
     /// One request.
-    async fn get(&self, base: &Url, path: &[&str]) -> Result<Answer, Miss> {
+    async fn get<T: serde::de::DeserializeOwned>(&self, base: &Url, path: &[&str]) -> Result<T, Miss> {
         let mut url = base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);

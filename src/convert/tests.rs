@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use arrow::array::{Array, BinaryArray, Int64Array, ListArray, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::Int32Type;
-use lakehead_formats::wire::SchemaId;
+use lakehead_formats::wire::{RegisteredSchema, SchemaId};
 use proptest::prelude::*;
 
 use super::*;
@@ -19,7 +19,7 @@ impl Converter for Letters {
         Vec::new()
     }
 
-    fn learn(&mut self, _: SchemaId, _: Result<&str, &str>) -> Result<(), ConvertError> {
+    fn learn(&mut self, _: SchemaId, _: Result<&RegisteredSchema, &str>) -> Result<(), ConvertError> {
         Ok(())
     }
 

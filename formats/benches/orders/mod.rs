@@ -87,7 +87,7 @@ pub(crate) fn payloads(from: i64, count: i64) -> BinaryArray {
 /// A converter that knows the events' schema.
 pub(crate) fn converter() -> Box<dyn Converter> {
     let mut converter = (wire::find("avro").expect("registered").build)(&wire::Options::new(), false, Want::Columns).expect("no settings");
-    converter.learn(1, Ok(SCHEMA)).expect("a schema");
+    converter.learn(1, Ok(&wire::RegisteredSchema::new(wire::SchemaKind::Avro, SCHEMA))).expect("a schema");
     converter
 }
 

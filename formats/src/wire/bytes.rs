@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{Array, BinaryArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
 
-use super::{ConvertError, Converter, Decoded, SchemaId, Wire};
+use super::{ConvertError, Converter, Decoded, RegisteredSchema, SchemaId, Wire};
 use crate::column::Column;
 
 /// Registration.
@@ -35,7 +35,7 @@ impl Converter for ByteArrayConverter {
         Vec::new()
     }
 
-    fn learn(&mut self, _id: SchemaId, _schema: Result<&str, &str>) -> Result<(), ConvertError> {
+    fn learn(&mut self, _id: SchemaId, _schema: Result<&RegisteredSchema, &str>) -> Result<(), ConvertError> {
         Ok(())
     }
 

@@ -27,7 +27,7 @@ use arrow::error::ArrowError;
 
 use self::decode::{Decoder, Inferred, Row};
 use self::envelope::{Lane, Reading, Schemas};
-use super::{ConvertError, Converter, Decoded, Options, SchemaId, Want, Wire};
+use super::{ConvertError, Converter, Decoded, Options, RegisteredSchema, SchemaId, Want, Wire};
 use crate::column::{Column, Reject};
 use crate::schema;
 
@@ -183,7 +183,7 @@ impl Converter for JsonConverter {
         Vec::new()
     }
 
-    fn learn(&mut self, _id: SchemaId, _schema: Result<&str, &str>) -> Result<(), ConvertError> {
+    fn learn(&mut self, _id: SchemaId, _schema: Result<&RegisteredSchema, &str>) -> Result<(), ConvertError> {
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use arrow::error::ArrowError;
 
-use super::{ConvertError, Converter, Decoded, Options, SchemaId, Want, Wire};
+use super::{ConvertError, Converter, Decoded, Options, RegisteredSchema, SchemaId, Want, Wire};
 use crate::column::Column;
 
 /// Registration.
@@ -45,7 +45,7 @@ impl Converter for StringConverter {
         Vec::new()
     }
 
-    fn learn(&mut self, _id: SchemaId, _schema: Result<&str, &str>) -> Result<(), ConvertError> {
+    fn learn(&mut self, _id: SchemaId, _schema: Result<&RegisteredSchema, &str>) -> Result<(), ConvertError> {
         Ok(())
     }
 

@@ -25,6 +25,12 @@ fn open(url: &str, more: &[(&str, &str)]) -> Registry {
     Registry::open(&options).unwrap()
 }
 
+type Asked = Result<Result<Arc<RegisteredSchema>, String>, TaskError>;
+
+fn text(answer: Asked) -> Result<String, String> {
+    answer.unwrap().map(|schema| schema.text.clone())
+}
+
 fn refusal(status: StatusCode, code: i64) -> Response {
     (status, Json(json!({"error_code": code, "message": "no"}))).into_response()
 }
@@ -45,7 +51,7 @@ async fn a_schema_is_asked_for_once() {
     let health = Health::default();
     let (one, two) = (open(&url, &[]), open(&url, &[]));
     let (first, second) = tokio::join!(one.schema(7, &health), two.schema(7, &health));
-    assert_eq!((first.unwrap().as_deref(), second.unwrap().as_deref()), (Ok("\"long\""), Ok("\"long\"")));
+    assert_eq!((text(first), text(second)), (Ok("\"long\"".to_owned()), Ok("\"long\"".to_owned())));
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
@@ -60,6 +66,7 @@ async fn answers_and_what_they_mean() {
                 3 => refusal(StatusCode::FORBIDDEN, 403),
                 4 => (StatusCode::OK, "<html>").into_response(),
                 5 => Json(json!({"schema": "{}", "schemaType": "JSON"})).into_response(),
+                7 => Json(json!({"schema": "{}", "schemaType": "XSD"})).into_response(),
                 _ => (StatusCode::NOT_FOUND, "no such page").into_response(),
             }
         }),
@@ -68,8 +75,8 @@ async fn answers_and_what_they_mean() {
     let url = format!("http://me:secret@{address}");
     let registry = open(&url, &[]);
     let health = Health::default();
-    let shown = |answer: Result<Result<Arc<str>, String>, TaskError>| match answer {
-        Ok(text) => format!("{text:?}"),
+    let shown = |answer: Asked| match answer {
+        Ok(schema) => format!("{:?}", schema.map(|schema| (schema.kind, schema.text.clone()))),
         Err(error) => format!("{:?} {error}", error.kind),
     };
     let table = [
@@ -92,7 +99,8 @@ async fn answers_and_what_they_mean() {
                 "BadConfig http://{address} does not answer like a schema registry (expected value at line 1 column 1); check schema.registry.url (schema id=4)"
             ),
         ),
-        (5, "Err(\"it is a schema of type \\\"JSON\\\", not AVRO: use the converter for that type\")".to_owned()),
+        (5, "Ok((JsonSchema, \"{}\"))".to_owned()),
+        (7, "Err(\"it is a schema of type \\\"XSD\\\", which no converter here reads\")".to_owned()),
         (6, format!("BadConfig http://{address} answered 404 Not Found, not like a schema registry; check schema.registry.url (schema id=6)")),
     ];
     for (id, want) in table {
@@ -114,8 +122,8 @@ async fn credentials_are_sent() {
         ("", &[("bearer.auth.credentials.source", "STATIC_TOKEN"), ("bearer.auth.token", "t0k")], "Bearer t0k"),
     ];
     for (user, more, want) in table {
-        let text = open(&format!("http://{user}{address}"), more).schema(1, &Health::default()).await.unwrap();
-        assert_eq!(text.as_deref(), Ok(want));
+        let answer = open(&format!("http://{user}{address}"), more).schema(1, &Health::default()).await;
+        assert_eq!(text(answer).as_deref(), Ok(want));
     }
 }
 
@@ -146,30 +154,43 @@ async fn a_registry_that_is_down_is_waited_for() {
     };
     assert!(trouble.starts_with("waiting for the schema registry: http://127.0.0.1:1: "), "{trouble}");
     assert!(trouble.ends_with(&format!("; http://{address} answered 503 Service Unavailable")), "{trouble}");
-    assert_eq!(waiting.await.unwrap().unwrap().as_deref(), Ok("\"int\""));
+    assert_eq!(text(waiting.await.unwrap()).as_deref(), Ok("\"int\""));
     assert_eq!((health.trouble(), asked.load(Ordering::Relaxed)), (None, 3));
 }
 
 #[tokio::test]
-async fn references_are_written_into_the_schema() {
+async fn references_come_before_what_refers_to_them_and_are_asked_for_once() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let reference = |name: &str| json!({"name": format!("{name}.proto"), "subject": format!("shop/{name}"), "version": 2});
     let router = Router::new()
         .route(
-            "/schemas/ids/1",
-            get(|| async {
-                let order = r#"{"type":"record","name":"Order","namespace":"shop","fields":[{"name":"net","type":"money.Amount"}]}"#;
-                Json(json!({"schema": order, "references": [{"name": "money.Amount", "subject": "money/amount", "version": 2}]}))
+            "/schemas/ids/{id}",
+            get(move |Path(id): Path<u32>| async move {
+                Json(json!({"schema": format!("order {id}"), "schemaType": "PROTOBUF", "references": [reference("money"), reference("unit")]}))
             }),
         )
+        .route("/schemas/ids/{id}/versions", get(|| async { Json(json!([{"subject": "orders-value", "version": 4}])) }))
         .route(
             "/subjects/{subject}/versions/{version}",
-            get(|Path((subject, version)): Path<(String, i64)>| async move {
-                assert_eq!((subject.as_str(), version), ("money/amount", 2));
-                Json(
-                    json!({"subject": subject, "schema": r#"{"type":"record","name":"Amount","namespace":"money","fields":[{"name":"cents","type":"long"}]}"#}),
-                )
+            get(move |Path((subject, version)): Path<(String, i64)>| {
+                counter.fetch_add(1, Ordering::Relaxed);
+                async move {
+                    assert_eq!(version, 2);
+                    let references = if subject == "shop/money" { json!([reference("unit")]) } else { json!([]) };
+                    Json(json!({"subject": subject, "schema": format!("text of {subject}"), "references": references}))
+                }
             }),
         );
-    let address = serve(router).await;
-    let text = open(&format!("http://{address}"), &[]).schema(1, &Health::default()).await.unwrap().unwrap();
-    assert!(text.contains("cents"), "{text}");
+    let registry = open(&format!("http://{}", serve(router).await), &[]);
+    for id in [1, 2] {
+        let schema = registry.schema(id, &Health::default()).await.unwrap().unwrap();
+        let references: Vec<_> = schema.references.iter().map(|reference| (reference.name.as_str(), reference.text.as_str())).collect();
+        assert_eq!(references, [("unit.proto", "text of shop/unit"), ("money.proto", "text of shop/money")]);
+        assert_eq!(
+            (schema.kind, schema.text.as_str(), &schema.versions),
+            (SchemaKind::Protobuf, &*format!("order {id}"), &BTreeMap::from([("orders-value".to_owned(), 4)]))
+        );
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
 }

@@ -307,7 +307,7 @@ fn rows_that_came_from_avro_keep_their_schema() {
     let bodies: [&[u8]; 3] = [&[2, 0xff, 0xff, 0xff, 0x38, 1, 2, 2, 14, 2], &[0, 0, 0, 0, 5, 3, 4, 4, 4, 0, 2, b'x', 2, 0, 4], &[0, 0, 0, 0, 5, 3, 4, 0, 4]];
     let payloads: BinaryArray = bodies.iter().map(|body| Some([&[0, 0, 0, 0, 1], *body].concat())).collect();
     let mut converter = (wire::find("avro").unwrap().build)(&wire::Options::new(), false, Want::Columns).unwrap();
-    converter.learn(1, Ok(text)).unwrap();
+    converter.learn(1, Ok(&wire::RegisteredSchema::new(wire::SchemaKind::Avro, text))).unwrap();
     let decoded = converter.decode("t", &payloads).unwrap();
     assert_eq!(decoded.rejects, []);
     let column = &decoded.spans[0].1;

@@ -21,13 +21,13 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, FieldRef, Fields, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::parse::{Kind, RecordField, Schema, short_name};
-use crate::schema::{DATE, DECIMAL, DECIMAL_PRECISION, DEFAULT, DOC, NAME, PARAMETERS, TIME, TIMESTAMP, VERSION};
+use crate::schema::{DATE, DECIMAL, DECIMAL_PRECISION, DEFAULT, DOC, NAME, PARAMETERS, TIME, TIMESTAMP, VERSION, decimal_type};
 
 /// Namespace of the names that Confluent's converter gives.
 const CONFLUENT: &str = "io.confluent.connect.avro";
@@ -210,12 +210,7 @@ fn decimal(schema: &Schema, metadata: &mut Metadata) -> Result<DataType, Fault> 
     if let Some(precision) = declared {
         parameter(metadata, DECIMAL_PRECISION, precision.to_string());
     }
-    let refused =
-        || Fault::new(format!("decimal with precision {} and scale {scale}, columns hold up to {DECIMAL256_MAX_PRECISION} digits", declared.unwrap_or(38)));
-    let digits = declared.unwrap_or_else(|| i64::from(DECIMAL128_MAX_PRECISION)).max(scale);
-    let digits = u8::try_from(digits).ok().filter(|digits| (1..=DECIMAL256_MAX_PRECISION).contains(digits)).ok_or_else(refused)?;
-    let scale = i8::try_from(scale).map_err(|_| refused())?;
-    Ok(if digits > DECIMAL128_MAX_PRECISION { DataType::Decimal256(digits, scale) } else { DataType::Decimal128(digits, scale) })
+    decimal_type(declared, scale).map_err(Fault::new)
 }
 
 /// The fields of the records that stand for the entries of a map whose keys are not strings (`AvroData.isMapEntry`); none when their form is another or

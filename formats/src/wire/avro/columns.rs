@@ -16,8 +16,8 @@ use arrow::datatypes::{
     Time32MillisecondType, i256,
 };
 
+use super::super::values::{Decimals, Flaw, Texts, index, last, mismatch, strings, take, take_offsets};
 use super::cursor::{Cause, Cursor, Fault};
-use super::values::{Decimals, Flaw, Texts, index, last, mismatch, strings, take, take_offsets};
 use crate::schema::avro::{Kind, Schema, is_logical, map_entry};
 
 /// Growing rows under one schema. Any row can be null, whatever the schema says: a tombstone, or a row that failed.
@@ -317,7 +317,7 @@ impl Node {
                     Some(size) => cursor.bytes(*size)?,
                     None => cursor.prefixed()?,
                 };
-                values.push(bytes, *digits)?;
+                values.push(bytes, *digits).map_err(|_| Cause::Digits(*digits))?;
             }
             Self::List { offsets, least, item } => read_blocks(offsets, *least, cursor, |cursor| item.read(cursor, check))?,
             Self::Entries { offsets, least, entry } => read_blocks(offsets, *least, cursor, |cursor| entry.read(cursor, check))?,
@@ -350,8 +350,8 @@ impl Node {
     /// The body as it is, for a top-level `bytes`.
     fn set_bytes(&mut self, body: &[u8]) -> Result<(), Fault> {
         match self {
-            Self::Decimal { digits, values, .. } => values.push(body, *digits),
-            Self::Bytes(texts) => texts.push(body),
+            Self::Decimal { digits, values, .. } => Ok(values.push(body, *digits).map_err(|_| Cause::Digits(*digits))?),
+            Self::Bytes(texts) => Ok(texts.push(body)?),
             _ => Ok(()),
         }
     }

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::super::values::Full;
+
 /// The bytes of a payload that have not been read.
 #[derive(Debug)]
 pub(super) struct Cursor<'a> {
@@ -67,6 +69,12 @@ impl From<Cause> for Fault {
     #[cold]
     fn from(cause: Cause) -> Self {
         Self(Box::new(Inner { cause, path: Vec::new() }))
+    }
+}
+
+impl From<Full> for Fault {
+    fn from(_: Full) -> Self {
+        Cause::Items.into()
     }
 }
 

@@ -1,10 +1,12 @@
 //! The Avro converter, read as a specification: payloads in, columns and rejects out.
 
-use arrow::array::AsArray;
-use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::array::{Array, AsArray, BinaryArray};
+use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use proptest::prelude::*;
 
+use super::super::{Decoded, SchemaId};
 use super::*;
+use crate::column::Column;
 
 const ORDER: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":[
     {"name":"id","type":"long"},
@@ -14,7 +16,7 @@ const ORDER: &str = r#"{"type":"record","name":"Order","namespace":"shop","field
 fn converter(schemas: &[(SchemaId, Result<&str, &str>)]) -> Box<dyn Converter> {
     let mut converter = build(&Options::new(), false, Want::Any).unwrap();
     for (id, text) in schemas {
-        converter.learn(*id, *text).ok();
+        converter.learn(*id, text.map(|text| RegisteredSchema::new(SchemaKind::Avro, text)).as_ref().map_err(|reason| *reason)).ok();
     }
     converter
 }
@@ -77,7 +79,8 @@ fn rows_with_another_schema_are_another_span() {
     let rows = payloads(&[None, Some(order()), int(2), None, int(4), Some(framed(9, &[])), Some(order()), Some(framed(3, &[]))]);
     let mut converter = converter(&[(1, Ok(ORDER)), (2, Ok("\"int\"")), (3, Err("the registry does not know it"))]);
     assert_eq!(converter.missing(&rows), [9]);
-    converter.learn(9, Ok(r#"{"type":"record","name":"R","fields":[{"name":"r","type":"R"}]}"#)).unwrap_err();
+    let recursive = RegisteredSchema::new(SchemaKind::Avro, r#"{"type":"record","name":"R","fields":[{"name":"r","type":"R"}]}"#);
+    converter.learn(9, Ok(&recursive)).unwrap_err();
     assert_eq!(converter.missing(&rows), [0; 0]);
     let decoded = converter.decode("t", &rows).unwrap();
     assert_eq!(decoded.spans.iter().map(|(rows, _)| rows.clone()).collect::<Vec<_>>(), [0..2, 2..6, 6..8]);

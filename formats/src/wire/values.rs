@@ -7,7 +7,9 @@ use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, DecimalType, i256};
 use arrow::error::ArrowError;
 
-use super::cursor::{Cause, Fault};
+/// More bytes than the offsets of one column can count.
+#[derive(Debug)]
+pub(super) struct Full;
 
 /// Why rows did not become an array.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ impl From<ArrowError> for Flaw {
 
 #[cold]
 pub(super) fn mismatch(data_type: &DataType) -> Flaw {
-    Flaw::Arrow(ArrowError::SchemaError(format!("an avro type does not become {data_type}")))
+    Flaw::Arrow(ArrowError::SchemaError(format!("values do not become {data_type}")))
 }
 
 /// Values of variable length.
@@ -42,10 +44,16 @@ impl Texts {
     }
 
     #[inline]
-    pub(super) fn push(&mut self, value: &[u8]) -> Result<(), Fault> {
+    pub(super) fn push(&mut self, value: &[u8]) -> Result<(), Full> {
         self.bytes.extend_from_slice(value);
-        self.offsets.push(i32::try_from(self.bytes.len()).map_err(|_| Cause::Items)?);
+        self.offsets.push(i32::try_from(self.bytes.len()).map_err(|_| Full)?);
         Ok(())
+    }
+
+    /// One value.
+    pub(super) fn value(&self, at: usize) -> &[u8] {
+        let end = |at: usize| self.offsets.get(at).map_or(0, |end| index(*end));
+        self.bytes.get(end(at)..end(at + 1)).unwrap_or_default()
     }
 
     pub(super) fn nulls(&mut self, count: usize) {
@@ -84,6 +92,10 @@ pub(super) fn take<T>(values: &mut Vec<T>) -> Vec<T> {
     std::mem::replace(values, Vec::with_capacity(capacity))
 }
 
+/// A decimal has more digits than its column.
+#[derive(Debug)]
+pub(super) struct TooLong;
+
 /// Unscaled decimals.
 #[derive(Debug)]
 pub(super) enum Decimals {
@@ -93,15 +105,15 @@ pub(super) enum Decimals {
 
 impl Decimals {
     /// Adds a two's complement integer, most significant byte first.
-    pub(super) fn push(&mut self, bytes: &[u8], digits: u8) -> Result<(), Fault> {
+    pub(super) fn push(&mut self, bytes: &[u8], digits: u8) -> Result<(), TooLong> {
         match self {
             Self::Narrow(values) => {
                 let value = extend::<16>(bytes).map(i128::from_be_bytes).filter(|value| Decimal128Type::is_valid_decimal_precision(*value, digits));
-                values.push(value.ok_or(Cause::Digits(digits))?);
+                values.push(value.ok_or(TooLong)?);
             }
             Self::Wide(values) => {
                 let value = extend::<32>(bytes).map(i256::from_be_bytes).filter(|value| Decimal256Type::is_valid_decimal_precision(*value, digits));
-                values.push(value.ok_or(Cause::Digits(digits))?);
+                values.push(value.ok_or(TooLong)?);
             }
         }
         Ok(())
@@ -121,7 +133,7 @@ impl Decimals {
 }
 
 /// A two's complement integer in N bytes; `None` when it needs more.
-fn extend<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+pub(super) fn extend<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
     let sign = if bytes.first().is_some_and(|first| *first >= 0x80) { 0xff } else { 0 };
     let significant = bytes.iter().position(|byte| *byte != sign).map_or(&[][..], |at| &bytes[at..]);
     let mut whole = [sign; N];
