@@ -71,6 +71,16 @@ pub fn is_optional_key(key: &Field) -> bool {
     key.metadata().contains_key(OPTIONAL_KEY)
 }
 
+/// The name of the struct that stands for a union in Confluent's JSON Schema.
+pub const JSON_UNION: &str = "io.confluent.connect.json.OneOf";
+
+/// True when the field is the struct of a union in Confluent's JSON Schema, in its own form or in that of every language.
+#[must_use]
+pub(crate) fn is_union(field: &Field) -> bool {
+    let metadata = field.metadata();
+    metadata.get(NAME).is_some_and(|name| name == JSON_UNION) || metadata.contains_key(&format!("{PARAMETERS}{UNION}"))
+}
+
 /// True when the field is schemaless JSON, kept as its text.
 #[must_use]
 pub fn is_json_text(field: &Field) -> bool {

@@ -41,6 +41,7 @@ mod number;
 mod object;
 mod scan;
 mod text;
+mod union;
 mod value;
 
 /// Registration.
@@ -61,6 +62,40 @@ pub(crate) fn default_value(field: &FieldRef) -> Option<ArrayRef> {
     let mut decoder = Decoder::declared(field, true, false).ok()?;
     decoder.push(default.as_bytes()).ok()?;
     decoder.finish().ok()
+}
+
+/// Growing rows of JSON under a JSON Schema.
+#[derive(Debug)]
+pub(super) struct Directed(Decoder);
+
+impl Directed {
+    /// No rows of that field.
+    ///
+    /// # Errors
+    /// When it has a type that JSON does not reach, or a default that is no value of its type.
+    pub(super) fn new(field: &FieldRef) -> Result<Self, String> {
+        Decoder::json_schema(field).map(Self)
+    }
+
+    pub(super) fn field(&self) -> &FieldRef {
+        self.0.field()
+    }
+
+    /// Adds a row, or leaves the columns as they were and says why.
+    pub(super) fn push(&mut self, row: &[u8]) -> Result<(), String> {
+        if std::str::from_utf8(row).is_err() {
+            return Err(scan::validate(row).err().map_or_else(String::new, |syntax| syntax.to_string()));
+        }
+        self.0.push(row).map_err(|fault| decode::reason(&fault, row))
+    }
+
+    pub(super) fn push_null(&mut self) {
+        self.0.push_null();
+    }
+
+    pub(super) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        self.0.finish()
+    }
 }
 
 /// Name of the column that a converter makes.

@@ -21,6 +21,7 @@ pub mod avro;
 pub mod bytes;
 mod framed;
 pub mod json;
+pub mod json_schema;
 pub mod protobuf;
 pub mod string;
 mod values;
@@ -171,7 +172,7 @@ pub struct Wire {
 }
 
 /// Every converter: the registration lines.
-pub static WIRE: &[Wire] = &[avro::WIRE, bytes::WIRE, json::WIRE, protobuf::WIRE, string::WIRE];
+pub static WIRE: &[Wire] = &[avro::WIRE, bytes::WIRE, json::WIRE, json_schema::WIRE, protobuf::WIRE, string::WIRE];
 
 /// The converter of that short name or class name.
 #[must_use]

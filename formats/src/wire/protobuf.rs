@@ -2,7 +2,7 @@
 //!
 //! A body is the path of a message in the schema's file, as zigzag varints (how many, then the number of each message in the one around it; a single
 //! 0 stands for the file's first message), and that message. Parts: `files` compiles a schema with what it imports; `field` says what a message is
-//! to Connect and Arrow, and how columns are filled from it; `columns` with `cursor`, `logical` and `map`, the one pass over the bytes.
+//! to Connect and Arrow, and how columns are filled from it; `columns` with `node`, `cursor`, `logical` and `map`, the one pass over the bytes.
 //!
 //! Mapping and names are those of Confluent's `ProtobufConverter` and `ProtobufData`. Messages that contain themselves have no columns and are refused.
 
@@ -22,6 +22,7 @@ mod field;
 mod files;
 mod logical;
 mod map;
+mod node;
 
 use columns::Rows;
 use cursor::Cursor;

@@ -18,6 +18,7 @@ use arrow::datatypes::{DataType, FieldRef, Fields, Float32Type, Float64Type, Int
 use arrow::error::ArrowError;
 
 use super::object::Members;
+use super::union::Union;
 use crate::schema;
 
 /// One field of the schema and the values that it has so far.
@@ -50,6 +51,16 @@ pub(super) enum Values {
     List { ends: Ends, item: Box<Node> },
     Map { ends: Ends, key: Box<Node>, value: Box<Node> },
     Struct(Members),
+    Union(Union),
+}
+
+/// How the columns of a schema are made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Make {
+    /// Nulls become the schema's default values.
+    pub(super) defaults: bool,
+    /// Structs that stand for unions in Confluent's JSON Schema take the value of one of their members.
+    pub(super) unions: bool,
 }
 
 /// Offsets into something: 0, then the end of each value.
@@ -127,11 +138,11 @@ fn take<T>(values: &mut Vec<T>) -> Vec<T> {
 }
 
 impl Node {
-    /// An empty column for the field. `defaults`: nulls become the schema's default values.
+    /// An empty column for the field.
     ///
     /// # Errors
     /// When a type has no JSON form here; the message names the field.
-    pub(super) fn new(field: &FieldRef, defaults: bool) -> Result<Self, String> {
+    pub(super) fn new(field: &FieldRef, make: Make) -> Result<Self, String> {
         let values = match field.data_type() {
             DataType::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
             DataType::Int8 => Values::Int8(Vec::new()),
@@ -147,18 +158,19 @@ impl Node {
             DataType::Decimal256(..) => Values::Decimal256(Vec::new()),
             DataType::Utf8 => Values::Utf8(Bytes::default()),
             DataType::Binary => Values::Binary(Bytes::default()),
-            DataType::List(item) => Values::List { ends: Ends::default(), item: Box::new(Self::new(item, defaults)?) },
-            DataType::Struct(fields) => Values::Struct(Members::new(fields, defaults)?),
+            DataType::List(item) => Values::List { ends: Ends::default(), item: Box::new(Self::new(item, make)?) },
+            DataType::Struct(fields) if make.unions && schema::is_union(field) => Values::Union(Union::new(fields, make)?),
+            DataType::Struct(fields) => Values::Struct(Members::new(fields, make)?),
             DataType::Map(entries, _) => match entries.data_type() {
                 DataType::Struct(entry) if entry.len() == 2 => {
-                    let (key, value) = (Self::new(&entry[0], defaults)?, Self::new(&entry[1], defaults)?);
+                    let (key, value) = (Self::new(&entry[0], make)?, Self::new(&entry[1], make)?);
                     Values::Map { ends: Ends::default(), key: Box::new(key), value: Box::new(value) }
                 }
                 other => return Err(format!("field \"{}\": a map of {other} has no json form", field.name())),
             },
             other => return Err(format!("field \"{}\": {other} has no json form", field.name())),
         };
-        let default = field.metadata().get(schema::DEFAULT).filter(|_| defaults).map(|text| text.as_bytes().into());
+        let default = field.metadata().get(schema::DEFAULT).filter(|_| make.defaults).map(|text| text.as_bytes().into());
         Ok(Self { field: Arc::clone(field), default, nulls: NullBufferBuilder::new(0), values })
     }
 
@@ -210,6 +222,7 @@ impl Values {
             Self::Utf8(values) | Self::Binary(values) => values.ends.repeat_last(),
             Self::List { ends, .. } | Self::Map { ends, .. } => ends.repeat_last(),
             Self::Struct(members) => members.children_mut().for_each(Node::append_nothing),
+            Self::Union(union) => union.members_mut().for_each(Node::append_nothing),
         }
     }
 
@@ -236,6 +249,7 @@ impl Values {
                 value.truncate(entries);
             }
             Self::Struct(members) => members.children_mut().for_each(|child| child.truncate(len)),
+            Self::Union(union) => union.members_mut().for_each(|member| member.truncate(len)),
         }
     }
 
@@ -271,15 +285,21 @@ impl Values {
                 let DataType::Map(field, ordered) = data_type else { return Err(ArrowError::SchemaError(format!("{data_type} is no map"))) };
                 Arc::new(MapArray::try_new(Arc::clone(field), ends.finish(), entries, nulls, *ordered)?)
             }
-            Self::Struct(members) => {
-                let fields: Fields = members.children_mut().map(|child| Arc::clone(&child.field)).collect();
-                let arrays = members.children_mut().map(Node::finish).collect::<Result<Vec<_>, _>>()?;
-                Arc::new(StructArray::try_new_with_length(fields, arrays, nulls, len)?)
-            }
+            Self::Struct(members) => structs(members.children_mut(), len, nulls)?,
+            Self::Union(union) => structs(union.members_mut(), len, nulls)?,
         })
     }
 }
 
 fn primitive<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(PrimitiveArray::<T>::try_new(ScalarBuffer::from(take(values)), nulls)?))
+}
+
+fn structs<'a>(children: impl Iterator<Item = &'a mut Node>, len: usize, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
+    let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+    for child in children {
+        fields.push(Arc::clone(&child.field));
+        arrays.push(child.finish()?);
+    }
+    Ok(Arc::new(StructArray::try_new_with_length(fields.into(), arrays, nulls, len)?))
 }

@@ -11,12 +11,12 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use arrow::error::ArrowError;
 
-use super::column::Node;
+use super::column::{Make, Node};
 use super::fault::{Fault, Unfit};
 use super::infer::infer_row;
 use super::scan::{Cursor, validate};
 use super::text::without_duplicates;
-use super::value::Rules;
+use super::value::{Entries, Rules};
 use crate::column::{Column, Reject};
 use crate::schema;
 
@@ -41,15 +41,27 @@ impl Decoder {
     /// # Errors
     /// When the schema has a type that JSON does not reach, or a default that is no value of its type.
     pub(super) fn declared(field: &FieldRef, defaults: bool, null_rows: bool) -> Result<Self, String> {
-        let root = Node::new(field, defaults)?;
-        let mut decoder = Self { root, rules: Rules { inferred: false }, null_rows };
-        decoder.check_defaults(field)?;
+        Self::checked(field, Make { defaults, unions: false }, Rules { inferred: false, entries: Entries::Pairs }, null_rows)
+    }
+
+    /// For what a JSON Schema declares: unions take one of their members, and the entries of maps are objects where their keys are no strings.
+    ///
+    /// # Errors
+    /// As [`declared`](Self::declared).
+    pub(super) fn json_schema(field: &FieldRef) -> Result<Self, String> {
+        Self::checked(field, Make { defaults: true, unions: true }, Rules { inferred: false, entries: Entries::Objects }, false)
+    }
+
+    fn checked(field: &FieldRef, make: Make, rules: Rules, null_rows: bool) -> Result<Self, String> {
+        let mut decoder = Self { root: Node::new(field, make)?, rules, null_rows };
+        decoder.check_defaults(field, make.unions)?;
         Ok(decoder)
     }
 
     /// For a struct that was inferred.
     fn inferred(field: &FieldRef) -> Result<Self, String> {
-        Ok(Self { root: Node::new(field, false)?, rules: Rules { inferred: true }, null_rows: true })
+        let root = Node::new(field, Make { defaults: false, unions: false })?;
+        Ok(Self { root, rules: Rules { inferred: true, entries: Entries::Pairs }, null_rows: true })
     }
 
     pub(super) fn field(&self) -> &FieldRef {
@@ -57,11 +69,11 @@ impl Decoder {
     }
 
     /// Reads every default once, so that a schema fails and not its rows.
-    fn check_defaults(&mut self, field: &FieldRef) -> Result<(), String> {
+    fn check_defaults(&mut self, field: &FieldRef, unions: bool) -> Result<(), String> {
         let check = |field: &FieldRef| match field.metadata().get(schema::DEFAULT) {
             None => Ok(()),
             Some(default) => {
-                let mut node = Node::new(field, true)?;
+                let mut node = Node::new(field, Make { defaults: true, unions })?;
                 let mut cursor = Cursor::new(default.as_bytes());
                 let read = node.decode(&mut cursor, self.rules).and_then(|()| Ok(cursor.end()?));
                 read.map_err(|fault| format!("field \"{}\": the default is not of its type: {}", field.name(), reason(&fault, default.as_bytes())))

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use arrow::datatypes::Fields;
 
-use super::column::Node;
+use super::column::{Make, Node};
 use super::fault::Fault;
 use super::infer;
 use super::scan::{Cursor, Wrong};
@@ -72,11 +72,11 @@ impl Slot {
 }
 
 impl Members {
-    pub(super) fn new(fields: &Fields, defaults: bool) -> Result<Self, String> {
+    pub(super) fn new(fields: &Fields, make: Make) -> Result<Self, String> {
         let mut slots = Vec::with_capacity(fields.len());
         let mut places = HashMap::with_capacity(fields.len());
         for (index, field) in fields.iter().enumerate() {
-            slots.push(Slot::new(field.name().as_bytes(), Some(Node::new(field, defaults)?), index + 1));
+            slots.push(Slot::new(field.name().as_bytes(), Some(Node::new(field, make)?), index + 1));
             places.insert(field.name().as_bytes().into(), index);
         }
         Ok(Self { fields: slots.len(), slots, places, first: 0, object: 0 })
@@ -85,6 +85,11 @@ impl Members {
     /// The columns, in schema order.
     pub(super) fn children_mut(&mut self) -> impl Iterator<Item = &mut Node> {
         self.slots.iter_mut().filter_map(|slot| slot.node.as_mut())
+    }
+
+    /// The column of that name.
+    pub(super) fn child(&self, name: &[u8]) -> Option<&Node> {
+        self.places.get(name).and_then(|place| self.slots.get(*place)).and_then(|slot| slot.node.as_ref())
     }
 
     /// Adds one value to every child, from the object whose opening brace was eaten.

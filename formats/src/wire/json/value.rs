@@ -37,6 +37,17 @@ use crate::schema::widen::type_name;
 pub(super) struct Rules {
     /// The schema was inferred: nothing is coerced, unknown keys stop the row, and a container without content fits everywhere as null.
     pub(super) inferred: bool,
+    /// How maps are written whose keys are no strings.
+    pub(super) entries: Entries,
+}
+
+/// The entries of a map in an array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entries {
+    /// `[key, value]`
+    Pairs,
+    /// `{"key": …, "value": …}`; maps whose keys are strings may be written so, too.
+    Objects,
 }
 
 const MILLIS_PER_DAY: i32 = 86_400_000;
@@ -114,6 +125,7 @@ impl Values {
             Self::Decimal128(values) => values.push(decimal::<i128>(cursor, data_type)?),
             Self::Decimal256(values) => values.push(decimal::<i256>(cursor, data_type)?),
             Self::Map { ends, key, value } => return map(ends, key, value, cursor, rules),
+            Self::Union(union) => return union.decode(cursor, rules),
         }
         Ok(())
     }
@@ -317,6 +329,7 @@ fn map(ends: &mut Ends, key: &mut Node, value: &mut Node, cursor: &mut Cursor<'_
     let first = key.len();
     match &mut key.values {
         Values::Utf8(_) if cursor.eat(b'{') => object_entries(key, value, cursor, rules)?,
+        _ if rules.entries == Entries::Objects && cursor.eat(b'[') => object_pairs(key, value, cursor, rules)?,
         Values::Utf8(_) => return Err(mismatch(cursor, "map, which is an object where keys are strings")),
         _ if cursor.eat(b'[') => pair_entries(key, value, cursor, rules)?,
         _ => return Err(mismatch(cursor, "map, which is an array of pairs where keys are no strings")),
@@ -346,6 +359,40 @@ fn object_entries(key: &mut Node, value: &mut Node, cursor: &mut Cursor<'_>, rul
         key.nulls.append_non_null();
         value.decode(cursor, rules).map_err(|fault| fault.within(|| String::from_utf8_lossy(text.raw).into_owned()))?;
         more = cursor.next_key()?;
+    }
+    cursor.depth -= 1;
+    Ok(())
+}
+
+/// `{"key":key,"value":value}, …]`
+fn object_pairs(key: &mut Node, value: &mut Node, cursor: &mut Cursor<'_>, rules: Rules) -> Result<(), Fault> {
+    cursor.open()?;
+    cursor.skip_whitespace();
+    let mut more = !cursor.eat(b']');
+    while more {
+        let start = cursor.at();
+        let before = key.len();
+        if !cursor.eat(b'{') {
+            return Err(mismatch(cursor, "a map's entry, which is an object of key and value"));
+        }
+        cursor.open()?;
+        cursor.skip_whitespace();
+        let mut another = !cursor.eat(b'}');
+        while another {
+            let name = cursor.key()?;
+            match name.raw {
+                b"key" if key.len() == before => key.decode(cursor, rules).map_err(|fault| fault.within(|| "key".to_owned()))?,
+                b"value" if value.len() == before => value.decode(cursor, rules).map_err(|fault| fault.within(|| "value".to_owned()))?,
+                b"key" | b"value" => return Err(Fault::Duplicate),
+                _ => cursor.skip_value()?,
+            }
+            another = cursor.next_key()?;
+        }
+        if key.len() == before || value.len() == before {
+            return Err(Fault::unfit(cursor, start, "is no map entry, which is an object of key and value"));
+        }
+        cursor.depth -= 1;
+        more = cursor.next_item()?;
     }
     cursor.depth -= 1;
     Ok(())

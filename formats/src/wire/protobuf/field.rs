@@ -20,11 +20,12 @@ use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor, ReflectMessage, Syntax, Value};
 
 use super::super::values::Texts;
-use super::columns::{Absent, Message, Node, Place, Slot, Union};
+use super::columns::{Absent, Message, Place, Slot, Union};
 use super::logical::Logical;
 use super::map::Map;
+use super::node::Node;
 use crate::schema::connect::MAX_DEPTH;
-use crate::schema::{self, DATE, DECIMAL, DECIMAL_PRECISION, NAME, PARAMETERS, TIME, TIMESTAMP, VERSION};
+use crate::schema::{self, DATE, DECIMAL, DECIMAL_PRECISION, NAME, OPTIONAL_KEY, PARAMETERS, TIME, TIMESTAMP, VERSION};
 
 const ENUM: &str = "io.confluent.connect.protobuf.Enum";
 const UNION: &str = "io.confluent.connect.protobuf.Union";
@@ -335,7 +336,10 @@ impl Plan {
     fn map(&mut self, field: &FieldDescriptor, metadata: &mut Metadata) -> Result<(DataType, Node), String> {
         let Kind::Message(entry) = field.kind() else { return self.refuse("a map has no entries") };
         metadata.insert(NAME.to_owned(), map_name(self.name(entry.name(), entry.full_name())));
-        let (key, mut keys) = self.field(&entry.map_entry_key_field(), false)?;
+        let (mut key, mut keys) = self.field(&entry.map_entry_key_field(), false)?;
+        if key.is_nullable() {
+            key.metadata_mut().insert(OPTIONAL_KEY.to_owned(), "true".to_owned());
+        }
         let (value, mut values) = self.field(&entry.map_entry_value_field(), false)?;
         keys.set_absent(Absent::Default);
         values.set_absent(Absent::Default);

@@ -10,8 +10,8 @@ use chrono::{Datelike, NaiveDate};
 use prost_reflect::MessageDescriptor;
 
 use super::super::values::{Decimals, Flaw, extend, mismatch, take};
-use super::columns::primitive;
 use super::cursor::{Cause, Cursor, Fault, Wire};
+use super::node::primitive;
 
 /// Days from the first of January of the year 1, which is day 1, to the epoch.
 const EPOCH_DAY: i32 = 719_163;
