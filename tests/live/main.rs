@@ -6,7 +6,7 @@
 //!
 //! Parts: [`servers`] (what is started), [`broker`] (topics, records, offsets), [`worker`] (the binary and its REST API), [`bucket`] (what was written),
 //! and the tests: [`volume`] (a million records in each format), [`crash`] (kill -9, and members that come and go), [`bad_input`] (records and settings that
-//! are wrong), [`outage`] (parts that are down).
+//! are wrong), [`outage`] (parts that are down), [`registry`] (schemas that refer to others).
 #![expect(clippy::expect_used, reason = "whatever goes wrong in a harness fails the test")]
 
 mod bad_input;
@@ -14,6 +14,7 @@ mod broker;
 mod bucket;
 mod crash;
 mod outage;
+mod registry;
 mod servers;
 mod volume;
 mod worker;

@@ -64,6 +64,22 @@ mod tests {
         assert_eq!(sorted(&["id", "name"]), ["name", "id"]);
     }
 
+    /// As a JVM says it of `new HashMap<>(map).keySet()`.
+    #[test]
+    fn names_have_the_order_of_javas_hash_maps() {
+        let table = [
+            "field_b7,field_a0,field_c14",
+            "field_d21,field_k70,field_a0,field_h49,field_e28,field_b7,field_i56,field_j63,field_f35,field_g42,field_c14",
+            "field_h49,field_e28,field_l77,field_i56,field_j63,field_f35,field_g42,field_c14,field_d21,field_k70,field_a0,field_b7",
+            "field_h49,field_e28,field_l77,field_m84,field_i56,field_j63,field_f35,field_g42,field_c14,field_d21,field_k70,field_a0,field_b7",
+        ];
+        for want in table {
+            let mut names: Vec<&str> = want.split(',').collect();
+            names.sort_unstable();
+            assert_eq!(sorted(&names).join(","), want);
+        }
+    }
+
     #[test]
     fn maps_grow_at_three_quarters_and_copies_have_room() {
         for (count, places, copy) in [(0, 16, 1), (2, 16, 4), (11, 16, 16), (12, 16, 32), (13, 32, 32), (24, 32, 64), (25, 64, 64)] {

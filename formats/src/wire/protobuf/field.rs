@@ -116,7 +116,7 @@ impl Plan {
         for (number, oneof) in message.oneofs().filter(|oneof| !oneof.is_synthetic()).enumerate() {
             self.oneof(&oneof, number, &mut fields, &mut columns)?;
         }
-        for field in message.fields().filter(|field| !field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic())) {
+        for field in message.fields().filter(|field| field.containing_oneof().is_none_or(|oneof| oneof.is_synthetic())) {
             let (arrow, slot) = self.field(&field, false)?;
             columns.add(slot, &[(field.number(), Place::default())]);
             fields.push(arrow);

@@ -326,7 +326,7 @@ fn shown(message: &DynamicMessage) -> String {
             .collect();
         parts.push(format!("{}_0: {}", oneof.name(), if set { format!("{{{}}}", members.join(", ")) } else { String::new() }));
     }
-    for field in descriptor.fields().filter(|field| !field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic())) {
+    for field in descriptor.fields().filter(|field| field.containing_oneof().is_none_or(|oneof| oneof.is_synthetic())) {
         let absent = field.supports_presence() && !message.has_field(&field);
         parts.push(format!("{}: {}", field.name(), if absent { String::new() } else { show(message, &field) }));
     }
