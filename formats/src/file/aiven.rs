@@ -27,7 +27,7 @@ use crate::column::Column;
 
 /// How records look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
+pub enum RecordLayout {
     /// Parts in their order, with commas.
     Csv {
         /// False writes the value's bytes as they are.
@@ -41,7 +41,7 @@ pub enum Layout {
 
 /// `file.compression.type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
+pub enum RecordCompression {
     /// `none`.
     None,
     /// `gzip`.
@@ -52,7 +52,7 @@ pub enum Compression {
     Zstd,
 }
 
-impl Compression {
+impl RecordCompression {
     /// Every compression, by the name that the setting has for it.
     pub const NAMES: [(&'static str, Self); 4] = [("none", Self::None), ("gzip", Self::Gzip), ("snappy", Self::Snappy), ("zstd", Self::Zstd)];
 
@@ -70,7 +70,7 @@ impl Compression {
 
 /// The writer of one file.
 pub struct RecordFile {
-    layout: Layout,
+    layout: RecordLayout,
     output: Output,
     /// Text that is not compressed yet.
     text: Vec<u8>,
@@ -89,7 +89,7 @@ impl RecordFile {
     ///
     /// # Errors
     /// When the compressor cannot be made.
-    pub fn new(layout: Layout, compression: Compression) -> Result<Self, FormatError> {
+    pub fn new(layout: RecordLayout, compression: RecordCompression) -> Result<Self, FormatError> {
         Ok(Self { layout, output: Output::new(compression)?, text: Vec::new(), rows: 0, taken_bytes: 0 })
     }
 
@@ -102,9 +102,9 @@ impl RecordFile {
             return Ok(());
         }
         match self.layout {
-            Layout::Csv { is_value_base64 } => self.write_csv(rows, is_value_base64)?,
-            Layout::JsonLines => self.write_json(rows, b"\n")?,
-            Layout::JsonArray => self.write_json(rows, b",\n")?,
+            RecordLayout::Csv { is_value_base64 } => self.write_csv(rows, is_value_base64)?,
+            RecordLayout::JsonLines => self.write_json(rows, b"\n")?,
+            RecordLayout::JsonArray => self.write_json(rows, b",\n")?,
         }
         self.rows += u64::try_from(rows.len()).unwrap_or(u64::MAX);
         self.output.write(&self.text)?;
@@ -124,7 +124,7 @@ impl RecordFile {
     /// # Errors
     /// [`FormatError`] of the compressor.
     pub fn finish(mut self) -> Result<(Bytes, FileStats), FormatError> {
-        if self.layout == Layout::JsonArray && self.rows > 0 {
+        if self.layout == RecordLayout::JsonArray && self.rows > 0 {
             self.output.write(b"\n]")?;
         }
         let bytes = self.output.finish()?;
@@ -136,7 +136,7 @@ impl RecordFile {
     fn separate(&mut self, separator: &[u8], is_first: bool) {
         match (is_first, self.layout) {
             (false, _) => self.text.extend_from_slice(separator),
-            (true, Layout::JsonArray) => self.text.extend_from_slice(b"[\n"),
+            (true, RecordLayout::JsonArray) => self.text.extend_from_slice(b"[\n"),
             (true, _) => {}
         }
     }
@@ -272,12 +272,14 @@ impl Snappy {
 }
 
 impl Output {
-    fn new(compression: Compression) -> Result<Self, FormatError> {
+    fn new(compression: RecordCompression) -> Result<Self, FormatError> {
         Ok(match compression {
-            Compression::None => Self::Plain(Vec::new()),
-            Compression::Gzip => Self::Gzip(Box::new(GzEncoder::new(Vec::new(), flate2::Compression::default()))),
-            Compression::Snappy => Self::Snappy(Box::new(Snappy { encoder: snap::raw::Encoder::new(), waiting: Vec::new(), bytes: SNAPPY_HEADER.to_vec() })),
-            Compression::Zstd => Self::Zstd(Box::new(zstd::stream::write::Encoder::new(Vec::new(), zstd::DEFAULT_COMPRESSION_LEVEL).map_err(failed)?)),
+            RecordCompression::None => Self::Plain(Vec::new()),
+            RecordCompression::Gzip => Self::Gzip(Box::new(GzEncoder::new(Vec::new(), flate2::Compression::default()))),
+            RecordCompression::Snappy => {
+                Self::Snappy(Box::new(Snappy { encoder: snap::raw::Encoder::new(), waiting: Vec::new(), bytes: SNAPPY_HEADER.to_vec() }))
+            }
+            RecordCompression::Zstd => Self::Zstd(Box::new(zstd::stream::write::Encoder::new(Vec::new(), zstd::DEFAULT_COMPRESSION_LEVEL).map_err(failed)?)),
         })
     }
 
@@ -344,8 +346,8 @@ mod tests {
         (Arc::new(Field::new(name, array.data_type().clone(), true)), array)
     }
 
-    fn written(layout: Layout, pieces: &[Column]) -> String {
-        let mut file = RecordFile::new(layout, Compression::None).unwrap();
+    fn written(layout: RecordLayout, pieces: &[Column]) -> String {
+        let mut file = RecordFile::new(layout, RecordCompression::None).unwrap();
         let mut bytes = Vec::new();
         for piece in pieces {
             file.write(piece).unwrap();
@@ -369,40 +371,40 @@ mod tests {
             named("offset", Arc::new(Int64Array::from(vec![1, 2]))),
             named("timestamp", Arc::new(TimestampMillisecondArray::from(vec![Some(1000), None]))),
         ]);
-        assert_eq!(written(Layout::Csv { is_value_base64: true }, std::slice::from_ref(&rows)), "aw==,dg==,1,1000\n,dw==,2,");
-        assert_eq!(written(Layout::Csv { is_value_base64: false }, &[rows.slice(0, 1), rows.slice(1, 1)]), "aw==,v,1,1000\n,w,2,");
+        assert_eq!(written(RecordLayout::Csv { is_value_base64: true }, std::slice::from_ref(&rows)), "aw==,dg==,1,1000\n,dw==,2,");
+        assert_eq!(written(RecordLayout::Csv { is_value_base64: false }, &[rows.slice(0, 1), rows.slice(1, 1)]), "aw==,v,1,1000\n,w,2,");
     }
 
     #[test]
     fn csv_refuses_typed_values() {
         let rows = parts(vec![named("value", Arc::new(StringArray::from(vec!["str"])))]);
-        let error = RecordFile::new(Layout::Csv { is_value_base64: true }, Compression::None).unwrap().write(&rows).unwrap_err();
+        let error = RecordFile::new(RecordLayout::Csv { is_value_base64: true }, RecordCompression::None).unwrap().write(&rows).unwrap_err();
         assert!(error.to_string().contains("Record value schema type must be BYTES"), "{error}");
     }
 
     #[test]
     fn json_lines_and_arrays() {
         let (first, second) = (values(&[Some(r#"{"a":1}"#)]), values(&[Some("{\n\"a\":2}"), None]));
-        assert_eq!(written(Layout::JsonLines, &[first.clone(), second.clone()]), "{\"value\":{\"a\":1}}\n{\"value\":{\"a\":2}}\n{\"value\":null}");
-        assert_eq!(written(Layout::JsonArray, &[first, second]), "[\n{\"value\":{\"a\":1}},\n{\"value\":{\"a\":2}},\n{\"value\":null}\n]");
-        assert_eq!(written(Layout::JsonArray, &[]), "");
+        assert_eq!(written(RecordLayout::JsonLines, &[first.clone(), second.clone()]), "{\"value\":{\"a\":1}}\n{\"value\":{\"a\":2}}\n{\"value\":null}");
+        assert_eq!(written(RecordLayout::JsonArray, &[first, second]), "[\n{\"value\":{\"a\":1}},\n{\"value\":{\"a\":2}},\n{\"value\":null}\n]");
+        assert_eq!(written(RecordLayout::JsonArray, &[]), "");
     }
 
     #[test]
     fn compressions_are_read_by_others() {
         let rows = values(&[Some("\"abc\""); 5000]);
-        let plain = written(Layout::JsonLines, std::slice::from_ref(&rows));
-        for (name, compression) in Compression::NAMES {
-            let mut file = RecordFile::new(Layout::JsonLines, compression).unwrap();
+        let plain = written(RecordLayout::JsonLines, std::slice::from_ref(&rows));
+        for (name, compression) in RecordCompression::NAMES {
+            let mut file = RecordFile::new(RecordLayout::JsonLines, compression).unwrap();
             file.write(&rows).unwrap();
             let mut bytes = file.take().unwrap_or_default().to_vec();
             bytes.extend(file.finish().unwrap().0);
             let mut text = String::new();
             match compression {
-                Compression::None => text = String::from_utf8(bytes).unwrap(),
-                Compression::Gzip => drop(flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap()),
-                Compression::Zstd => text = String::from_utf8(zstd::decode_all(bytes.as_slice()).unwrap()).unwrap(),
-                Compression::Snappy => {
+                RecordCompression::None => text = String::from_utf8(bytes).unwrap(),
+                RecordCompression::Gzip => drop(flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap()),
+                RecordCompression::Zstd => text = String::from_utf8(zstd::decode_all(bytes.as_slice()).unwrap()).unwrap(),
+                RecordCompression::Snappy => {
                     let mut rest = bytes.strip_prefix(SNAPPY_HEADER).unwrap();
                     while let Some((length, after)) = rest.split_first_chunk::<4>() {
                         let (block, after) = after.split_at(u32::from_be_bytes(*length) as usize);

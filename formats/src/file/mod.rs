@@ -15,7 +15,7 @@ use ::bytes::Bytes;
 use arrow::array::ArrayRef;
 use arrow::datatypes::FieldRef;
 
-pub mod aiven;
+mod aiven;
 pub mod avro;
 pub mod bytes;
 pub mod json;
@@ -23,6 +23,7 @@ pub mod parquet;
 mod text;
 mod views;
 
+pub use aiven::{RecordCompression, RecordFile, RecordLayout};
 pub use views::{View, headers_view, keys_view, unusable_headers};
 
 /// A format's own settings: connector keys with their upstream spelling (`parquet.codec`, `avro.codec`, `s3.compression.type`, …).

@@ -2,7 +2,7 @@
 //!
 //! Names, defaults and messages are those of `io.aiven.kafka.connect.common.config` and the three connectors' own. What cannot be honoured is refused by name.
 
-use lakehead_formats::file::aiven::{Compression, Layout};
+use lakehead_formats::file::{RecordCompression, RecordLayout};
 
 use super::Cloud;
 use super::groups::Names;
@@ -80,7 +80,7 @@ pub(super) static KEYS: &[ConfigKey] = &[
 /// Keys that have another default on S3.
 static NOT_S3_KEYS: &[ConfigKey] = &[
     key("file.name.prefix", Type::String, Some(""), FILE, Check::Any, "What object names begin with, up to 1024 characters."),
-    key("file.compression.type", Type::String, Some("none"), FILE, Check::Any, "Compression of files: none, gzip, snappy or zstd."),
+    key("file.compression.type", Type::String, Some("none"), FILE, Check::Any, "RecordCompression of files: none, gzip, snappy or zstd."),
     key(
         "format.output.fields",
         Type::List,
@@ -92,7 +92,7 @@ static NOT_S3_KEYS: &[ConfigKey] = &[
 ];
 
 static S3_KEYS: &[ConfigKey] = &[
-    key("file.compression.type", Type::String, None, FILE, Check::Any, "Compression of files: none, gzip, snappy or zstd; gzip when nothing is said."),
+    key("file.compression.type", Type::String, None, FILE, Check::Any, "RecordCompression of files: none, gzip, snappy or zstd; gzip when nothing is said."),
     key("format.output.fields", Type::List, None, FORMAT, Check::Any, "What of a record is written, in order: key, value, offset, timestamp, headers."),
     key(
         "file.prefix.template",
@@ -149,8 +149,8 @@ pub(super) struct Settings {
     pub(super) names: Names,
     pub(super) parts: Vec<Part>,
     pub(super) has_envelope: bool,
-    pub(super) layout: Layout,
-    pub(super) compression: Compression,
+    pub(super) layout: RecordLayout,
+    pub(super) compression: RecordCompression,
     pub(super) flush_ms: i64,
 }
 
@@ -171,14 +171,14 @@ impl Reader<'_> {
         keys.iter().find_map(|key| self.values.props.get(*key).map(|value| (*key, value.trim().to_owned())))
     }
 
-    fn compression(&mut self, cloud: Cloud) -> Compression {
+    fn compression(&mut self, cloud: Cloud) -> RecordCompression {
         let given = self.first(if cloud == Cloud::S3 { &["file.compression.type", "output_compression"] } else { &["file.compression.type"] });
-        let Some((key, name)) = given else { return if cloud == Cloud::S3 { Compression::Gzip } else { Compression::None } };
-        let found = Compression::NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name));
+        let Some((key, name)) = given else { return if cloud == Cloud::S3 { RecordCompression::Gzip } else { RecordCompression::None } };
+        let found = RecordCompression::NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name));
         found.map_or_else(
             || {
                 self.invalid(key, "supported values are: 'none', 'gzip', 'snappy', 'zstd'");
-                Compression::None
+                RecordCompression::None
             },
             |(_, compression)| *compression,
         )
@@ -208,16 +208,16 @@ impl Reader<'_> {
         parts
     }
 
-    fn layout(&mut self) -> Layout {
+    fn layout(&mut self) -> RecordLayout {
         let encoding = self.values.text("format.output.fields.value.encoding").to_ascii_lowercase();
         if !["base64", "none"].contains(&encoding.as_str()) {
             self.invalid("format.output.fields.value.encoding", "supported values are: 'none', 'base64'");
         }
-        let csv = Layout::Csv { is_value_base64: encoding != "none" };
+        let csv = RecordLayout::Csv { is_value_base64: encoding != "none" };
         match self.values.text("format.output.type").to_ascii_lowercase().as_str() {
             "csv" => csv,
-            "json" => Layout::JsonArray,
-            "jsonl" => Layout::JsonLines,
+            "json" => RecordLayout::JsonArray,
+            "jsonl" => RecordLayout::JsonLines,
             "avro" | "parquet" => {
                 self.invalid("format.output.type", NO_COLUMNS);
                 csv
@@ -243,7 +243,7 @@ impl Reader<'_> {
         (zone, source)
     }
 
-    fn names(&mut self, cloud: Cloud, compression: Compression) -> Option<Names> {
+    fn names(&mut self, cloud: Cloud, compression: RecordCompression) -> Option<Names> {
         let most = self.values.long("file.max.records").and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
         if let Some((key, prefix)) = self.first(&["aws.s3.prefix", "aws_s3_prefix"]).filter(|_| cloud == Cloud::S3) {
             return self.names_by_prefix(key, &prefix, compression, most);
@@ -275,7 +275,7 @@ impl Reader<'_> {
     }
 
     /// The old names: prefix, then topic, partition and the first record's offset.
-    fn names_by_prefix(&mut self, key: &str, prefix: &str, compression: Compression, most: u64) -> Option<Names> {
+    fn names_by_prefix(&mut self, key: &str, prefix: &str, compression: RecordCompression, most: u64) -> Option<Names> {
         let (zone, source) = self.time("timestamp.timezone", "timestamp.source");
         // upstream took YYYY for yyyy once
         let prefix = prefix.replace("unit=YYYY", "unit=yyyy");
@@ -343,7 +343,7 @@ mod tests {
         let target = match cloud {
             Cloud::S3 => vec![("aws.s3.bucket.name", "b")],
             Cloud::Gcs => vec![("gcs.bucket.name", "b")],
-            Cloud::Azure => vec![("azure.storage.container.name", "c"), ("azure.storage.connection.string", "AccountName=a;AccountKey=a2V5")],
+            Cloud::Azure => vec![("azure.storage.container.name", "box"), ("azure.storage.connection.string", "AccountName=acme;AccountKey=a2V5")],
         };
         let props = target.iter().chain(settings).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         validate(cloud, &props).errors.into_iter().map(|error| (error.key, error.message)).collect()
@@ -362,6 +362,8 @@ mod tests {
                 assert_eq!(errors(cloud, settings), [], "{cloud:?} {settings:?}");
             }
         }
+        let role = [("aws.sts.role.arn", "arn:aws:iam::123456789012:role/r"), ("aws.sts.role.session.name", "s"), ("aws.sts.role.external.id", "e")];
+        assert_eq!(errors(Cloud::S3, &role), []);
         assert_eq!(errors(Cloud::S3, &[("aws.s3.prefix", "{{utc_date}}/{{timestamp:unit=YYYY}}/"), ("output_compression", "none")]), []);
     }
 

@@ -11,14 +11,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat};
 use lakehead_formats::column::Column;
-use lakehead_formats::file::aiven::Layout;
+use lakehead_formats::file::RecordLayout;
 
 use super::config::{Part, Settings};
 use crate::batch::Batch;
 
 /// The rows of a batch.
 pub(super) fn rows(settings: &Settings, batch: &Batch) -> Result<Column, ArrowError> {
-    let is_csv = matches!(settings.layout, Layout::Csv { .. });
+    let is_csv = matches!(settings.layout, RecordLayout::Csv { .. });
     // objects have upstream's order; a line of csv has the order that was asked for
     let ordered = Part::NAMES.iter().map(|(_, part)| *part).filter(|part| settings.parts.contains(part)).collect();
     let parts: Vec<Part> = if is_csv { settings.parts.clone() } else { ordered };

@@ -30,13 +30,7 @@ static S3_KEYS: &[ConfigKey] = &[
     key("aws.sts.role.external.id", Type::String, None, Check::Any, "External id of the role."),
     key("aws.sts.role.session.name", Type::String, None, Check::Any, "Name of the session."),
     key("aws.sts.role.session.duration", Type::Int, Some("3600"), Check::Range(900, 43_200), "Seconds of a session; it is renewed by itself."),
-    key(
-        "aws.sts.config.endpoint",
-        Type::String,
-        Some("https://sts.amazonaws.com"),
-        Check::Only(&["https://sts.amazonaws.com"], "the region's own endpoint is asked: leave it out"),
-        "Endpoint for roles.",
-    ),
+    key("aws.sts.config.endpoint", Type::String, Some(GLOBAL_STS), Check::Any, "Endpoint that roles are asked of; the default asks the region's own."),
     key("aws.s3.backoff.delay.ms", Type::Long, Some("100"), Check::Range(1, i64::MAX), "Milliseconds before the first retry."),
     key("aws.s3.backoff.max.delay.ms", Type::Long, Some("20000"), Check::Range(1, i64::MAX), RETRIES),
     key("aws.s3.backoff.max.retries", Type::Int, Some("3"), Check::Range(1, 30), RETRIES),
@@ -110,6 +104,7 @@ const NAMES: &[(&str, &str)] = &[
     ("aws.sts.role.arn", "s3.credentials.provider.sts.role.arn"),
     ("aws.sts.role.external.id", "s3.credentials.provider.sts.role.external.id"),
     ("aws.sts.role.session.name", "s3.credentials.provider.sts.role.session.name"),
+    ("aws.sts.config.endpoint", "lakehead.s3.sts.endpoint"),
     ("aws.credentials.provider", "s3.credentials.provider.class"),
     ("aws.s3.part.size.bytes", "s3.part.size"),
     ("gcs.bucket.name", "gcs.bucket.name"),
@@ -122,6 +117,8 @@ const NAMES: &[(&str, &str)] = &[
     ("azure.retry.backoff.max.delay.ms", "azblob.retry.max.backoff.ms"),
 ];
 
+/// Upstream's default: the region's own endpoint does the same.
+const GLOBAL_STS: &str = "https://sts.amazonaws.com";
 const ASSUME_ROLE: &str = "io.confluent.connect.s3.auth.AwsAssumeRoleCredentialsProvider";
 
 /// The configuration in the words of the store's own keys.
@@ -132,6 +129,7 @@ pub(super) fn translated(cloud: Cloud, props: &Props) -> (StoreKind, Props) {
         let Some(value) = props.get(*from).map(|value| value.trim()).filter(|value| !value.is_empty()) else { continue };
         let value = match *from {
             "aws.credentials.provider" if is_default_chain(value) => continue,
+            "aws.sts.config.endpoint" if value == GLOBAL_STS => continue,
             // an upload's parts have at least 5 MiB: what is smaller is sent at once
             "aws.s3.part.size.bytes" => value.parse::<i64>().map_or(value.to_owned(), |bytes| bytes.max(5_242_880).to_string()),
             _ => value.to_owned(),

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use lakehead_formats::column::{Column, Reject};
-use lakehead_formats::file::aiven::{Compression, Layout, RecordFile};
 use lakehead_formats::file::{FileStats, FormatError};
+use lakehead_formats::file::{RecordCompression, RecordFile, RecordLayout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::config::Settings;
@@ -183,8 +183,8 @@ impl Owned {
 }
 
 /// Whether a layout has a form for these rows: asked before they are taken, so that a record that cannot be written is a bad record.
-fn probe(layout: Layout, rows: &Column) -> Result<(), FormatError> {
-    RecordFile::new(layout, Compression::None)?.write(&rows.slice(0, rows.len().min(1)))
+fn probe(layout: RecordLayout, rows: &Column) -> Result<(), FormatError> {
+    RecordFile::new(layout, RecordCompression::None)?.write(&rows.slice(0, rows.len().min(1)))
 }
 
 /// What writes objects.
@@ -250,12 +250,12 @@ impl Work {
 
 fn content_type(settings: &Settings) -> &'static str {
     match (settings.compression, settings.layout) {
-        (Compression::Gzip, _) => "application/gzip",
-        (Compression::Zstd, _) => "application/zstd",
-        (Compression::Snappy, _) => "application/octet-stream",
-        (Compression::None, Layout::Csv { .. }) => "text/csv",
-        (Compression::None, Layout::JsonArray) => "application/json",
-        (Compression::None, Layout::JsonLines) => "application/x-ndjson",
+        (RecordCompression::Gzip, _) => "application/gzip",
+        (RecordCompression::Zstd, _) => "application/zstd",
+        (RecordCompression::Snappy, _) => "application/octet-stream",
+        (RecordCompression::None, RecordLayout::Csv { .. }) => "text/csv",
+        (RecordCompression::None, RecordLayout::JsonArray) => "application/json",
+        (RecordCompression::None, RecordLayout::JsonLines) => "application/x-ndjson",
     }
 }
 
