@@ -87,10 +87,6 @@ const RULES: &[Rule] = &[
         },
     },
     Rule {
-        row: "files that end before a record that fails the task, in one poll with it, are published",
-        predicts: |vector, mismatch| mismatch.part == Part::Files && vector.form["errant_record_reporter"] != true && lacks_the_last_step(vector, mismatch),
-    },
-    Rule {
         row: "an optional struct fails the task with Parquet",
         predicts: |vector, mismatch| {
             let is_about = vector.config("format.class").contains("Parquet") && expects(vector, "Avro schema must be a record.");
@@ -108,6 +104,10 @@ const RULES: &[Rule] = &[
     Rule { row: "Parquet decimals of undeclared precision have 64 digits", predicts: |_, mismatch| decimals(mismatch, true) },
     Rule { row: "Parquet decimals are byte arrays of any length", predicts: |_, mismatch| decimals(mismatch, false) },
     Rule {
+        row: "`parquet.codec=lzo`",
+        predicts: |vector, mismatch| vector.config("parquet.codec") == "lzo" && mismatch.part != Part::Contents && mismatch.part != Part::Rejected,
+    },
+    Rule {
         row: "a topic or a path with `tombstone.encoded.partition` in its name fails the task",
         predicts: |vector, mismatch| expects(vector, "writer not configured") && (mismatch.part != Part::Error || mismatch.found.is_null()),
     },
@@ -124,14 +124,6 @@ const RULES: &[Rule] = &[
             let is_null = |header: &Value| header.get(1).or_else(|| header.get("value")).is_none_or(Value::is_null);
             let is_about = records(vector).any(|record| record["headers"].as_array().is_some_and(|headers| headers.iter().any(is_null)));
             is_about && vector.config("store.kafka.headers") == "true" && (mismatch.part != Part::Files || are_aligned(&mismatch.found))
-        },
-    },
-    Rule {
-        row: "a null partition field with a schema default is its default",
-        predicts: |vector, mismatch| {
-            let is_about =
-                vector.config("partitioner.class").contains("FieldPartitioner") && records(vector).any(|record| record["value"].to_string().contains("null"));
-            is_about && mismatch.part == Part::Files && mismatch.found.to_string().contains("=null")
         },
     },
 ];

@@ -352,7 +352,8 @@ pub(super) fn validate(store: StoreKind, props: &Props) -> Report {
         .into_iter()
         .chain(urls::validate(store, props))
         .chain(compression(props))
-        .chain(storage_class(store, props));
+        .chain(storage_class(store, props))
+        .chain(names::validate(props));
     for error in across {
         if !report.errors.iter().any(|e| e.key == error.key) {
             report.errors.push(error);

@@ -61,7 +61,7 @@ pub static GCS_KEYS: &[ConfigKey] = &[
         "",
         Importance::Medium,
         "GCS",
-        "File with credentials: a service account's key, a user's (gcloud auth application-default login), or a workload identity federation's. Default: \
+        "File with credentials: a service account's key, or a user's (gcloud auth application-default login). Default: \
          GOOGLE_APPLICATION_CREDENTIALS, gcloud's own file, or the machine's account.",
     ),
     no_default(key("gcs.credentials.json", Type::Password, "", Importance::Medium, "GCS", "The same as JSON text, instead of a file.")),
