@@ -395,10 +395,17 @@ impl Task {
 
     /// What can be healed by reading again is healed; the rest fails the task.
     async fn survive(&mut self, outcome: Result<(), TaskError>) -> Result<(), TaskError> {
-        let Err(error) = outcome else { return Ok(()) };
-        if error.kind != ErrorKind::Rewind {
-            return Err(error);
+        let mut outcome = outcome;
+        loop {
+            match outcome {
+                Err(error) if error.kind == ErrorKind::Rewind => outcome = self.read_again(error).await,
+                ended => return ended,
+            }
         }
+    }
+
+    /// Reads the partitions again that an error names. When others turn out to need the same meanwhile, their error is the outcome.
+    async fn read_again(&mut self, error: TaskError) -> Result<(), TaskError> {
         let again: Vec<TopicPartition> = match error.back_to.is_empty() {
             true => self.owned.keys().cloned().collect(),
             false => error.back_to.keys().filter(|tp| self.owned.contains_key(tp)).cloned().collect(),
@@ -410,7 +417,10 @@ impl Task {
             Err(error) if error.kind != ErrorKind::Rewind => return Err(error),
             _ => {}
         }
-        self.sink.durable().await?;
+        let others = match self.sink.durable().await {
+            Err(error) if error.kind == ErrorKind::Rewind => Err(error),
+            durable => Ok(drop(durable?)),
+        };
         self.sink.open(&again).await?;
         for (tp, offset) in error.back_to {
             self.owned.entry(tp).and_modify(|start| *start = Some(offset));
@@ -423,7 +433,10 @@ impl Task {
                     let event = self.consumer.next(Wanted::Rebalances).await;
                     self.handle(event).await?;
                 }
-                sought => return sought.map_err(|e| kafka_error(&e)),
+                sought => {
+                    sought.map_err(|e| kafka_error(&e))?;
+                    return others;
+                }
             }
         }
     }

@@ -229,9 +229,9 @@ impl OpenFile {
         self.pieces.iter().map(|piece| adapt(piece, &self.field).unwrap()).collect()
     }
 
-    /// Heap of the rows that wait.
-    pub(super) fn staged_bytes(&self) -> u64 {
-        self.staged.bytes()
+    /// Heap of the rows that wait and could be encoded now.
+    pub(super) fn encodable_bytes(&self) -> u64 {
+        if self.naming.is_late() { 0 } else { self.staged.bytes() }
     }
 
     /// The object's size if the file ended now, estimated by what rows like these became so far.

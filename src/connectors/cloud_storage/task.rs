@@ -94,7 +94,7 @@ impl SinkTask for CloudStorageTask {
         }
         if let Some(owned) = self.partitions.get_mut(&from) {
             let due = |staged: u64| staged >= self.row_group_bytes;
-            owned.writer.open_files().filter(|f| due(f.staged_bytes())).for_each(|f| f.encode_staged(&self.workshop));
+            owned.writer.open_files().filter(|f| due(f.encodable_bytes())).for_each(|f| f.encode_staged(&self.workshop));
         }
         error.map_or(Ok(rejects), Err)
     }
@@ -108,14 +108,14 @@ impl SinkTask for CloudStorageTask {
             return; // what is being encoded frees memory when it is done
         }
         let goal = self.workshop.memory.limit() / 4;
-        let mut waiting: Vec<_> = self.partitions.values_mut().flat_map(|p| p.writer.open_files()).filter(|f| f.staged_bytes() >= WORTH_ENCODING).collect();
-        waiting.sort_by_key(|f| std::cmp::Reverse(f.staged_bytes()));
+        let mut waiting: Vec<_> = self.partitions.values_mut().flat_map(|p| p.writer.open_files()).filter(|f| f.encodable_bytes() >= WORTH_ENCODING).collect();
+        waiting.sort_by_key(|f| std::cmp::Reverse(f.encodable_bytes()));
         let mut freed = 0;
         for file in waiting {
             if freed >= goal {
                 break;
             }
-            freed += file.staged_bytes();
+            freed += file.encodable_bytes();
             file.encode_staged(&self.workshop);
         }
         let is_publishing = self.partitions.values().any(|p| p.ledger.pending() > 0);

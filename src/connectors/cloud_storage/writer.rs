@@ -129,7 +129,6 @@ impl Writer {
         let now_ms = now.timestamp_millis();
         let mut written = Written::default();
         let mut at = 0;
-        self.position = Some(incoming.batch.span.end);
         while at < end {
             let (limit, obstacle) = self.obstacle(incoming, at..end, plan);
             if limit == at {
@@ -161,6 +160,8 @@ impl Writer {
                 written.ended.extend(self.end(reason));
             }
         }
+        // What was not taken is not passed: the offset of the first such row, or the whole span.
+        self.position = Some(incoming.batch.offsets.values().get(at).copied().unwrap_or(incoming.batch.span.end));
         Ok(written)
     }
 
