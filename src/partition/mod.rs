@@ -50,7 +50,8 @@ pub trait Partitioner: fmt::Debug + Send + Sync {
 pub struct Paths {
     /// n codes, each an index into `distinct`, or [`Paths::REJECTED`].
     pub codes: Vec<u32>,
-    /// The k encoded partitions (`year=2025/month=06/…`, `country=DE`, `partition=0`), without leading or trailing delimiter; no two are equal.
+    /// The k encoded partitions (`year=2025/month=06/…`, `country=DE`, `partition=0`), without leading or trailing delimiter; no two are equal, but for the
+    /// tombstones'.
     pub distinct: Vec<Arc<str>>,
     /// n timestamps in ms since the epoch, as the timestamp extractor saw them ([`Paths::NO_TIME`] where it found none); empty when the partitioner has no
     /// notion of time.

@@ -55,15 +55,12 @@ impl Affix {
 }
 
 /// The paths with the rows whose value is null sent to `directory` (`tombstone.encoded.partition`), whatever the partitioner said about them. Their time is
-/// that of the Kafka record, if it has one.
+/// that of the Kafka record, if it has one. They have a code of their own, also when the directory's name is another path's: the two are never one file.
 #[must_use]
 pub fn with_tombstones(mut paths: Paths, batch: &Batch, directory: &str) -> Paths {
     let Some(nulls) = batch.value.array.logical_nulls().filter(|nulls| nulls.null_count() > 0) else { return paths };
-    let code = paths.distinct.iter().position(|path| &**path == directory).unwrap_or_else(|| {
-        paths.distinct.push(Arc::from(directory));
-        paths.distinct.len() - 1
-    });
-    let Ok(code) = u32::try_from(code) else { return paths };
+    let Ok(code) = u32::try_from(paths.distinct.len()) else { return paths };
+    paths.distinct.push(Arc::from(directory));
     paths.tombstones = Some(code);
     let is_time_based = !paths.timestamps.is_empty();
     let mut rejects: BTreeMap<usize, Reject> = std::mem::take(&mut paths.rejects).into_iter().map(|reject| (reject.row, reject)).collect();
@@ -124,10 +121,11 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_there_already_is_shared() {
+    fn a_directory_of_the_same_name_is_kept_apart() {
         let batch = batch_of(&json_column(&[None, Some("{}")]), &[None; 2]);
         let found = with_tombstones(paths(&[], &batch), &batch, "partition=3");
-        assert_eq!((found.codes.as_slice(), found.distinct.len()), ([0, 0].as_slice(), 1));
+        assert_eq!((found.codes.as_slice(), found.tombstones), ([1, 0].as_slice(), Some(1)));
+        assert_eq!(found.distinct[0], found.distinct[1]);
     }
 
     #[test]

@@ -259,9 +259,16 @@ impl Task {
         let Some(core) = slot.as_mut() else { return Err(TaskError::new(ErrorKind::Bug, "the stages are gone")) };
         let health = self.live.health.clone();
         self.departed.clear();
-        match self.attend(core.stage.prepare(&raw, &health)).await? {
-            Attended::Done(prepared) => prepared?,
-            Attended::Stopped => return Ok(()),
+        match self.attend(core.stage.prepare(&raw, &health)).await {
+            Ok(Attended::Done(prepared)) => prepared?,
+            Ok(Attended::Stopped) => return Ok(()),
+            Err(error) => {
+                // Trouble elsewhere: these records are as good as before, unless their partition went away.
+                if !self.departed.contains(&raw.from) && self.owned.contains_key(&raw.from) {
+                    self.inbox.push_front(raw);
+                }
+                return Err(error);
+            }
         }
         if self.departed.contains(&raw.from) || !self.owned.contains_key(&raw.from) {
             return Ok(()); // revoked while a schema was being fetched; whoever owns it now reads it
@@ -395,50 +402,52 @@ impl Task {
 
     /// What can be healed by reading again is healed; the rest fails the task.
     async fn survive(&mut self, outcome: Result<(), TaskError>) -> Result<(), TaskError> {
-        let mut outcome = outcome;
+        let mut trouble = match outcome {
+            Err(error) if error.kind == ErrorKind::Rewind => Some(error),
+            ended => return ended,
+        };
+        // Partitions that have to be sought; others may join them meanwhile, and none is forgotten.
+        let mut again = BTreeSet::new();
         loop {
-            match outcome {
-                Err(error) if error.kind == ErrorKind::Rewind => outcome = self.read_again(error).await,
-                ended => return ended,
+            while let Some(error) = trouble.take() {
+                trouble = self.start_anew(error, &mut again).await?;
             }
-        }
-    }
-
-    /// Reads the partitions again that an error names. When others turn out to need the same meanwhile, their error is the outcome.
-    async fn read_again(&mut self, error: TaskError) -> Result<(), TaskError> {
-        let again: Vec<TopicPartition> = match error.back_to.is_empty() {
-            true => self.owned.keys().cloned().collect(),
-            false => error.back_to.keys().filter(|tp| self.owned.contains_key(tp)).cloned().collect(),
-        };
-        tracing::warn!(connector = %self.connector, %error, partitions = %list(&again), "reading again");
-        self.inbox.retain(|raw| !again.contains(&raw.from));
-        self.departed.extend(again.iter().cloned());
-        match self.sink.close(&again, Duration::ZERO).await {
-            Err(error) if error.kind != ErrorKind::Rewind => return Err(error),
-            _ => {}
-        }
-        let others = match self.sink.durable().await {
-            Err(error) if error.kind == ErrorKind::Rewind => Err(error),
-            durable => Ok(drop(durable?)),
-        };
-        self.sink.open(&again).await?;
-        for (tp, offset) in error.back_to {
-            self.owned.entry(tp).and_modify(|start| *start = Some(offset));
-        }
-        loop {
             let of = |(tp, start): (&TopicPartition, &Option<i64>)| Some((tp.clone(), (*start)?)).filter(|(tp, _)| again.contains(tp));
             let back: Offsets = self.owned.iter().filter_map(of).collect();
             match self.consumer.seek(&back).await {
                 Err(error) if error.kind == KafkaErrorKind::Interrupted => {
                     let event = self.consumer.next(Wanted::Rebalances).await;
-                    self.handle(event).await?;
+                    match self.handle(event).await {
+                        Err(error) if error.kind == ErrorKind::Rewind => trouble = Some(error),
+                        handled => handled?,
+                    }
                 }
-                sought => {
-                    sought.map_err(|e| kafka_error(&e))?;
-                    return others;
-                }
+                sought => return sought.map_err(|e| kafka_error(&e)),
             }
         }
+    }
+
+    /// Drops what is held of the partitions that an error names, and opens them anew; comes back with the next such error, if there is one.
+    async fn start_anew(&mut self, error: TaskError, again: &mut BTreeSet<TopicPartition>) -> Result<Option<TaskError>, TaskError> {
+        let is_named = |tp: &&TopicPartition| error.back_to.is_empty() || error.back_to.contains_key(*tp);
+        let named: Vec<TopicPartition> = self.owned.keys().filter(is_named).cloned().collect();
+        tracing::warn!(connector = %self.connector, %error, partitions = %list(&named), "reading again");
+        self.inbox.retain(|raw| !named.contains(&raw.from));
+        self.departed.extend(named.iter().cloned());
+        match self.sink.close(&named, Duration::ZERO).await {
+            Err(error) if error.kind != ErrorKind::Rewind => return Err(error),
+            _ => {} // of these partitions, which are read again
+        }
+        let others = match self.sink.durable().await {
+            Err(error) if error.kind == ErrorKind::Rewind => Some(error),
+            durable => durable.map(|_| None)?,
+        };
+        self.sink.open(&named).await?;
+        for (tp, offset) in error.back_to {
+            self.owned.entry(tp).and_modify(|start| *start = Some(offset));
+        }
+        again.extend(named);
+        Ok(others)
     }
 
     fn update_live(&self) {

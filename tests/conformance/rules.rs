@@ -163,18 +163,6 @@ fn records(vector: &Vector) -> impl Iterator<Item = &Value> {
     all.filter_map(Value::as_array).flatten()
 }
 
-/// All that is missing are files of the records that came with the one that fails the task.
-fn lacks_the_last_step(vector: &Vector, mismatch: &Mismatch) -> bool {
-    let step = vector.expected()["error"]["at_step"].as_u64().and_then(|step| usize::try_from(step).ok());
-    let last = step.and_then(|step| vector.form["steps"].get(step)).map(|step| &step["records"]);
-    let (Some(expected), Some(found), Some(last)) = (mismatch.expected.as_object(), mismatch.found.as_object(), last.and_then(Value::as_array)) else {
-        return false;
-    };
-    let came_last =
-        |offsets: &Value| offsets.as_array().is_some_and(|offsets| offsets.iter().any(|offset| last.iter().any(|record| &record["offset"] == offset)));
-    found.iter().all(|(key, offsets)| expected.get(key) == Some(offsets)) && expected.iter().all(|(key, offsets)| found.contains_key(key) || came_last(offsets))
-}
-
 /// The record that upstream fails for is given back, and those around it are written.
 fn given_back_instead(vector: &Vector, mismatch: &Mismatch) -> bool {
     match mismatch.part {

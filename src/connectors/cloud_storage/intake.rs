@@ -2,17 +2,21 @@
 //!
 //! Synchronous; runs on the CPU pool. What is decided here is a row's fate; when files end is the [`Writer`]'s and `roll`'s.
 
+use std::sync::Arc;
+
 use arrow::array::Array;
 use chrono::{DateTime, Utc};
 use lakehead_formats::column::{Column, Reject};
 use lakehead_formats::file::unusable_headers;
 use lakehead_formats::schema;
 
-use super::shape::View;
+use super::naming::FileName;
+use super::shape::{Shape, View};
 use super::writer::{Ended, Incoming, Plan, Writer};
 use crate::batch::Batch;
 use crate::connect::{ErrorKind, TaskError};
 use crate::partition::{Paths, with_tombstones};
+use crate::store::objects::key_problem;
 
 /// What to do with a null value (`behavior.on.null.values`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub(super) fn take(writer: &mut Writer, batch: Batch, plan: &Plan, now: DateTime
     }
     let columns: Vec<Column> = plan.shapes.iter().map(|shape| shape.column(&batch)).collect();
     let mut paths = if batch.is_empty() { Paths::default() } else { paths(&batch, plan, now) };
+    let unnamed = unnamed(writer, &batch, plan, &paths);
+    refuse(&mut paths, unnamed);
     refuse(&mut paths, unwritable(writer, &batch, plan, &columns));
     let mut end = batch.len();
     if let Some(first) = paths.rejects.first().filter(|_| !tolerates) {
@@ -88,6 +94,27 @@ fn paths(batch: &Batch, plan: &Plan, now: DateTime<Utc>) -> Paths {
         OnNull::Write => with_tombstones(paths, batch, &plan.tombstones),
         _ => paths,
     }
+}
+
+/// Rows whose path makes no name that an object can have.
+fn unnamed(writer: &Writer, batch: &Batch, plan: &Plan, paths: &Paths) -> Vec<Reject> {
+    let mut rejects = Vec::new();
+    for (code, path) in (0_u32..).zip(&paths.distinct) {
+        if writer.is_open(&batch.topic, path, paths.tombstones == Some(code)) {
+            continue; // it has names already
+        }
+        let name = FileName { topic: Arc::clone(&batch.topic), from: batch.from.clone(), path: Arc::clone(path) };
+        let offset = batch.offsets.values().last().copied().unwrap_or(0);
+        let problem = |shape: &Shape| {
+            let key = plan.naming.at_start(&name, offset, &shape.extension);
+            key_problem(&key).map(|why| format!("object name '{}' cannot be written: {why}", key.escape_debug()))
+        };
+        if let Some(reason) = plan.shapes.iter().find_map(problem) {
+            let rows = paths.codes.iter().enumerate().filter(|(_, of_row)| **of_row == code);
+            rejects.extend(rows.map(|(row, _)| Reject { row, reason: reason.clone() }));
+        }
+    }
+    rejects
 }
 
 /// Rows that cannot be written, whatever file they would go to; ascending, a row once.
@@ -160,8 +187,6 @@ fn without_nulls(batch: Batch, on_null: OnNull) -> Result<(Batch, Vec<usize>), T
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{ArrayRef, Int64Array, NullArray, StringArray, TimestampMillisecondArray};
     use arrow::datatypes::Field;
 

@@ -16,6 +16,8 @@ use crate::connect::{ErrorKind, TaskError};
 pub(super) struct Ledger {
     pending: VecDeque<Pending>,
     durable: Option<i64>,
+    /// A group failed: nothing after it counts.
+    has_failed: bool,
 }
 
 #[derive(Debug)]
@@ -28,7 +30,9 @@ struct Pending {
 impl Ledger {
     /// Adds a group that ends at `end`, whose `work` publishes its files.
     pub(super) fn add(&mut self, end: i64, work: AbortOnDropHandle<Result<(), TaskError>>) {
-        self.pending.push_back(Pending { end, work });
+        if !self.has_failed {
+            self.pending.push_back(Pending { end, work });
+        }
     }
 
     /// Groups on their way.
@@ -38,7 +42,9 @@ impl Ledger {
 
     /// Notes that everything below `offset` needs no file; call it only when no group is pending and no file is open.
     pub(super) fn pass(&mut self, offset: i64) {
-        self.durable = self.durable.max(Some(offset));
+        if !self.has_failed {
+            self.durable = self.durable.max(Some(offset));
+        }
     }
 
     /// Next offset below which everything is visible, as far as is known without waiting.
@@ -50,6 +56,7 @@ impl Ledger {
             if let Err(error) = outcome((&mut front.work).await) {
                 // What comes after a group that failed must never count; it is given up with it.
                 self.pending.clear();
+                self.has_failed = true;
                 return Err(error);
             }
             self.durable = Some(front.end);

@@ -5,12 +5,12 @@
 //! function of the records and the configuration (unless the rotation asks for a clock). What is asked before a row is written, in this order: has the
 //! group's time passed, does the row's schema go into the open file, are there too many files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, UInt32Array};
+use arrow::array::{Array, ArrayRef};
 use arrow::compute::take;
 use arrow::datatypes::FieldRef;
 use arrow::error::ArrowError;
@@ -19,7 +19,7 @@ use lakehead_formats::column::{Column, Reject};
 use lakehead_formats::schema::compatibility::Compatibility;
 
 use super::file::{Fits, OpenFile, Ratio};
-use super::intake::{OnNull, refuse};
+use super::intake::OnNull;
 use super::naming::{FileName, Naming};
 use super::shape::{Shape, View};
 use crate::batch::{Batch, TopicPartition};
@@ -111,11 +111,63 @@ pub(super) struct Writer {
 }
 
 /// Why a row cannot go on with the open files.
+#[derive(Debug, Clone)]
 enum Obstacle {
     /// They end before it.
     Ends(Reason),
     /// It is a bad record.
     Bad(String),
+}
+
+/// What stands in the way of the paths of one batch; kept up while its rows are written.
+struct Obstacles {
+    /// By code: whether the path has open files.
+    is_open: Vec<bool>,
+    /// By code: why rows of this batch cannot go into them.
+    conflicts: BTreeMap<usize, Obstacle>,
+    /// Open paths, those of other batches too.
+    count: usize,
+}
+
+impl Obstacles {
+    /// The first row of the range that cannot go on with the open files, and why; the range's end when there is none.
+    fn next(&self, codes: &[u32], range: Range<usize>, plan: &Plan) -> (usize, Option<Obstacle>) {
+        if self.conflicts.is_empty() && plan.max_open.is_none() {
+            return (range.end, None);
+        }
+        let mut opened = BTreeSet::new();
+        for row in range.clone() {
+            let code = codes.get(row).map_or(usize::MAX, |code| *code as usize);
+            let Some(is_open) = self.is_open.get(code) else { continue }; // rejected
+            if let Some(obstacle) = self.conflicts.get(&code) {
+                return (row, Some(obstacle.clone()));
+            }
+            if let Some(most) = plan.max_open.filter(|_| !is_open && !opened.contains(&code)) {
+                if self.count + opened.len() >= most.get() {
+                    return (row, Some(Obstacle::Ends(Reason::OpenFiles)));
+                }
+                opened.insert(code);
+            }
+        }
+        (range.end, None)
+    }
+
+    /// Rows of these paths went into files, which were opened where there were none.
+    fn opened(&mut self, codes: &[u32]) {
+        for code in codes {
+            if let Some(is_open) = self.is_open.get_mut(*code as usize).filter(|is_open| !**is_open) {
+                *is_open = true;
+                self.count += 1;
+            }
+        }
+    }
+
+    /// All open files ended.
+    fn ended(&mut self) {
+        self.is_open.fill(false);
+        self.conflicts.clear();
+        self.count = 0;
+    }
 }
 
 impl Writer {
@@ -128,40 +180,48 @@ impl Writer {
     pub(super) fn write(&mut self, incoming: &mut Incoming<'_>, end: usize, plan: &Plan, now: DateTime<Utc>, tolerates: bool) -> Result<Written, ArrowError> {
         let now_ms = now.timestamp_millis();
         let mut written = Written::default();
+        let mut bad = Vec::new();
+        let mut obstacles = self.obstacles(incoming, plan);
         let mut at = 0;
         while at < end {
-            let (limit, obstacle) = self.obstacle(incoming, at..end, plan);
-            if limit == at {
-                let fit = self.group.fit(&plan.policy, &incoming.paths, at..at + 1, now_ms);
-                match (obstacle, fit.then) {
-                    (Some(Obstacle::Bad(_)), Some(reason)) if fit.rows == 0 => written.ended.extend(self.end(reason)),
-                    (Some(Obstacle::Bad(reason)), _) => {
-                        let reject = Reject { row: at, reason };
-                        if !tolerates {
-                            written.stopped_at = Some(reject);
-                            break;
-                        }
-                        refuse(&mut incoming.paths, vec![reject]);
-                        at += 1;
+            let (limit, obstacle) = obstacles.next(&incoming.paths.codes, at..end, plan);
+            let fit = self.group.fit(&plan.policy, &incoming.paths, at..limit.max(at + 1), now_ms);
+            let reason = match obstacle {
+                Some(Obstacle::Bad(reason)) if limit == at && fit.rows > 0 => {
+                    let reject = Reject { row: at, reason };
+                    if !tolerates {
+                        written.stopped_at = Some(reject);
+                        break;
                     }
-                    (Some(Obstacle::Ends(reason)), _) => written.ended.extend(self.end(reason)),
-                    (None, _) => break, // the range is not empty: without an obstacle its end is the limit
+                    if let Some(code) = incoming.paths.codes.get_mut(at) {
+                        *code = Paths::REJECTED;
+                    }
+                    bad.push(reject);
+                    at += 1;
+                    continue;
                 }
-                continue;
-            }
-            let fit = self.group.fit(&plan.policy, &incoming.paths, at..limit, now_ms);
-            let range = at..at + fit.rows;
-            if !range.is_empty() {
-                self.group.record(&plan.policy, &incoming.paths, range.clone(), now_ms);
-                self.append(incoming, range, plan)?;
-            }
-            at += fit.rows;
-            if let Some(reason) = fit.then.or_else(|| self.full(plan)) {
+                Some(Obstacle::Ends(reason)) if limit == at => Some(reason),
+                _ if limit == at => fit.then, // its time ends the group before the row is looked at
+                _ => {
+                    let range = at..at + fit.rows;
+                    if !range.is_empty() {
+                        self.group.record(&plan.policy, &incoming.paths, range.clone(), now_ms);
+                        self.append(incoming, range.clone(), plan)?;
+                        obstacles.opened(incoming.paths.codes.get(range).unwrap_or(&[]));
+                    }
+                    at += fit.rows;
+                    fit.then.or_else(|| self.full(plan))
+                }
+            };
+            if let Some(reason) = reason {
                 written.ended.extend(self.end(reason));
+                obstacles.ended();
             }
         }
         // What was not taken is not passed: the offset of the first such row, or the whole span.
         self.position = Some(incoming.batch.offsets.values().get(at).copied().unwrap_or(incoming.batch.span.end));
+        incoming.paths.rejects.extend(bad);
+        incoming.paths.rejects.sort_by_key(|reject| reject.row);
         Ok(written)
     }
 
@@ -190,43 +250,29 @@ impl Writer {
         }
     }
 
-    /// The first row of the range that cannot go on with the open files, and why; the range's end when there is none.
-    fn obstacle(&self, incoming: &Incoming<'_>, range: Range<usize>, plan: &Plan) -> (usize, Option<Obstacle>) {
+    /// What stands in the way of a batch's paths, as things are.
+    fn obstacles(&self, incoming: &Incoming<'_>, plan: &Plan) -> Obstacles {
         let Incoming { batch, columns, paths } = incoming;
-        if self.open.is_empty() && plan.max_open.is_none() {
-            return (range.end, None);
+        let mut found = Obstacles { is_open: vec![false; paths.distinct.len()], conflicts: BTreeMap::new(), count: self.open.len() };
+        if self.open.is_empty() {
+            return found;
         }
-        let mut is_open = vec![false; paths.distinct.len()];
-        let mut conflicts: BTreeMap<usize, Obstacle> = BTreeMap::new();
         for (code, path) in paths.distinct.iter().enumerate() {
             let key = (Arc::clone(&batch.topic), Arc::clone(path), is_tombstone(paths, code));
             let Some(open) = self.open.get(&key) else { continue };
-            if let Some(flag) = is_open.get_mut(code) {
+            if let Some(flag) = found.is_open.get_mut(code) {
                 *flag = true;
             }
             if let Some(obstacle) = open.files.iter().find_map(|file| conflict(file, columns, plan)) {
-                conflicts.insert(code, obstacle);
+                found.conflicts.insert(code, obstacle);
             }
         }
-        if conflicts.is_empty() && plan.max_open.is_none() {
-            return (range.end, None);
-        }
-        let mut count = self.open.len();
-        for row in range.clone() {
-            let code = paths.codes.get(row).map_or(usize::MAX, |code| *code as usize);
-            let Some(open) = is_open.get_mut(code) else { continue }; // rejected
-            if let Some(obstacle) = conflicts.remove(&code) {
-                return (row, Some(obstacle));
-            }
-            if !*open {
-                if plan.max_open.is_some_and(|most| count >= most.get()) {
-                    return (row, Some(Obstacle::Ends(Reason::OpenFiles)));
-                }
-                *open = true;
-                count += 1;
-            }
-        }
-        (range.end, None)
+        found
+    }
+
+    /// True when the path has open files.
+    pub(super) fn is_open(&self, topic: &Arc<str>, path: &Arc<str>, is_tombstone: bool) -> bool {
+        self.open.contains_key(&(Arc::clone(topic), Arc::clone(path), is_tombstone))
     }
 
     fn append(&mut self, incoming: &Incoming<'_>, range: Range<usize>, plan: &Plan) -> Result<(), ArrowError> {
@@ -235,16 +281,7 @@ impl Writer {
         for (code, rows) in split_rows(&paths.codes, range.clone(), paths.distinct.len()) {
             let code = code as usize;
             let Some(path) = paths.distinct.get(code) else { continue };
-            if !is_tombstone(paths, code) {
-                self.add(batch, columns, (path, false), (&rows, &range), plan)?;
-                continue;
-            }
-            let (nulls, values) = apart(&batch.value.array, &rows, &range);
-            for (rows, is_null) in [(values, false), (nulls, true)] {
-                if let Some(rows) = rows {
-                    self.add(batch, columns, (path, is_null), (&rows, &range), plan)?;
-                }
-            }
+            self.add(batch, columns, (path, is_tombstone(paths, code)), (&rows, &range), plan)?;
         }
         Ok(())
     }
@@ -356,19 +393,6 @@ fn conflict(file: &OpenFile, columns: &[Column], plan: &Plan) -> Option<Obstacle
 
 fn is_tombstone(paths: &Paths, code: usize) -> bool {
     paths.tombstones.is_some_and(|tombstones| tombstones as usize == code)
-}
-
-/// Null rows, and the others.
-fn apart(values: &ArrayRef, rows: &Rows, range: &Range<usize>) -> (Option<Rows>, Option<Rows>) {
-    let all: Vec<u32> = match rows {
-        Rows::All => range.clone().filter_map(|row| u32::try_from(row).ok()).collect(),
-        Rows::Take(indices) => indices.values().to_vec(),
-    };
-    let nulls = values.logical_nulls();
-    let is_null = |row: &u32| nulls.as_ref().is_some_and(|nulls| nulls.is_null(*row as usize));
-    let (nulls, others): (Vec<u32>, Vec<u32>) = all.into_iter().partition(is_null);
-    let some = |rows: Vec<u32>| (!rows.is_empty()).then(|| Rows::Take(UInt32Array::from(rows)));
-    (some(nulls), some(others))
 }
 
 /// The first and the last of the rows, numbered as in the batch.
