@@ -1,0 +1,108 @@
+//! `docs/settings.md` is what the keys' own tables say: name, type, default and what each does.
+//!
+//! `LAKEHEAD_REWRITE_DOCS=1 cargo test --test keys reference` writes it anew.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use lakehead::connect::Connector;
+use lakehead::connect::config::{Check, ConfigKey};
+use lakehead::plugins::CONNECTORS;
+use lakehead::runtime::sink_keys::SINK_KEYS;
+use lakehead::settings::keys::WORKER_KEYS;
+
+const INTRODUCTION: &str = "# Settings
+
+Every key of the worker and of its connectors, from the tables that the program itself reads, validates by and shows in its REST API: a key that is not here is
+unknown. Names, types and defaults are Kafka Connect's, Confluent's, Aiven's and Lenses' own; keys that begin with `lakehead.`, and those whose text begins
+with \"Ours\", are ours. Secrets may stand behind config providers. What differs from upstream is in [compatibility.md](compatibility.md).
+
+Beside these, `key.converter.*`, `value.converter.*`, `transforms.*` and `consumer.override.*` belong to whom they name; `lakehead.store.option.<name>` goes to
+the store's client as it is (`object_store`'s configuration keys); and `s3.credentials.provider.sts.role.arn`, `.sts.role.session.name`,
+`.sts.role.external.id` and `.sts.region` belong to upstream's `AwsAssumeRoleCredentialsProvider`.
+
+This file is written by `LAKEHEAD_REWRITE_DOCS=1 cargo test --test keys reference`.
+";
+
+/// The storage sink's dressings: title and class. Tables that all of them have stand in a section of their own.
+const SECTIONS: &[(&str, &str)] = &[
+    ("S3 sink", "io.confluent.connect.s3.S3SinkConnector"),
+    ("GCS sink", "io.confluent.connect.gcs.GcsSinkConnector"),
+    ("Azure Blob Storage sink", "io.confluent.connect.azure.blob.AzureBlobStorageSinkConnector"),
+    ("Azure Data Lake Storage Gen2 sink", "io.confluent.connect.azure.datalake.gen2.AzureDataLakeGen2SinkConnector"),
+    ("Sink to any store", "io.lakehead.connect.CloudStorageSink"),
+];
+
+fn connector(class: &str) -> &'static dyn Connector {
+    CONNECTORS.iter().copied().find(|connector| connector.class() == class).expect("a connector of that class")
+}
+
+/// One key's row.
+fn row(text: &mut String, key: &ConfigKey) {
+    let default = match key.default {
+        _ if key.required => "required".to_owned(),
+        None => "none".to_owned(),
+        Some("") => "empty".to_owned(),
+        Some(default) => format!("`{default}`"),
+    };
+    let taken = match key.check {
+        Check::Only(_, why) => format!(" Another value than the default is refused: {why}."),
+        Check::OneOf(values) | Check::OneOfIgnoreCase(values) => format!(" One of: {}.", values.join(", ")),
+        _ => String::new(),
+    };
+    let doc = format!("{}{taken}", key.doc).replace('|', "\\|").replace('<', "\\<");
+    writeln!(text, "| `{}` | {} | {default} | {doc} |", key.name, key.kind.as_str().to_lowercase()).expect("room");
+}
+
+fn section<'a>(text: &mut String, title: &str, class: Option<&str>, keys: impl IntoIterator<Item = &'a ConfigKey>) {
+    write!(text, "\n## {title}\n\n").expect("room");
+    if let Some(class) = class {
+        write!(text, "`{class}`\n\n").expect("room");
+    }
+    text.push_str("| key | type | default | |\n|---|---|---|---|\n");
+    keys.into_iter().for_each(|key| row(text, key));
+}
+
+/// The whole file.
+fn settings() -> String {
+    let mut text = INTRODUCTION.to_owned();
+    section(&mut text, "Worker", None, WORKER_KEYS);
+    section(&mut text, "Every sink connector", None, SINK_KEYS);
+    // What all dressings of the storage sink have in common stands first.
+    let all: Vec<Vec<&'static [ConfigKey]>> = SECTIONS.iter().map(|(_, class)| connector(class).keys()).collect();
+    let (first, others) = all.split_first().expect("sections");
+    let is_common = |table: &&&[ConfigKey]| others.iter().all(|tables| tables.iter().any(|other| std::ptr::eq(*other, **table)));
+    let common: Vec<&[ConfigKey]> = first.iter().filter(is_common).copied().collect();
+    section(&mut text, "Every storage sink", None, common.iter().copied().flatten());
+    for ((title, class), tables) in SECTIONS.iter().zip(&all) {
+        let own = tables.iter().filter(|table| !common.iter().any(|other| std::ptr::eq(*other, **table)));
+        section(&mut text, title, Some(class), own.copied().flatten());
+    }
+    let others = CONNECTORS.iter().filter(|connector| SECTIONS.iter().all(|(_, class)| *class != connector.class()));
+    for connector in others {
+        let class = connector.class();
+        let (whose, name) = (if class.starts_with("io.aiven.") { "Aiven" } else { "Lenses" }, class.rsplit('.').next().unwrap_or_default());
+        section(&mut text, &format!("{whose}: {name}"), Some(class), connector.keys().into_iter().flatten());
+    }
+    text
+}
+
+#[test]
+fn the_settings_in_the_docs_are_those_of_the_tables() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/settings.md");
+    let expected = settings();
+    if std::env::var_os("LAKEHEAD_REWRITE_DOCS").is_some() {
+        fs::write(&path, &expected).expect("docs/settings.md can be written");
+    }
+    let found = fs::read_to_string(&path).expect("docs/settings.md");
+    let differs = found.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
+    assert!(found == expected, "docs/settings.md is not what the tables say; LAKEHEAD_REWRITE_DOCS=1 writes it anew; first: {differs:?}");
+}
+
+#[test]
+fn every_key_says_what_it_does() {
+    let keys = CONNECTORS.iter().flat_map(|connector| connector.keys()).flatten().chain(SINK_KEYS).chain(WORKER_KEYS);
+    let silent: Vec<&str> = keys.filter(|key| key.doc.len() < 10).map(|key| key.name).collect();
+    assert!(silent.is_empty(), "{silent:?}");
+}
