@@ -6,7 +6,8 @@
 //!
 //! Parts: [`servers`] (what is started), [`broker`] (topics, records, offsets), [`worker`] (the binary and its REST API), [`bucket`] (what was written),
 //! and the tests: [`volume`] (a million records in each format), [`crash`] (kill -9, and members that come and go), [`bad_input`] (records and settings that
-//! are wrong), [`outage`] (parts that are down), [`registry`] (schemas that refer to others).
+//! are wrong), [`outage`] (parts that are down), [`registry`] (schemas that refer to others), [`whole_sink`] (keys, headers, tombstones, versions and every
+//! language of schemas at once).
 #![expect(clippy::expect_used, reason = "whatever goes wrong in a harness fails the test")]
 
 mod bad_input;
@@ -17,4 +18,5 @@ mod outage;
 mod registry;
 mod servers;
 mod volume;
+mod whole_sink;
 mod worker;

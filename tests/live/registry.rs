@@ -8,14 +8,15 @@ use crate::servers::Registry;
 use crate::worker::{Connector, SOON, Worker, request};
 
 /// Registers a schema and returns its id.
-fn register(subject: &str, kind: &str, schema: &str, references: &Value) -> u32 {
+pub(crate) fn register(subject: &str, kind: &str, schema: &str, references: &Value) -> u32 {
     let url = format!("{}/subjects/{subject}/versions", Registry::shared().url());
     let (status, answer) = request("POST", &url, Some(&json!({ "schema": schema, "schemaType": kind, "references": references })));
     assert_eq!(status, 200, "{answer}");
     answer["id"].as_u64().and_then(|id| u32::try_from(id).ok()).expect("an id")
 }
 
-fn framed(id: u32, body: &[u8]) -> Vec<u8> {
+/// A payload behind the frame that names its schema.
+pub(crate) fn framed(id: u32, body: &[u8]) -> Vec<u8> {
     [&[0], id.to_be_bytes().as_slice(), body].concat()
 }
 
