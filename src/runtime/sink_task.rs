@@ -468,3 +468,6 @@ fn lag(owned: &BTreeMap<TopicPartition, Option<i64>>, ends: &Offsets) -> Option<
 fn list(partitions: &[TopicPartition]) -> String {
     partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
+
+#[cfg(test)]
+mod tests;

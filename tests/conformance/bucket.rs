@@ -28,7 +28,7 @@ pub(crate) fn start(props: &Props, status: u16) -> Result<Option<Seen>, String> 
         server.abort();
         started.map_err(|_| "the start waits for the bucket".to_owned())
     })?;
-    Ok(started.err().map(|error| Seen { step: 0, kind: error.kind, message: error.to_string(), rewind: std::collections::BTreeMap::new() }))
+    Ok(started.err().map(|error| Seen { step: 0, kind: error.kind, message: error.to_string(), rewind: std::collections::BTreeMap::new(), place: None }))
 }
 
 async fn begin(props: &Props) -> Result<(), TaskError> {

@@ -56,6 +56,8 @@ pub(crate) struct Seen {
     pub(crate) message: String,
     /// Where the error asks to read again, by partition.
     pub(crate) rewind: BTreeMap<String, i64>,
+    /// The partition and the offset that it names.
+    pub(crate) place: Option<(String, i64)>,
 }
 
 /// What came of it, besides what is in the store.
@@ -129,28 +131,32 @@ pub(crate) async fn play(script: &Script, store: &Recorder, again: bool) -> Play
             outcome = player.step(*now_ms, records).await.map_err(|error| seen(&error, number));
         }
         if again && outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::Rewind) {
-            outcome = player.read_again(number).await.map_err(|error| seen(&error, number));
+            let back = outcome.err().map(|error| error.rewind).unwrap_or_default();
+            outcome = player.read_again(number, &back).await.map_err(|error| seen(&error, number));
         }
     }
-    // A bad record ends the task in good order: what ended before it is published.
-    if outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::BadRecord) {
-        player.settle().await;
-    }
+    // A bad record ends the task in good order: what ended before it is published, and nothing from it on counts.
+    let bad = outcome.as_ref().err().filter(|error| error.kind == ErrorKind::BadRecord).and_then(|error| error.place.clone());
+    let patience = if bad.is_some() { Duration::from_secs(60) } else { Duration::ZERO };
     // What is open is dropped, as at the end of any assignment; an error of that would be one of the error before.
-    player.task.close(&script.assignment, Duration::ZERO).await.ok();
+    player.task.close(&script.assignment, patience).await.ok();
+    if let Some((from, offset)) = bad {
+        let passed = player.task.durable().await.ok().and_then(|durable| durable.into_iter().find(|(tp, end)| tp.to_string() == from && *end > offset));
+        assert!(passed.is_none(), "the bad record at {from}, offset {offset} was passed: {passed:?}");
+    }
     player.played.error = outcome.err();
     player.played
 }
 
 fn seen(error: &TaskError, step: usize) -> Seen {
-    Seen { step, kind: error.kind, message: error.to_string(), rewind: rewind(error) }
+    let rewind = error.back_to.iter().map(|(tp, offset)| (tp.to_string(), *offset)).collect();
+    Seen { step, kind: error.kind, message: error.to_string(), rewind, place: place(error) }
 }
 
-/// Where an error asks to read again: it says so of one partition, with the offset to go on from.
-fn rewind(error: &TaskError) -> BTreeMap<String, i64> {
+/// The partition and the offset that an error names.
+fn place(error: &TaskError) -> Option<(String, i64)> {
     let said = |name: &str| error.context.iter().find(|(key, _)| *key == name).map(|(_, text)| text.clone());
-    let back = said("partition").zip(said("offset").and_then(|offset| offset.parse().ok()));
-    back.into_iter().filter(|_| error.kind == ErrorKind::Rewind).collect()
+    said("partition").zip(said("offset").and_then(|offset| offset.parse().ok()))
 }
 
 impl Player<'_> {
@@ -243,13 +249,15 @@ impl Player<'_> {
     }
 
     /// As the runtime does: drops what is open and reads again from what was committed.
-    async fn read_again(&mut self, step: usize) -> Result<(), TaskError> {
+    /// Gives the records again from where the error says, or from where they were durable.
+    async fn read_again(&mut self, step: usize, back: &BTreeMap<String, i64>) -> Result<(), TaskError> {
         self.played.rewinds += 1;
         self.task.close(&self.script.assignment, Duration::ZERO).await?;
         self.task.durable().await?;
         self.task.open(&self.script.assignment).await?;
         let so_far = self.script.steps.iter().take(step + 1).flat_map(|(_, records)| records);
-        let open: Vec<Record> = so_far.filter(|record| self.known.get(&record.from).is_none_or(|committed| record.offset >= *committed)).cloned().collect();
+        let from = |tp: &TopicPartition| back.get(&tp.to_string()).or_else(|| self.known.get(tp)).copied();
+        let open: Vec<Record> = so_far.filter(|record| from(&record.from).is_none_or(|start| record.offset >= start)).cloned().collect();
         self.put(&open).await?;
         self.task.tick().await?;
         self.settle().await;

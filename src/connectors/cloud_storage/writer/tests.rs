@@ -290,6 +290,7 @@ proptest! {
         mode in prop_oneof![Just("NONE"), Just("BACKWARD"), Just("FORWARD"), Just("FULL")],
         on_null in prop_oneof![Just("ignore"), Just("write")],
         affix in prop_oneof![Just("NONE"), Just("SUFFIX")],
+        tombstones in prop_oneof![Just("tombstone"), Just("f=a")],
     ) {
         let records: Vec<Record> =
             records.into_iter().map(|(path, version, has_key, has_headers)| Record { path, version, has_key, has_headers }).collect();
@@ -300,6 +301,7 @@ proptest! {
             ("schema.compatibility", mode),
             ("behavior.on.null.values", on_null),
             ("s3.schema.partition.affix.type", affix),
+            ("tombstone.encoded.partition", tombstones),
         ];
         let plan = plan(&[&BY_FIELD[..], &ALL_PARTS[..], &given[..]].concat());
         let (ended, rejected, mut writer) = write(&plan, &batches_of(&records, std::iter::repeat_n(1, records.len())));
