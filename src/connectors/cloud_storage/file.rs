@@ -111,7 +111,7 @@ pub(super) struct OpenFile {
     pub(super) shape: usize,
     /// Whether it stands for its records: one of a record's objects does.
     pub(super) leads: bool,
-    /// Kafka timestamps of the first and the last row, in ms.
+    /// The earliest and the latest Kafka timestamp, in ms.
     times: (Option<i64>, Option<i64>),
     /// Offset of the first row.
     pub(super) start: i64,
@@ -185,8 +185,8 @@ impl OpenFile {
         schema::is_inferred(&self.field)
     }
 
-    /// Takes rows that [fit](Self::fits). `bytes` is the memory that they hold, `end` the offset after the last of them, `times` the Kafka timestamps of the
-    /// first and the last.
+    /// Takes rows that [fit](Self::fits). `bytes` is the memory that they hold, `end` the offset after the last of them, `times` the earliest and the
+    /// latest Kafka timestamp, as far as the name asks for them.
     ///
     /// # Errors
     /// When rows that fit cannot be projected; a defect.
@@ -197,7 +197,7 @@ impl OpenFile {
                 None => rows = Column::new(FieldRef::clone(&self.field), compatibility::project(&rows.array, &rows.field, &self.field)?),
             }
         }
-        self.times = (if self.rows == 0 { times.0 } else { self.times.0 }, times.1);
+        self.times = (self.times.0.into_iter().chain(times.0).min(), self.times.1.max(times.1));
         self.rows += u64::try_from(rows.len()).unwrap_or(u64::MAX);
         self.staged_rows += rows.len();
         self.end = end;
@@ -427,7 +427,7 @@ fn format_error(error: &FormatError, key: &str) -> TaskError {
 }
 
 /// A store's final word, as the task's.
-pub(super) fn store_error(error: StoreError) -> TaskError {
+pub(in crate::connectors) fn store_error(error: StoreError) -> TaskError {
     let kind = match error.kind {
         StoreErrorKind::BadConfig => ErrorKind::BadConfig,
         StoreErrorKind::Denied => ErrorKind::Denied,

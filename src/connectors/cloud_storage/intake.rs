@@ -20,7 +20,7 @@ use crate::store::objects::key_problem;
 
 /// What to do with a null value (`behavior.on.null.values`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OnNull {
+pub(in crate::connectors) enum OnNull {
     /// The task fails.
     Fail,
     /// The record is left out, and counted; `report` says that it is also reported as a bad record where errors are tolerated.
@@ -30,6 +30,8 @@ pub(super) enum OnNull {
     },
     /// Its key (and its headers) go to the directory for tombstones.
     Write,
+    /// It stays a row: the partitioner and the format decide.
+    Keep,
 }
 
 /// What a batch led to.
@@ -151,7 +153,7 @@ fn unwritable(writer: &mut Writer, batch: &Batch, plan: &Plan, columns: &[Column
 }
 
 /// Takes the path from rows that are bad for another reason.
-pub(super) fn refuse(paths: &mut Paths, rejects: Vec<Reject>) {
+pub(in crate::connectors) fn refuse(paths: &mut Paths, rejects: Vec<Reject>) {
     if rejects.is_empty() {
         return;
     }
@@ -174,7 +176,9 @@ fn reject_error(batch: &Batch, reject: &Reject) -> TaskError {
 fn without_nulls(batch: Batch, on_null: OnNull) -> Result<(Batch, Vec<usize>), TaskError> {
     let values = &batch.value.array;
     // Logical ones: a batch of tombstones alone may be an array of the null type, which has no bitmap.
-    let Some(mask) = values.logical_nulls().filter(|mask| mask.null_count() > 0 && on_null != OnNull::Write) else { return Ok((batch, Vec::new())) };
+    let Some(mask) = values.logical_nulls().filter(|mask| mask.null_count() > 0 && !matches!(on_null, OnNull::Write | OnNull::Keep)) else {
+        return Ok((batch, Vec::new()));
+    };
     let nulls: Vec<usize> = (0..values.len()).filter(|row| mask.is_null(*row)).collect();
     if on_null == OnNull::Fail {
         let reason = "Null valued records are not writeable with current behavior.on.null.values 'settings.; set it to ignore or write".to_owned();

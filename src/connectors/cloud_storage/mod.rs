@@ -7,22 +7,29 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use lakehead_formats::file::FileFormat;
+use lakehead_formats::schema::compatibility::Compatibility;
 use lakehead_formats::wire::Want;
 
 use crate::connect::config::{ConfigKey, Report};
 use crate::connect::{Connector, ErrorKind, Kind, Props, SinkTask, TaskContext, TaskError};
+use crate::partition::{Affix, Partitioner};
+use crate::roll::Policy;
+use crate::store::ObjectSink;
 use crate::store::urls::StoreKind;
 
 pub mod config;
 mod file;
 mod format_keys;
-mod intake;
+pub(in crate::connectors) mod intake;
 mod ledger;
-mod naming;
+pub(in crate::connectors) mod naming;
 mod publish;
 mod shape;
 mod task;
 mod writer;
+
+pub(in crate::connectors) use file::store_error;
 
 /// One dressing of the connector.
 #[derive(Debug)]
@@ -55,6 +62,54 @@ pub static AZURE_DATA_LAKE: CloudStorage = CloudStorage {
 
 /// Our own: any store, by `lakehead.store.url`.
 pub static ANY_URL: CloudStorage = CloudStorage { class: "io.lakehead.connect.CloudStorageSink", aliases: &["CloudStorageSink"], store: StoreKind::Url };
+
+/// The files of another connector that is made of the same stages: one object for each file, of the records' values.
+#[derive(Debug)]
+pub(in crate::connectors) struct Files {
+    pub(in crate::connectors) partitioner: Box<dyn Partitioner>,
+    pub(in crate::connectors) policy: Policy,
+    pub(in crate::connectors) naming: Arc<dyn naming::Naming>,
+    pub(in crate::connectors) format: Arc<dyn FileFormat>,
+    pub(in crate::connectors) on_null: intake::OnNull,
+    /// What holds when the process dies at any moment.
+    pub(in crate::connectors) guarantee: String,
+}
+
+impl Files {
+    /// The task that writes them.
+    pub(in crate::connectors) fn into_task(self, store: Arc<dyn ObjectSink>, cx: TaskContext) -> Box<dyn SinkTask> {
+        let Self { partitioner, policy, naming, format, on_null, guarantee } = self;
+        // the first guess; what files become corrects it
+        let ratio = Arc::new(if format.needs_columns() { file::Ratio::new(4 << 20, 1 << 20) } else { file::Ratio::new(1 << 20, 1 << 20) });
+        let plan = writer::Plan {
+            partitioner,
+            policy,
+            naming,
+            shapes: vec![shape::Shape::new(shape::View::Value, format)],
+            on_null,
+            affix: Affix::default(),
+            delim: "/".to_owned(),
+            tombstones: String::new(),
+            compatibility: Compatibility::None,
+            max_open: None,
+            scan_limit: 0,
+            memory: cx.env.memory.clone(),
+            ratio: Arc::clone(&ratio),
+        };
+        let workshop = file::Workshop { store, compute: cx.env.compute.clone(), memory: cx.env.memory.clone(), ratio, encoding: Arc::new(AtomicU64::new(0)) };
+        Box::new(task::CloudStorageTask {
+            cx,
+            plan: Arc::new(plan),
+            workshop,
+            rules: publish::Rules::default(),
+            row_group_bytes: 64 << 20,
+            guarantee,
+            partitions: std::collections::BTreeMap::new(),
+            closed: crate::batch::Offsets::new(),
+            counts: Arc::default(),
+        })
+    }
+}
 
 impl Connector for CloudStorage {
     fn class(&self) -> &'static str {
@@ -92,7 +147,7 @@ impl Connector for CloudStorage {
         for warning in settings.warnings(props) {
             tracing::warn!(connector = %cx.connector, "{warning}");
         }
-        let store = cx.env.stores.open(self.store, props, cx.health.clone()).map_err(file::store_error)?;
+        let store = cx.env.stores.open(self.store, props, cx.health.clone()).map_err(store_error)?;
         let ratio = Arc::new(settings.expected_ratio());
         let guarantee = settings.guarantee();
         let (rules, row_group_bytes) = (settings.rules.clone(), settings.row_group_bytes);

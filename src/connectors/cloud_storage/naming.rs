@@ -8,30 +8,30 @@ use crate::store::names::Layout;
 
 /// What a file's name is made of, before its first row.
 #[derive(Debug, Clone)]
-pub(super) struct FileName {
+pub(in crate::connectors) struct FileName {
     /// Where the records go: the topic's name after transforms.
-    pub(super) topic: Arc<str>,
+    pub(in crate::connectors) topic: Arc<str>,
     /// Where they come from.
-    pub(super) from: TopicPartition,
+    pub(in crate::connectors) from: TopicPartition,
     /// The encoded partition.
-    pub(super) path: Arc<str>,
+    pub(in crate::connectors) path: Arc<str>,
 }
 
 /// The rows of a whole file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(in crate::connectors) struct Extent {
     /// Offset of the first row.
-    pub(super) start: i64,
+    pub(in crate::connectors) start: i64,
     /// Offset of the last row, plus one.
-    pub(super) end: i64,
-    /// Kafka timestamp of the first row, in ms.
-    pub(super) first_ms: Option<i64>,
-    /// Kafka timestamp of the last row, in ms.
-    pub(super) last_ms: Option<i64>,
+    pub(in crate::connectors) end: i64,
+    /// Earliest Kafka timestamp of its rows, in ms; known to [late](Naming::is_late) schemes only.
+    pub(in crate::connectors) first_ms: Option<i64>,
+    /// Latest Kafka timestamp of its rows, in ms; known to [late](Naming::is_late) schemes only.
+    pub(in crate::connectors) last_ms: Option<i64>,
 }
 
 /// A scheme of names.
-pub(super) trait Naming: fmt::Debug + Send + Sync {
+pub(in crate::connectors) trait Naming: fmt::Debug + Send + Sync {
     /// The name of a file that begins at `start`. For a scheme that asks for more, any name that no other file has.
     fn at_start(&self, name: &FileName, start: i64, extension: &str) -> String;
 

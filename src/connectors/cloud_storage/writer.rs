@@ -10,9 +10,9 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
-use arrow::compute::take;
-use arrow::datatypes::FieldRef;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::{max, min, take};
+use arrow::datatypes::{FieldRef, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use lakehead_formats::column::{Column, Reject};
@@ -297,6 +297,7 @@ impl Writer {
     ) -> Result<(), ArrowError> {
         let (first, last) = ends(rows, range);
         let (start, end) = (batch.offsets.value(first), batch.offsets.value(last) + 1);
+        let timestamps: ArrayRef = Arc::new(batch.timestamps.clone());
         let number = self.open.len();
         let open = self.open.entry((Arc::clone(&batch.topic), Arc::clone(path), is_null)).or_insert_with(|| {
             let shapes = plan.shapes.iter().enumerate().filter(|(_, shape)| !(is_null && shape.view == View::Value));
@@ -318,10 +319,7 @@ impl Writer {
                 Rows::All => column.array.get_array_memory_size().saturating_mul(array.len()) / batch.len().max(1),
                 Rows::Take(_) => array.get_array_memory_size(),
             };
-            let times = (
-                batch.timestamps.is_valid(first).then(|| batch.timestamps.value(first)),
-                batch.timestamps.is_valid(last).then(|| batch.timestamps.value(last)),
-            );
+            let times = if plan.naming.is_late() { times(&pick(&timestamps, rows, range)?) } else { (None, None) };
             file.append(Column::new(FieldRef::clone(&column.field), array), u64::try_from(bytes).unwrap_or(u64::MAX), end, times)?;
         }
         Ok(())
@@ -401,6 +399,12 @@ fn ends(rows: &Rows, range: &Range<usize>) -> (usize, usize) {
         Rows::All => (range.start, range.end.saturating_sub(1)),
         Rows::Take(indices) => (indices.values().first().map_or(0, |row| *row as usize), indices.values().last().map_or(0, |row| *row as usize)),
     }
+}
+
+/// The earliest and the latest of Kafka timestamps.
+fn times(timestamps: &ArrayRef) -> (Option<i64>, Option<i64>) {
+    let times = timestamps.as_primitive::<TimestampMillisecondType>();
+    (min(times), max(times))
 }
 
 /// The rows as an array of their own.

@@ -10,24 +10,24 @@ use std::collections::BTreeMap;
 
 /// One statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statement {
+pub(super) struct Statement {
     /// Target, before the colon.
-    pub bucket: String,
+    pub(super) bucket: String,
     /// What every object's name begins with.
-    pub prefix: Option<String>,
+    pub(super) prefix: Option<String>,
     /// `None` = every topic.
-    pub topic: Option<String>,
+    pub(super) topic: Option<String>,
     /// How rows are partitioned.
-    pub partition_by: PartitionBy,
+    pub(super) partition_by: PartitionBy,
     /// As written, without backticks; `JSON` where nothing is.
-    pub format: String,
+    pub(super) format: String,
     /// `PROPERTIES`.
-    pub properties: BTreeMap<String, String>,
+    pub(super) properties: BTreeMap<String, String>,
 }
 
 /// How rows are partitioned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PartitionBy {
+pub(super) enum PartitionBy {
     /// Nothing was said: by topic and partition.
     Default,
     /// `NOPARTITION`.
@@ -53,7 +53,7 @@ enum Token {
 ///
 /// # Errors
 /// What is wrong with the first statement that cannot be read, in it or with what upstream has replaced.
-pub fn parse(text: &str) -> Result<Vec<Statement>, String> {
+pub(super) fn parse(text: &str) -> Result<Vec<Statement>, String> {
     let statements: Vec<&str> = split_statements(text).into_iter().map(str::trim).filter(|statement| !statement.is_empty()).collect();
     if statements.is_empty() {
         return Err("there is no statement; write INSERT INTO bucket:prefix SELECT * FROM topic".to_owned());
@@ -192,6 +192,9 @@ impl Parser {
         if bucket.is_empty() {
             return Err("a bucket is expected before ':'".to_owned());
         }
+        if prefix.as_ref().is_some_and(|prefix| prefix.contains(':')) {
+            return Err(format!("a target is bucket:prefix, not {target},"));
+        }
         let bucket = bucket.to_owned();
         self.keyword("SELECT")?;
         if self.name("*")? != "*" {
@@ -326,6 +329,7 @@ mod tests {
             ("SELECT * FROM t", "INSERT is expected, not SELECT"),
             ("INSERT INTO b SELECT a FROM t", "only SELECT * is supported"),
             ("INSERT INTO :p SELECT * FROM t", "a bucket is expected"),
+            ("INSERT INTO b:p:q SELECT * FROM t", "a target is bucket:prefix, not b:p:q"),
             ("INSERT INTO b SELECT * FROM t STOREAS", "a format is expected, not the end"),
             ("INSERT INTO b SELECT * FROM t PARTITIONBY", "a field is expected"),
             ("INSERT INTO b SELECT * FROM t LIMIT 5", "LIMIT is not supported here"),

@@ -1,52 +1,13 @@
 //! What a statement asks for, and the names of its objects.
 //!
-//! With `PARTITIONBY` (or `NOPARTITION`): `prefix/<path>/topic(partition_offset)[suffix].ext`; without: `prefix/topic/partition/offset_first_last[suffix].ext`.
+//! With `PARTITIONBY`: `prefix/<path>/topic(partition_offset)[suffix].ext`; with `NOPARTITION` the same without a path; without: `prefix/topic/partition/offset_first_last[suffix].ext`.
 //! The offset is that of the file's last record, and `first` and `last` are the earliest and the latest time of its records: a name is known when its file ends.
 
+use super::format::Format;
 use super::kcql::{PartitionBy, Statement};
-use crate::connect::Props;
-use crate::partition::{self, Partitioner};
-
-/// `STOREAS`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Json,
-    Avro,
-    Parquet,
-    Text,
-    Csv,
-    Bytes,
-}
-
-impl Format {
-    fn parse(text: &str) -> Result<Self, String> {
-        let upper = text.to_ascii_uppercase();
-        match upper.split_once('_').map_or((upper.as_str(), None), |(name, option)| (name, Some(option))) {
-            ("JSON", _) => Ok(Self::Json),
-            ("AVRO", _) => Ok(Self::Avro),
-            ("PARQUET", _) => Ok(Self::Parquet),
-            ("TEXT", _) => Ok(Self::Text),
-            ("CSV", None | Some("WITHHEADERS")) => Ok(Self::Csv),
-            ("BYTES", None) => Ok(Self::Bytes),
-            _ => Err(format!("Unsupported format - {text}")),
-        }
-    }
-
-    fn extension(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Avro => "avro",
-            Self::Parquet => "parquet",
-            Self::Text => "text",
-            Self::Csv => "csv",
-            Self::Bytes => "bytes",
-        }
-    }
-
-    fn has_envelope(self) -> bool {
-        matches!(self, Self::Json | Self::Avro | Self::Parquet)
-    }
-}
+use super::paths::{NOTHING, PARTITION, Rows};
+use crate::connectors::cloud_storage::naming::{Extent, FileName, Naming};
+use crate::store::objects::key_problem;
 
 /// How a number is filled up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,23 +27,32 @@ impl Padding {
 
 /// When files end: any of these ends every file of the topic partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flush {
+pub(super) struct Flush {
     /// Size of a file.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     /// Since the file was begun.
-    pub seconds: u64,
+    pub(super) seconds: u64,
     /// `None` where `disable.flush.count` is set.
-    pub records: Option<u64>,
+    pub(super) records: Option<u64>,
 }
 
 /// A statement, checked.
 #[derive(Debug)]
-pub struct Sink {
+pub(super) struct Sink {
     /// When files end.
-    pub flush: Flush,
-    prefix: Option<String>,
+    pub(super) flush: Flush,
     /// Path of each record, without prefix.
-    pub paths: Box<dyn Partitioner>,
+    pub(super) paths: Rows,
+    /// What files are made of.
+    pub(super) format: Format,
+    /// What files are called.
+    pub(super) names: Names,
+}
+
+/// The names of a statement's files.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    prefix: Option<String>,
     /// `topic(partition_offset)` rather than `offset_first_last`.
     has_topic: bool,
     offset: Option<Padding>,
@@ -91,21 +61,17 @@ pub struct Sink {
     extension: String,
 }
 
-/// What is known of a file when it ends.
+/// What the connector's own keys say of every statement.
 #[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
-    /// Topic.
-    pub topic: &'a str,
-    /// Kafka partition.
-    pub partition: i32,
-    /// One of the paths of its records.
-    pub path: &'a str,
-    /// Offset of its last record.
-    pub last_offset: i64,
-    /// Earliest time of its records.
-    pub first_ms: i64,
-    /// Latest time of its records.
-    pub last_ms: i64,
+pub(super) struct Common<'a> {
+    /// The connectors' prefix.
+    pub(super) prefix: &'a str,
+    /// `padding.strategy` and `padding.length`.
+    pub(super) padding: Option<(&'a str, i64)>,
+    /// The extension of a compressed JSON file.
+    pub(super) codec: Option<&'a str>,
+    /// `disable.flush.count`.
+    pub(super) is_count_disabled: bool,
 }
 
 const PROPERTIES: &[&str] = &[
@@ -124,62 +90,94 @@ const PROPERTIES: &[&str] = &[
     "store.envelope.fields.value",
     "store.envelope.fields.metadata",
 ];
+/// Properties that need Java, or are of the sources.
+const REFUSED: &[(&str, &str)] = &[
+    ("store.file.namer", "Java classes cannot be loaded: files have upstream's own names"),
+    ("store.file.namer.param", "Java classes cannot be loaded: files have upstream's own names"),
+];
 
 impl Sink {
-    /// Checks a statement. `padding` is the connector's own (type and length), `codec` the extension of a compressed JSON file.
+    /// Checks a statement.
     ///
     /// # Errors
     /// What cannot be honoured, in upstream's words where it has some.
-    pub fn new(statement: &Statement, padding: Option<(&str, i64)>, codec: Option<&str>, is_count_disabled: bool) -> Result<Self, String> {
+    pub(super) fn new(statement: &Statement, common: Common<'_>) -> Result<Self, String> {
         let get = |name: &str| statement.properties.get(name).map(String::as_str);
+        if let Some((name, why)) = REFUSED.iter().find(|(name, _)| statement.properties.contains_key(*name)) {
+            return Err(format!("property '{name}' is not supported: {why}"));
+        }
         if let Some(unknown) = statement.properties.keys().find(|name| !PROPERTIES.contains(&name.as_str())) {
             return Err(format!("property '{unknown}' is not supported; supported: {}", PROPERTIES.join(", ")));
         }
         let format = Format::parse(&statement.format)?;
-        let flush = flush(&get, is_count_disabled)?;
+        let flush = flush(&get, common.is_count_disabled)?;
         if format == Format::Bytes && flush.records != Some(1) {
             return Err("flush.count > 1 is not allowed for BYTES: set 'flush.count'=1, or use AVRO or PARQUET for several records in a file".to_owned());
         }
-        if boolean("store.envelope", get("store.envelope"), false)? && !format.has_envelope() {
-            return Err(format!("Envelope is not supported for format {}.", format.extension().to_ascii_uppercase()));
-        }
+        envelope(&get, format)?;
         let has_own_padding = statement.properties.keys().any(|name| name.starts_with("padding."));
-        let (offset, partition) = match padding {
+        let (offset, partition) = match common.padding {
             Some(_) if has_own_padding => {
                 return Err("padding is set both in the connector's padding.* keys and in the KCQL properties: keep one of them".to_owned());
             }
             Some((kind, length)) => (padding_of(kind, usize::try_from(length).unwrap_or(12), '0')?, None),
             None => paddings(&get)?,
         };
-        let is_custom = statement.partition_by != PartitionBy::Default;
+        if let Some((prefix, why)) = statement.prefix.as_deref().and_then(|prefix| Some((prefix, key_problem(prefix.strip_suffix('/').unwrap_or(prefix))?))) {
+            return Err(format!("no object can be below the prefix '{prefix}': {why}"));
+        }
         let has_fields = matches!(statement.partition_by, PartitionBy::Fields(_));
         let has_names = boolean("partition.include.keys", get("partition.include.keys"), has_fields)?;
-        let extension = codec.filter(|_| format == Format::Json).unwrap_or(format.extension()).to_owned();
-        let template = template(&statement.partition_by, has_names)?;
-        Ok(Self {
-            flush,
+        let names = Names {
             prefix: statement.prefix.clone(),
-            paths: partitioner(&template)?,
-            has_topic: is_custom,
+            has_topic: statement.partition_by != PartitionBy::Default,
             offset,
             partition,
             suffix: get("key.suffix").unwrap_or("").to_owned(),
-            extension,
-        })
+            extension: common.codec.filter(|_| format == Format::Json).unwrap_or(format.extension()).to_owned(),
+        };
+        let skip = format!("{}.skip.null.values", common.prefix);
+        Ok(Self { flush, paths: Rows::new(&statement.partition_by, has_names, format, skip)?, format, names })
+    }
+}
+
+impl Naming for Names {
+    fn at_start(&self, name: &FileName, start: i64, extension: &str) -> String {
+        self.whole(name, &Extent { start, end: start.saturating_add(1), first_ms: None, last_ms: None }, extension)
     }
 
-    /// The name of a file that has ended.
-    #[must_use]
-    pub fn name(&self, facts: Facts<'_>) -> String {
-        let Facts { topic, partition, path, last_offset, first_ms, last_ms } = facts;
-        let Self { suffix, extension, .. } = self;
-        let number = Padding::pad(self.partition, &partition.to_string());
-        let offset = Padding::pad(self.offset, &last_offset.to_string());
-        let path = path.strip_prefix(NOTHING).unwrap_or(path).replace(PARTITION, &number);
-        let prefix = self.prefix.as_deref().map_or(String::new(), |prefix| if prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") });
-        let file = if self.has_topic { format!("{topic}({number}_{offset})") } else { format!("{offset}_{first_ms}_{last_ms}") };
-        format!("{prefix}{path}/{file}{suffix}.{extension}")
+    fn whole(&self, name: &FileName, extent: &Extent, _extension: &str) -> String {
+        let Self { prefix, has_topic, offset, partition, suffix, extension } = self;
+        let number = Padding::pad(*partition, &name.from.partition.to_string());
+        let offset = Padding::pad(*offset, &extent.end.saturating_sub(1).to_string());
+        let path = name.path.strip_prefix(NOTHING).unwrap_or(&name.path).replace(PARTITION, &number);
+        let prefix = prefix.as_deref().map_or(String::new(), |prefix| if prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") });
+        // as upstream, -1 is the time of records without one
+        let (first_ms, last_ms) = (extent.first_ms.unwrap_or(-1), extent.last_ms.unwrap_or(-1));
+        let file = if *has_topic { format!("{}({number}_{offset})", name.topic) } else { format!("{offset}_{first_ms}_{last_ms}") };
+        // upstream writes a second slash where there is no path: an object cannot be read by most tools then, nor written here
+        let path = if path.is_empty() { path } else { path + "/" };
+        format!("{prefix}{path}{file}{suffix}.{extension}")
     }
+
+    fn is_late(&self) -> bool {
+        true
+    }
+}
+
+/// Whether records keep their keys, headers and places around them.
+fn envelope<'a>(get: &impl Fn(&str) -> Option<&'a str>, format: Format) -> Result<(), String> {
+    for field in ["key", "headers", "value", "metadata"] {
+        let name = format!("store.envelope.fields.{field}");
+        boolean(&name, get(&name), true)?;
+    }
+    if !boolean("store.envelope", get("store.envelope"), false)? {
+        return Ok(());
+    }
+    if !format.has_envelope() {
+        return Err(format!("Envelope is not supported for format {}.", format.extension().to_ascii_uppercase()));
+    }
+    Err("property 'store.envelope'=true is not supported yet: have a transform put what you need of the key and the headers into the value".to_owned())
 }
 
 fn number(name: &str, value: Option<&str>) -> Result<Option<u64>, String> {
@@ -231,66 +229,6 @@ fn paddings<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<(Option<Paddin
     Ok(if offset.is_none() && partition.is_none() { (padding_of(kind, 12, filler)?, None) } else { (of(offset)?, of(partition)?) })
 }
 
-/// Where the padded Kafka partition goes, and a path that is empty.
-const PARTITION: char = '\u{1}';
-const NOTHING: char = '\u{2}';
-
-/// The paths of a statement as a template of `TemplatePartitioner`.
-fn template(by: &PartitionBy, has_names: bool) -> Result<String, String> {
-    let named = |name: &str, text: String| if has_names { format!("{}={text}", escaped(name)) } else { text };
-    let fields = match by {
-        PartitionBy::Nothing => return Ok(NOTHING.to_string()),
-        PartitionBy::Default => return Ok(format!("{}/{}", named("topic", "{topic}".to_owned()), named("partition", PARTITION.to_string()))),
-        PartitionBy::Fields(fields) => fields,
-    };
-    let levels = fields.iter().map(|field| level(field, &named)).collect::<Result<Vec<_>, _>>()?;
-    Ok(levels.join("/"))
-}
-
-fn level(field: &[String], named: &impl Fn(&str, String) -> String) -> Result<String, String> {
-    let (specifier, path) = match field.split_first() {
-        Some((first, rest)) if ["_key", "_value", "_header", "_topic", "_partition", "_date"].contains(&first.as_str()) => (first.as_str(), rest),
-        _ => ("_value", field),
-    };
-    if path.iter().any(|name| name.contains(['/', '\\', '{', '}', '.'])) && specifier != "_date" && specifier != "_header" {
-        return Err(format!("PARTITIONBY {}: a name with a slash, a brace or a dot in it is not supported", field.join(".")));
-    }
-    let dotted = path.join(".");
-    let wants = |what: &str| Err(format!("cannot partition by {specifier} partition field without {what}"));
-    match (specifier, path) {
-        ("_topic", []) => Ok(named("topic", "{topic}".to_owned())),
-        ("_partition", []) => Ok(named("partition", PARTITION.to_string())),
-        ("_topic" | "_partition", _) => Err(format!("partitioning by {} requires no path", &specifier[1..])),
-        ("_key", []) => Ok(named("key", "{key}".to_owned())),
-        ("_key", _) => Ok(named(&dotted, format!("{{key.{dotted}}}"))),
-        ("_header", []) => wants("path"),
-        ("_header", [name]) if !name.contains(['{', '}']) => Ok(named(name, format!("{{header.{name}}}"))),
-        ("_header", _) => Err(format!("PARTITIONBY _header.{dotted}: fields inside of headers are not supported")),
-        ("_date", []) => wants("format"),
-        ("_date", [format]) if !format.contains(['{', '}']) => Ok(named("date", format!("{{time:{format}}}"))),
-        ("_date", _) => Err("only one format should be provided for date".to_owned()),
-        (_, []) => wants("path"),
-        _ => Ok(named(&dotted, format!("{{value.{dotted}}}"))),
-    }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('{', "{{").replace('}', "}}")
-}
-
-fn partitioner(template: &str) -> Result<Box<dyn Partitioner>, String> {
-    let settings = [
-        ("partitioner.class", "TemplatePartitioner"),
-        ("lakehead.path.template", template),
-        ("directory.delim", "\u{5}"),
-        ("timezone", "UTC"),
-        ("timestamp.extractor", "Record"),
-        ("lakehead.partition.field.null", "text:[missing]"),
-    ];
-    let built = partition::from_props(&settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect::<Props>());
-    built.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -303,9 +241,12 @@ mod tests {
     use super::super::kcql::parse;
     use super::*;
     use crate::batch::{Batch, OffsetRange, TopicPartition};
+    use crate::partition::Partitioner;
+
+    const COMMON: Common<'static> = Common { prefix: "connect.s3", padding: None, codec: None, is_count_disabled: false };
 
     fn sink(kcql: &str) -> Result<Sink, String> {
-        Sink::new(&parse(kcql)?[0], None, None, false)
+        Sink::new(&parse(kcql)?[0], COMMON)
     }
 
     /// The name of a file with these records: offset, ms, value.
@@ -323,9 +264,10 @@ mod tests {
             headers: None,
         };
         let paths = sink.paths.paths(&batch, DateTime::UNIX_EPOCH);
-        assert!(paths.rejects.is_empty() && paths.distinct.len() == 1, "{paths:?}");
-        let (first_ms, last_ms) = (rows[0].1, rows[rows.len() - 1].1);
-        sink.name(Facts { topic, partition, path: &paths.distinct[0], last_offset: rows[rows.len() - 1].0, first_ms, last_ms })
+        assert_eq!(paths.distinct.len(), 1, "{paths:?}");
+        let name = FileName { topic: topic.into(), from: batch.from, path: Arc::clone(&paths.distinct[0]) };
+        let extent = Extent { start: rows[0].0, end: batch.span.end, first_ms: Some(rows[0].1), last_ms: Some(rows[rows.len() - 1].1) };
+        sink.names.whole(&name, &extent, "")
     }
 
     #[test]
@@ -361,20 +303,20 @@ mod tests {
                 vec![(5, 0, "{}")],
                 "pre/topic=t/partition=0/t(0_000000000005)-x.json",
             ),
-            ("INSERT INTO b:pre SELECT * FROM t NOPARTITION", "t", 0, vec![(5, 0, "{}")], "pre//t(0_000000000005).json"),
+            ("INSERT INTO b:pre SELECT * FROM t NOPARTITION", "t", 0, vec![(5, 0, "{}")], "pre/t(0_000000000005).json"),
             (
-                "INSERT INTO b SELECT * FROM t PARTITIONBY _key.id, _date.`yyyy-MM`, _value.none, _header.h STOREAS `AVRO` PROPERTIES('partition.include.keys'=false,'padding.type'='NoOp')",
+                "INSERT INTO b SELECT * FROM t PARTITIONBY _key.id, _date.`yyyy-MM`, _value.none STOREAS `AVRO` PROPERTIES('partition.include.keys'=false,'padding.type'='NoOp')",
                 "t",
                 0,
                 vec![(5, 1_748_779_200_000, "{}")],
-                "7/2025-06/[missing]/[missing]/t(0_5).avro",
+                "7/2025-06/[missing]/t(0_5).avro",
             ),
             (
-                "INSERT INTO b SELECT * FROM t STOREAS `CSV_WITHHEADERS` PROPERTIES('padding.type'='RightPad','padding.char'='x','padding.length.offset'=3)",
+                "INSERT INTO b SELECT * FROM t STOREAS `TEXT` PROPERTIES('padding.type'='RightPad','padding.char'='x','padding.length.offset'=3)",
                 "t",
                 0,
                 vec![(5, 0, "{}")],
-                "t/0/5xx_0_0.csv",
+                "t/0/5xx_0_0.text",
             ),
         ] {
             assert_eq!(name(kcql, topic, partition, &rows), wanted, "{kcql}");
@@ -390,20 +332,23 @@ mod tests {
             (with("STOREAS `BYTES_KeyOnly`"), "Unsupported format - BYTES_KeyOnly"),
             (with("STOREAS `ORC`"), "Unsupported format - ORC"),
             (with("STOREAS `TEXT` PROPERTIES('store.envelope'=true)"), "Envelope is not supported for format TEXT."),
-            (with("PROPERTIES('store.file.namer'='com.acme.Namer')"), "property 'store.file.namer' is not supported"),
+            (with("PROPERTIES('store.envelope'=true)"), "property 'store.envelope'=true is not supported yet"),
+            (with("PROPERTIES('store.file.namer'='com.acme.Namer')"), "property 'store.file.namer' is not supported: Java classes"),
+            (with("PROPERTIES('read.text.mode'='regex')"), "property 'read.text.mode' is not supported; supported: flush.count"),
             (with("PROPERTIES('flush.count'=many)"), "property 'flush.count' must be a number, not 'many'"),
             (with("PROPERTIES('padding.char'='ab')"), "must be one character"),
             (with("PARTITIONBY _topic.x"), "partitioning by topic requires no path"),
+            ("INSERT INTO b:/p SELECT * FROM t".to_owned(), "no object can be below the prefix '/p'"),
             (with("PARTITIONBY _header"), "without path"),
             (with("PARTITIONBY _date"), "without format"),
-            (with("PARTITIONBY _date.foo"), "Illegal pattern component: f"),
+            (with("PARTITIONBY _date.foo"), "the letter 'f' is not supported in a pattern"),
             (with("PARTITIONBY `a/b`"), "a name with a slash"),
         ] {
-            let found = sink(&kcql).map(|sink| sink.extension);
+            let found = sink(&kcql).map(|sink| sink.names.extension);
             assert!(found.as_ref().is_err_and(|error| error.contains(part)), "{kcql}: {found:?}");
         }
         let both = parse(&with("PROPERTIES('padding.length.offset'=3)")).unwrap();
-        assert!(Sink::new(&both[0], Some(("LeftPad", 5)), None, false).is_err_and(|error| error.contains("keep one of them")));
+        assert!(Sink::new(&both[0], Common { padding: Some(("LeftPad", 5)), ..COMMON }).is_err_and(|error| error.contains("keep one of them")));
     }
 
     #[test]
@@ -411,6 +356,7 @@ mod tests {
         let found = sink("INSERT INTO b SELECT * FROM t PROPERTIES('flush.size'=0,'flush.interval'=60)").unwrap().flush;
         assert_eq!(found, Flush { bytes: 500_000_000, seconds: 60, records: Some(50_000) });
         let statement = parse("INSERT INTO b SELECT * FROM t").unwrap();
-        assert_eq!(Sink::new(&statement[0], None, Some("gz"), true).map(|sink| (sink.flush.records, sink.extension)), Ok((None, "gz".to_owned())));
+        let found = Sink::new(&statement[0], Common { codec: Some("gz"), is_count_disabled: true, ..COMMON }).unwrap();
+        assert_eq!((found.flush.records, found.names.extension.as_str()), (None, "gz"));
     }
 }
