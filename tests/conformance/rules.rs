@@ -126,7 +126,28 @@ const RULES: &[Rule] = &[
             is_about && vector.config("store.kafka.headers") == "true" && (mismatch.part != Part::Files || are_aligned(&mismatch.found))
         },
     },
+    Rule {
+        row: "Lenses `NOPARTITION` writes two slashes behind the prefix",
+        predicts: |vector, mismatch| {
+            let one_slash = |key: &str| key.replace("//", "/").trim_start_matches('/').to_owned();
+            let expected = mismatch.expected.as_object().map(|files| files.iter().map(|(key, offsets)| (one_slash(key), offsets.clone())).collect());
+            is_kcql_with(vector, "NOPARTITION") && mismatch.part == Part::Files && expected.map(Value::Object).as_ref() == Some(&mismatch.found)
+        },
+    },
+    Rule {
+        row: "Lenses `RightPad` fills up with zeros",
+        predicts: |vector, mismatch| {
+            let is_empty = mismatch.found.as_object().is_some_and(serde_json::Map::is_empty);
+            let is_refused = mismatch.found.to_string().contains("gives several offsets one name");
+            is_kcql_with(vector, "RIGHTPAD") && ((mismatch.part == Part::Files && is_empty) || (mismatch.part == Part::Error && is_refused))
+        },
+    },
 ];
+
+/// A configuration of Lenses' with that word, in upper case, in its statements or settings.
+fn is_kcql_with(vector: &Vector, word: &str) -> bool {
+    vector.kind == "lenses" && vector.form.to_string().to_ascii_uppercase().contains(word)
+}
 
 /// The schema is upstream's, but for how decimals are stored, and how many digits those of undeclared precision have.
 fn decimals(mismatch: &Mismatch, undeclared: bool) -> bool {

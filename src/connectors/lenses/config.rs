@@ -163,7 +163,7 @@ mod tests {
             (Cloud::S3, &[("connect.s3.kcql", "INSERT INTO b SELECT * FROM t; INSERT INTO c:p SELECT * FROM u STOREAS `PARQUET`"), ("topics", "t, u")]),
             (Cloud::S3, &[ANY, ("connect.s3.aws.auth.mode", "Credentials"), ("connect.s3.aws.access.key", "a"), ("connect.s3.aws.secret.key", "s")]),
             (Cloud::S3, &[ANY, ("connect.s3.compression.codec", "GZIP"), ("connect.s3.compression.level", "9"), ("connect.s3.error.policy", "RETRY")]),
-            (Cloud::S3, &[ANY, ("connect.s3.padding.strategy", "NoOp"), ("connect.s3.exactly.once.enable", "false"), ("connect.s3.vhost.bucket", "true")]),
+            (Cloud::S3, &[ANY, ("connect.s3.padding.strategy", "noop"), ("connect.s3.exactly.once.enable", "false"), ("connect.s3.vhost.bucket", "true")]),
             (Cloud::Gcs, &[("connect.gcpstorage.kcql", ANY.1), ("connect.gcpstorage.gcp.auth.mode", "none")]),
             (Cloud::DataLake, &[("connect.datalake.kcql", ANY.1), ("connect.datalake.endpoint", "https://acme.dfs.core.windows.net")]),
         ] {

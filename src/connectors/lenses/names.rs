@@ -154,7 +154,13 @@ impl Naming for Names {
         let prefix = prefix.as_deref().map_or(String::new(), |prefix| if prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") });
         // as upstream, -1 is the time of records without one
         let (first_ms, last_ms) = (extent.first_ms.unwrap_or(-1), extent.last_ms.unwrap_or(-1));
-        let file = if *has_topic { format!("{}({number}_{offset})", name.topic) } else { format!("{offset}_{first_ms}_{last_ms}") };
+        // where a transform has renamed the topic, the source's name keeps files of several sources apart
+        let is_renamed = *name.topic != *name.from.topic;
+        let file = match (has_topic, is_renamed) {
+            (true, _) => format!("{}({number}_{offset})", name.from.topic),
+            (false, false) => format!("{offset}_{first_ms}_{last_ms}"),
+            (false, true) => format!("{offset}_{first_ms}_{last_ms}_{}", name.from.topic),
+        };
         // upstream writes a second slash where there is no path: an object cannot be read by most tools then, nor written here
         let path = if path.is_empty() { path } else { path + "/" };
         format!("{prefix}{path}{file}{suffix}.{extension}")
@@ -206,12 +212,19 @@ fn flush<'a>(get: &impl Fn(&str) -> Option<&'a str>, is_count_disabled: bool) ->
 }
 
 fn padding_of(kind: &str, length: usize, filler: char) -> Result<Option<Padding>, String> {
-    match kind.to_ascii_lowercase().as_str() {
-        "leftpad" => Ok(Some(Padding { is_left: true, length, filler })),
-        "rightpad" => Ok(Some(Padding { is_left: false, length, filler })),
-        "noop" => Ok(None),
-        _ => Err(format!("padding '{kind}' is not one of LeftPad, RightPad, NoOp")),
+    let is_left = match kind.to_ascii_lowercase().as_str() {
+        "leftpad" => true,
+        "rightpad" => false,
+        "noop" => return Ok(None),
+        _ => return Err(format!("padding '{kind}' is not one of LeftPad, RightPad, NoOp")),
+    };
+    if filler.is_ascii_digit() && !(is_left && filler == '0') {
+        return Err(format!("{kind} with '{filler}' gives several offsets one name, so that files replace each other: use LeftPad with '0', or no digit"));
     }
+    if filler == '/' || filler.is_control() {
+        return Err(format!("padding with '{}' gives names that cannot be written: use '0'", filler.escape_debug()));
+    }
+    Ok(Some(Padding { is_left, length, filler }))
 }
 
 /// Of the offset and of the partition.
@@ -337,6 +350,9 @@ mod tests {
             (with("PROPERTIES('read.text.mode'='regex')"), "property 'read.text.mode' is not supported; supported: flush.count"),
             (with("PROPERTIES('flush.count'=many)"), "property 'flush.count' must be a number, not 'many'"),
             (with("PROPERTIES('padding.char'='ab')"), "must be one character"),
+            (with("PROPERTIES('padding.type'='RightPad')"), "gives several offsets one name"),
+            (with("PROPERTIES('padding.char'='1')"), "LeftPad with '1' gives several offsets one name"),
+            (with("PROPERTIES('padding.char'='/')"), "gives names that cannot be written"),
             (with("PARTITIONBY _topic.x"), "partitioning by topic requires no path"),
             ("INSERT INTO b:/p SELECT * FROM t".to_owned(), "no object can be below the prefix '/p'"),
             (with("PARTITIONBY _header"), "without path"),

@@ -168,6 +168,12 @@ async fn objects_as_upstream() {
             vec![batch("t", &[(1, 5), (2, 6)], column("value", Arc::new(StringArray::from(vec![Some("x"), None]))))],
             vec![("b/t/0/000000000001_5_5.text", "x\n".to_owned())],
         ),
+        (
+            "INSERT INTO b SELECT * FROM u NOPARTITION STOREAS `TEXT` PROPERTIES('flush.count'=1)",
+            &[],
+            vec![Batch { topic: "u".into(), ..texts(2, &["b"]) }],
+            vec![("b/t(0_000000000002).text", "b\n".to_owned())],
+        ),
         // the first statement of a topic's name takes its records, whatever transforms called it
         (
             "INSERT INTO b SELECT * FROM u STOREAS `TEXT` PROPERTIES('flush.count'=1); INSERT INTO c:p SELECT * FROM * STOREAS `TEXT` PROPERTIES('flush.count'=2)",
@@ -177,7 +183,7 @@ async fn objects_as_upstream() {
                 Batch { topic: "u".into(), ..texts(2, &["b"]) },
                 Batch { topic: "v".into(), ..texts(3, &["c"]) },
             ],
-            vec![("b/u/0/000000000002_2_2.text", "b\n".to_owned()), ("c/p/v/0/000000000003_1_3.text", "a\nc\n".to_owned())],
+            vec![("b/u/0/000000000002_2_2_t.text", "b\n".to_owned()), ("c/p/v/0/000000000003_1_3_t.text", "a\nc\n".to_owned())],
         ),
     ] {
         let found = written(kcql, settings, &batches).await;
