@@ -25,7 +25,7 @@ use anything::Anything;
 use codec::Codec;
 pub(super) use props::is_map_key;
 use rows::{Plan, put_bytes, put_long};
-pub(super) use schema::{Rules, is_union};
+pub(super) use schema::{Rules, decimal_bytes, decimal_precision, is_union};
 
 /// Registration.
 pub(super) const FILE: File = File {
@@ -76,6 +76,7 @@ pub(super) fn rules(options: &Options) -> Result<Rules, FormatError> {
         metadata: boolean("connect.meta.data", true)?,
         enhanced: boolean("enhanced.avro.schema.support", true)?,
         optional_keys: boolean("allow.optional.map.keys", false)?,
+        of_columns: false,
     })
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Parts: `ParquetFormat`, the settings; `Parquet`, one file's encoder; `settings`, the connector's keys; `types`, which types a file can hold; `message`, the
 //! schema of a file; `encodings`, which encoding suits a column. The shape of a file is upstream's, who writes Parquet through Avro: names, lists of two levels,
-//! and the Avro schema in the footer, from which readers in Java take their types. There is no Arrow schema beside it: what the Parquet schema says is all
-//! that a reader sees, so that all readers see the same.
+//! and the Avro schema in the footer, from which readers in Java take their types; there, decimals and bytes are as the columns have them. There is no Arrow
+//! schema beside it: what the Parquet schema says is all that a reader sees, so that all readers see the same.
 //!
 //! Guarantee: the same rows, given in the same batches and row groups, make the same bytes.
 
@@ -15,7 +15,8 @@ use bytes::Bytes;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::file::metadata::KeyValue;
 
-use super::{Encoder, File, FileFormat, FileStats, FormatError, Options, View, avro};
+use super::avro::{self, Rules};
+use super::{Encoder, File, FileFormat, FileStats, FormatError, Options, View};
 use crate::schema::NAME;
 use crate::schema::avro::CONNECT_DEFAULT;
 
@@ -95,7 +96,7 @@ impl FileFormat for ParquetFormat {
         Ok(Box::new(Parquet {
             schema: Arc::new(Schema::new(fields.clone())),
             message: Message::new(name, fields, self.settings.form)?,
-            avro: avro::schema_text(&required, self.settings.form.rules).ok(),
+            avro: avro::schema_text(&required, Rules { of_columns: true, ..self.settings.form.rules }).ok(),
             settings: Arc::clone(&self.settings),
             state: State::Choosing { waiting: Vec::new(), rows: 0 },
             ready: Vec::new(),

@@ -12,7 +12,7 @@ use arrow::datatypes::{
 };
 use serde_json::{Map, Number, Value, json};
 
-use super::schema::{Rules, is_union, parameter, symbols};
+use super::schema::{Rules, decimal_bytes, decimal_precision, is_union, parameter, symbols};
 use crate::schema::avro::{DEFAULT_PRECISION, ENUM, FIELD_DEFAULT};
 use crate::schema::{DATE, DECIMAL, DECIMAL_PRECISION, DEFAULT, DOC, NAME, PARAMETERS, TIME, TIMESTAMP, VERSION, is_optional_key};
 use crate::wire::json::default_value;
@@ -21,8 +21,11 @@ use crate::wire::json::default_value;
 pub(super) fn described(field: &Field, json: Value, connect_type: Option<&str>, rules: Rules) -> Value {
     let Value::Object(mut object) = json else { return json };
     let logical = logical(field);
-    if let DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) = field.data_type() {
-        let precision = parameter(field, DECIMAL_PRECISION).and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_PRECISION);
+    if let DataType::Decimal128(digits, scale) | DataType::Decimal256(digits, scale) = field.data_type() {
+        let precision = match rules.of_columns {
+            true => decimal_precision(field, *digits, *scale).into(),
+            false => parameter(field, DECIMAL_PRECISION).and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_PRECISION),
+        };
         object.insert("scale".to_owned(), json!(scale));
         object.insert("precision".to_owned(), json!(precision));
     }
@@ -153,8 +156,8 @@ fn value(field: &Field, array: &dyn Array, row: usize, rules: Rules) -> Option<V
         DataType::Float64 => Value::Number(Number::from_f64(array.as_primitive::<Float64Type>().value(row))?),
         DataType::Utf8 => json!(array.as_string::<i32>().value(row)),
         DataType::Binary => characters(array.as_binary::<i32>().value(row)),
-        DataType::Decimal128(..) => unscaled(i256::from_i128(array.as_primitive::<Decimal128Type>().value(row))),
-        DataType::Decimal256(..) => unscaled(array.as_primitive::<Decimal256Type>().value(row)),
+        DataType::Decimal128(digits, _) => unscaled(i256::from_i128(array.as_primitive::<Decimal128Type>().value(row)), *digits, rules),
+        DataType::Decimal256(digits, _) => unscaled(array.as_primitive::<Decimal256Type>().value(row), *digits, rules),
         DataType::List(item) => {
             let items = array.as_list::<i32>().value(row);
             Value::Array((0..items.len()).map(|at| value(item, items.as_ref(), at, rules)).collect::<Option<_>>()?)
@@ -190,8 +193,13 @@ fn characters(bytes: &[u8]) -> Value {
     Value::String(bytes.iter().map(|byte| char::from(*byte)).collect())
 }
 
-fn unscaled(value: i256) -> Value {
+/// A decimal's bytes: as many as its column has, or as few as hold it.
+fn unscaled(value: i256, digits: u8, rules: Rules) -> Value {
     let bytes = value.to_be_bytes();
+    if rules.of_columns {
+        let size = usize::try_from(decimal_bytes(digits)).unwrap_or(bytes.len());
+        return characters(&bytes[bytes.len() - size..]);
+    }
     let sign = if value.is_negative() { 0xff } else { 0 };
     let spare = bytes.windows(2).take_while(|pair| pair[0] == sign && (pair[0] ^ pair[1]) & 0x80 == 0).count();
     characters(&bytes[spare..])

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | Boolean, Int32, Int64, Float32, Float64, Utf8, Binary | boolean, int, long, float, double, string, bytes |
 //! | Int8, Int16 | int with `connect.type` |
-//! | Binary with `connect.fixed.size` and a name | fixed |
-//! | Decimal128, Decimal256 | bytes decimal; the declared precision, else 64 |
+//! | Binary with `connect.fixed.size` and a name | fixed; for a Parquet file, bytes |
+//! | Decimal128, Decimal256 | bytes decimal; the declared precision, else 64; for a Parquet file, fixed decimal as in its columns |
 //! | Date32, Time32(Millisecond), Timestamp(Millisecond) | int date, int time-millis, long timestamp-millis |
 //! | Utf8 with enum parameters | enum; string without `enhanced.avro.schema.support` |
 //! | Struct | record by its Connect name, else `io.confluent.connect.avro.ConnectDefault`, `ConnectDefault2`, … |
@@ -26,10 +26,13 @@ use serde_json::{Map, Value, json};
 use super::{FORMAT, props};
 use crate::file::FormatError;
 use crate::schema::avro::{CONNECT_DEFAULT, CONNECT_UNION, ENUM, ENUM_DEFAULT, ENUM_DOC, FIELD_DOC, FIXED_SIZE, RECORD_DOC, SYMBOLS, UNION, short_name};
-use crate::schema::{NAME, PARAMETERS, is_inferred, is_json_text, is_optional_key};
+use crate::schema::{DECIMAL_PRECISION, NAME, PARAMETERS, is_inferred, is_json_text, is_optional_key};
 
 /// The record that stands for an entry of a map whose keys are not strings.
 const MAP_ENTRY: &str = "io.confluent.connect.avro.MapEntry";
+
+/// The name of a decimal of a fixed size, which Avro asks for and nobody reads.
+const FIXED_DECIMAL: &str = "lakehead.Decimal";
 
 /// The settings that change what a schema becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +43,15 @@ pub(in crate::file) struct Rules {
     pub(in crate::file) enhanced: bool,
     /// `allow.optional.map.keys`: a map whose string keys are optional is a map.
     pub(in crate::file) optional_keys: bool,
+    /// Not a setting: the schema is one of columns in a Parquet file, where decimals have a fixed size and other bytes do not. Java's readers turn the
+    /// schema back into the columns that they ask the file for, and refuse a file that has them in another form.
+    pub(in crate::file) of_columns: bool,
 }
 
 impl Default for Rules {
     /// The sink's defaults.
     fn default() -> Self {
-        Self { metadata: true, enhanced: true, optional_keys: false }
+        Self { metadata: true, enhanced: true, optional_keys: false, of_columns: false }
     }
 }
 
@@ -123,6 +129,8 @@ impl Names {
             }
             DataType::Utf8 if self.rules.enhanced && parameter(field, ENUM).is_some() => return self.enumeration(field, path),
             DataType::Utf8 => ("string", None),
+            DataType::Decimal128(digits, _) | DataType::Decimal256(digits, _) if self.rules.of_columns => return Ok(self.fixed_decimal(field, *digits)),
+            DataType::Binary if self.rules.of_columns => ("bytes", None),
             DataType::Binary | DataType::Decimal128(..) | DataType::Decimal256(..) => match parameter(field, FIXED_SIZE).zip(field.metadata().get(NAME)) {
                 Some((size, name)) => return self.fixed(field, name, size, path),
                 None => ("bytes", None),
@@ -298,6 +306,15 @@ impl Names {
         })
     }
 
+    /// A decimal as a Parquet column holds it.
+    fn fixed_decimal(&mut self, field: &Field, digits: u8) -> Value {
+        let own = field.metadata().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        match self.name(FIXED_DECIMAL, (field.data_type().clone(), own)) {
+            Named::Known(reference) => reference,
+            Named::New(name) => self.described(field, self.definition("fixed", &name, json!({ "size": decimal_bytes(digits) })), None),
+        }
+    }
+
     fn enumeration(&mut self, field: &Field, path: &[&str]) -> Result<Value, FormatError> {
         let symbols = symbols(field);
         let full = parameter(field, ENUM).map_or("", String::as_str);
@@ -341,6 +358,18 @@ impl Names {
         }
         Ok(Value::Array(branches))
     }
+}
+
+/// The bytes of a Parquet column's decimals of so many digits: the least that hold every value.
+pub(in crate::file) fn decimal_bytes(digits: u8) -> i32 {
+    let bits = f64::from(digits) * std::f64::consts::LOG2_10 + 1.0;
+    (1..=32).find(|bytes| f64::from(*bytes) * 8.0 >= bits).unwrap_or(32)
+}
+
+/// The precision of a Parquet column's decimals: the declared one, if the column's digits can be of it.
+pub(in crate::file) fn decimal_precision(field: &Field, digits: u8, scale: i8) -> u8 {
+    let declared = parameter(field, DECIMAL_PRECISION).and_then(|text| text.parse().ok());
+    declared.filter(|declared| (1..=digits).contains(declared) && i16::from(*declared) >= i16::from(scale)).unwrap_or(digits)
 }
 
 fn namespace(full: &str) -> &str {

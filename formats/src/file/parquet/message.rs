@@ -27,9 +27,9 @@ use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 use super::encode;
 use super::types::unsupported;
 use crate::file::FormatError;
-use crate::file::avro::{Rules, is_map_key, is_union};
+use crate::file::avro::{Rules, decimal_bytes, decimal_precision, is_map_key, is_union};
+use crate::schema::PARAMETERS;
 use crate::schema::avro::ENUM;
-use crate::schema::{DECIMAL_PRECISION, PARAMETERS};
 
 /// The form of lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,8 +194,7 @@ impl Builder {
             DataType::Time32(TimeUnit::Millisecond) => logical(Physical::INT32, LogicalType::time(true, ParquetTimeUnit::MILLIS)),
             DataType::Timestamp(TimeUnit::Millisecond, Some(_)) => logical(Physical::INT64, LogicalType::timestamp(true, ParquetTimeUnit::MILLIS)),
             DataType::Decimal128(digits, scale) | DataType::Decimal256(digits, scale) => {
-                let precision =
-                    i32::from(declared(field).filter(|declared| declared <= digits && i16::from(*declared) >= i16::from(*scale)).unwrap_or(*digits));
+                let precision = i32::from(decimal_precision(field, *digits, *scale));
                 let scale = i32::from(*scale);
                 logical(Physical::FIXED_LEN_BYTE_ARRAY, LogicalType::decimal(scale, precision))
                     .with_length(decimal_bytes(*digits))
@@ -241,17 +240,6 @@ fn is_text(data_type: &DataType) -> bool {
 
 fn parameter<'a>(field: &'a Field, name: &str) -> Option<&'a String> {
     field.metadata().get(&format!("{PARAMETERS}{name}"))
-}
-
-/// The precision that the Connect schema declares.
-fn declared(field: &Field) -> Option<u8> {
-    parameter(field, DECIMAL_PRECISION)?.parse().ok().filter(|precision| *precision > 0)
-}
-
-/// The bytes that the writer gives a decimal of so many digits: the least that hold every value.
-fn decimal_bytes(digits: u8) -> i32 {
-    let bits = f64::from(digits) * std::f64::consts::LOG2_10 + 1.0;
-    (1..=32).find(|bytes| f64::from(*bytes) * 8.0 >= bits).unwrap_or(32)
 }
 
 #[cfg(test)]

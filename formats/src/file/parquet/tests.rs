@@ -12,6 +12,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use parquet::basic::Encoding;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::schema::avro::UNION;
@@ -170,6 +171,33 @@ fn a_struct_without_a_name_is_upstreams_default_and_names_that_avro_has_not_leav
     let one = |name| records(vec![(name, Arc::new(Int32Array::from(vec![1])) as ArrayRef, false)]);
     assert_eq!(footer(one("a")), (name.clone(), keys(&[AVRO_SCHEMA, "writer.model.name"])));
     assert_eq!(footer(one("user-id")), (name, keys(&["writer.model.name"])));
+}
+
+#[test]
+fn the_footers_avro_schema_has_the_columns_types() {
+    let decimal = |scale: u8, more: &str| format!(r#""type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{{"scale":"{scale}"{more}}}"#);
+    let cases = [
+        (decimal(2, ""), json!({"type": "fixed", "size": 16, "precision": 38, "scale": 2, "logicalType": "decimal"}), None),
+        (decimal(0, r#","connect.decimal.precision":"9""#), json!({"type": "fixed", "size": 16, "precision": 9, "scale": 0, "logicalType": "decimal"}), None),
+        (decimal(2, r#","connect.decimal.precision":"50""#), json!({"type": "fixed", "size": 32, "precision": 50, "scale": 2, "logicalType": "decimal"}), None),
+        (decimal(2, "") + r#","default":"/w==""#, json!({"type": "fixed", "size": 16}), Some(json!("\u{ff}".repeat(16)))),
+        (decimal(2, "") + r#","default":"AZA=""#, json!({"type": "fixed", "size": 16}), Some(json!("\0".repeat(14) + "\u{1}\u{90}"))),
+        (r#""type":"bytes","name":"s.F","parameters":{"connect.fixed.size":"3"}"#.to_owned(), json!({"type": "bytes", "connect.name": "s.F"}), None),
+    ];
+    for (schema, expected, default) in cases {
+        let schema = format!(r#"{{"type":"struct","fields":[{{"field":"f",{schema}}},{{"field":"g",{schema}}}]}}"#);
+        let field = FieldRef::new(crate::schema::from_connect_json("value", schema.as_bytes()).unwrap());
+        let bytes = format("none").unwrap().encoder(&field).unwrap().finish(&[]).unwrap().0.concat();
+        let reader = reader(&bytes.into());
+        let pairs = reader.metadata().file_metadata().key_value_metadata().unwrap();
+        let avro: Value = serde_json::from_str(pairs[0].value.as_deref().unwrap()).unwrap();
+        let own = &avro["fields"][0];
+        for (key, value) in expected.as_object().unwrap() {
+            assert_eq!(&own["type"][key], value, "{key} of {avro}");
+        }
+        assert_eq!(own.get("default"), default.as_ref(), "{avro}");
+        assert_eq!(avro["fields"][1]["type"] == "lakehead.Decimal", own["type"]["type"] == "fixed", "defined once: {avro}");
+    }
 }
 
 #[test]
