@@ -4,7 +4,7 @@ CARGO ?= cargo
 SETUP := tests/servers/setup.sh
 BENCH_RECORDS ?= 3000000
 
-.PHONY: help demo test conformance lint bench bench-job
+.PHONY: help demo test conformance readers lint bench bench-job
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,6 +21,10 @@ test: ## set up every server that the tests need, and run all tests
 conformance: ## play the storage sinks' vectors (LAKEHEAD_CONFORMANCE_DIR: another folder of them); the last lines count what passed, differs on purpose, failed
 	@$(SETUP) toolchain
 	@$(CARGO) test --quiet --test conformance -- --nocapture
+
+readers: ## have files of every type read by DuckDB, pyarrow, Polars, fastavro and Java's parquet-cli; the last lines are a table of readers and types
+	@$(SETUP) toolchain python java-readers
+	@$(CARGO) test --quiet --test readers
 
 lint: ## format, clippy, documentation and dependency rules, as CI checks them
 	@$(SETUP) toolchain deny

@@ -4,7 +4,8 @@
 # Everything else goes into $LAKEHEAD_TOOLS (default: .tools in the repository):
 #   kafka      the Kafka broker's jars, from Maven Central
 #   registry   Apicurio, a schema registry that speaks Confluent's API, from Maven Central
-#   python     a virtual environment with DuckDB, pyarrow and fastavro, from PyPI
+#   python     a virtual environment with DuckDB, pyarrow, Polars and fastavro, from PyPI
+#   java-readers  parquet-cli with what it needs of Hadoop, from Maven Central
 #   stores     the object store servers (setup-stores.sh)
 #   deny       cargo-deny, for `make lint` (only when it is named)
 #
@@ -31,11 +32,12 @@ need() {
 done_already() { [ -f "$LAKEHEAD_TOOLS/stamps/$1" ] && [ "$(cat "$LAKEHEAD_TOOLS/stamps/$1")" = "$2" ]; }
 mark_done() { printf '%s' "$2" >"$LAKEHEAD_TOOLS/stamps/$1"; }
 
-# Maven is quiet unless it fails; it is tried twice, because registries have bad moments.
+# maven POM ARGUMENT…: Maven is quiet unless it fails; it is tried twice, because registries have bad moments.
 maven() {
-  local log=$LAKEHEAD_TOOLS/maven.log
+  local log=$LAKEHEAD_TOOLS/maven.log pom=$SERVERS/$1
+  shift
   for attempt in 1 2; do
-    mvn -B -ntp -f "$SERVERS/pom.xml" "$@" >"$log" 2>&1 && return 0
+    mvn -B -ntp -f "$pom" "$@" >"$log" 2>&1 && return 0
     [ "$attempt" = 2 ] || sleep 5
   done
   tail -n 40 "$log" >&2
@@ -59,7 +61,7 @@ setup_kafka() {
   need java openjdk-17-jre-headless
   need mvn maven
   rm -rf "$target"
-  maven dependency:copy-dependencies "-Dkafka.version=$KAFKA_VERSION" -DincludeScope=runtime "-DoutputDirectory=$target"
+  maven pom.xml dependency:copy-dependencies "-Dkafka.version=$KAFKA_VERSION" -DincludeScope=runtime "-DoutputDirectory=$target"
   mark_done kafka "$want"
 }
 
@@ -79,7 +81,7 @@ setup_registry() {
   <groupId>${group//\//.}</groupId><artifactId>$name</artifactId><version>$APICURIO_VERSION</version>
 </project>
 POM
-  maven "-Dmaven.repo.local=$local_repository" dependency:copy "-Dartifact=${group//\//.}:$name:$APICURIO_VERSION:tar.gz:all" "-DoutputDirectory=$target"
+  maven pom.xml "-Dmaven.repo.local=$local_repository" dependency:copy "-Dartifact=${group//\//.}:$name:$APICURIO_VERSION:tar.gz:all" "-DoutputDirectory=$target"
   tar -xzf "$target"/*.tar.gz -C "$target"
   rm -rf "$target"/*.tar.gz "$local_repository"
   mark_done registry "$APICURIO_VERSION"
@@ -97,6 +99,18 @@ setup_python() {
   mark_done python "$want"
 }
 
+setup_java_readers() {
+  local want target=$LAKEHEAD_TOOLS/java-readers
+  want=$(sha256sum <"$SERVERS/java-readers.xml")
+  done_already java-readers "$want" && return 0
+  say "setting up the Java readers in $target"
+  need java openjdk-17-jre-headless
+  need mvn maven
+  rm -rf "$target"
+  maven java-readers.xml dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$target"
+  mark_done java-readers "$want"
+}
+
 # Not part of the tests: `make lint` asks for it.
 setup_deny() {
   done_already deny "$CARGO_DENY_VERSION" && return 0
@@ -110,11 +124,11 @@ setup_stores() { "$SERVERS/setup-stores.sh"; }
 mkdir -p "$LAKEHEAD_TOOLS/stamps" "$LAKEHEAD_TOOLS/bin"
 exec 9>"$LAKEHEAD_TOOLS/lock"
 flock 9 # one installer at a time
-for part in "${@:-toolchain kafka registry python stores}"; do
+for part in "${@:-toolchain kafka registry python java-readers stores}"; do
   for name in $part; do
     case $name in
-    toolchain | kafka | registry | python | stores | deny) "setup_$name" 9>&- ;;
-    *) die "unknown part \`$name\`: toolchain, kafka, registry, python, stores or deny" ;;
+    toolchain | kafka | registry | python | java-readers | stores | deny) "setup_${name//-/_}" 9>&- ;;
+    *) die "unknown part \`$name\`: toolchain, kafka, registry, python, java-readers, stores or deny" ;;
     esac
   done
 done
