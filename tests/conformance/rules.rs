@@ -104,6 +104,13 @@ const RULES: &[Rule] = &[
     Rule { row: "Parquet decimals of undeclared precision have 64 digits", predicts: |_, mismatch| decimals(mismatch, true) },
     Rule { row: "Parquet decimals are byte arrays of any length", predicts: |_, mismatch| decimals(mismatch, false) },
     Rule {
+        row: "Aiven `format.output.type` avro and parquet",
+        predicts: |vector, mismatch| {
+            let is_about = vector.kind == "aiven" && ["avro", "parquet"].contains(&vector.config("format.output.type"));
+            is_about && (mismatch.part != Part::Error || mismatch.found.to_string().contains("format.output.type"))
+        },
+    },
+    Rule {
         row: "`parquet.codec=lzo`",
         predicts: |vector, mismatch| vector.config("parquet.codec") == "lzo" && mismatch.part != Part::Contents && mismatch.part != Part::Rejected,
     },
