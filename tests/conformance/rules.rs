@@ -145,7 +145,7 @@ const RULES: &[Rule] = &[
         row: "Lenses `RightPad` fills up with zeros",
         predicts: |vector, mismatch| {
             let is_empty = mismatch.found.as_object().is_some_and(serde_json::Map::is_empty);
-            let is_refused = mismatch.found.to_string().contains("gives several offsets one name");
+            let is_refused = mismatch.found.to_string().contains("several offsets one name");
             is_kcql_with(vector, "RIGHTPAD") && ((mismatch.part == Part::Files && is_empty) || (mismatch.part == Part::Error && is_refused))
         },
     },

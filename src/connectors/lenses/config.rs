@@ -9,7 +9,7 @@ use super::format::Format;
 use super::kcql::{self, Statement};
 use super::names::{Common, Flush, Names, Sink};
 use super::paths::Rows;
-use super::{Cloud, store};
+use super::{Cloud, keys, store};
 use crate::connect::Props;
 use crate::connect::config::{ConfigError, Report, Values, check};
 use crate::connectors::cloud_storage::Files;
@@ -70,6 +70,10 @@ pub(super) fn targets(cloud: Cloud, props: &Props) -> Result<Vec<Target>, Vec<Co
     let error = |message| ConfigError::new(key("kcql"), message);
     let codec = key("compression.codec");
     let padding = key("padding.strategy");
+    if let Err(why) = keys::padding(values.text(&padding)) {
+        let message = format!("Invalid value {} for configuration {padding}: {why}", values.text(&padding));
+        return Err(vec![ConfigError::new(padding, message)]);
+    }
     let common = Common {
         prefix: cloud.prefix(),
         padding: values.non_blank(&padding).map(|kind| (kind, values.long(&key("padding.length")).unwrap_or(-1))),
@@ -183,6 +187,8 @@ mod tests {
             (Cloud::S3, &[with("INSERT INTO b SELECT * FROM t WITH_FLUSH_COUNT = 1")], "connect.s3.kcql", "have been replaced"),
             (Cloud::S3, &[ANY, ("connect.s3.compression.codec", "ZSTD")], "connect.s3.compression.codec", "JSON files are not compressed with ZSTD"),
             (Cloud::S3, &[ANY, ("connect.s3.compression.codec", "zip")], "connect.s3.compression.codec", "String must be one of"),
+            (Cloud::S3, &[ANY, ("connect.s3.padding.strategy", "RightPad")], "connect.s3.padding.strategy", "zeros on the right give several offsets one name"),
+            (Cloud::S3, &[ANY, ("connect.s3.padding.strategy", "Both")], "connect.s3.padding.strategy", "String must be one of"),
             (Cloud::S3, &[ANY, ("connect.s3.error.policy", "NOOP")], "connect.s3.error.policy", "records are never swallowed"),
             (Cloud::S3, &[ANY, ("connect.s3.schema.change.detector", "version")], "connect.s3.schema.change.detector", "any change of the schema"),
             (Cloud::S3, &[ANY, ("connect.s3.aws.auth.mode", "role")], "connect.s3.aws.auth.mode", "String must be one of"),

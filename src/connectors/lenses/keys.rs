@@ -40,8 +40,8 @@ macro_rules! keys {
                 concat!($prefix, ".padding.strategy"),
                 Type::String,
                 Some(""),
-                Check::OneOfIgnoreCase(&["", "LeftPad", "RightPad", "NoOp"]),
-                "How offsets are filled up: LeftPad, RightPad or NoOp.",
+                Check::Custom(padding),
+                "How offsets are filled up: LeftPad (with zeros) or NoOp. Default: the padding properties of each statement.",
             ),
             key(concat!($prefix, ".padding.length"), Type::Int, Some("-1"), Check::Any, "Least digits of offsets, with padding.strategy; -1 means 12."),
             key(concat!($prefix, ".skip.null.values"), Type::Boolean, Some("false"), Check::Any, "True: records without a value are left out, and counted."),
@@ -181,6 +181,15 @@ pub(super) static DATA_LAKE: &[ConfigKey] = keys!(
     key("connect.datalake.http.connection.timeout", Type::Int, Some("60000"), NATURAL, HTTP),
     key("connect.datalake.pool.max.connections", Type::Int, Some("-1"), Check::Any, HTTP),
 );
+
+/// What fills offsets up with zeros and keeps them apart.
+pub(super) fn padding(text: &str) -> Result<(), String> {
+    match text.to_ascii_lowercase().as_str() {
+        "" | "leftpad" | "noop" => Ok(()),
+        "rightpad" => Err("zeros on the right give several offsets one name, so that files replace each other: use LeftPad".to_owned()),
+        _ => Err("String must be one of (case insensitive): LeftPad, NoOp".to_owned()),
+    }
+}
 
 fn boolean_or_blank(text: &str) -> Result<(), String> {
     if ["", "true", "false"].contains(&text.to_ascii_lowercase().as_str()) { Ok(()) } else { Err("Expected value to be either true or false".to_owned()) }

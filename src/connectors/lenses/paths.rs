@@ -3,8 +3,6 @@
 //! The terms are a template of the `TemplatePartitioner`, around which [`Rows`] refuses the records that upstream refuses: those without the key, the header or
 //! the value that a term asks for. A field that is not there prints `[missing]`, as upstream.
 
-use std::sync::Arc;
-
 use arrow::array::{Array, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
@@ -18,7 +16,6 @@ use crate::batch::Batch;
 use crate::connect::Props;
 use crate::connectors::cloud_storage::intake::refuse;
 use crate::partition::{self, Partitioner, Paths};
-use crate::store::objects::key_problem;
 
 /// Where the padded Kafka partition goes.
 pub(super) const PARTITION: char = '\u{1}';
@@ -40,8 +37,6 @@ struct Asked {
 pub(super) struct Rows {
     template: Box<dyn Partitioner>,
     asked: Asked,
-    /// How often the Kafka partition is in a path.
-    partitions: usize,
     /// What the rows are written in.
     format: Format,
     /// The key that has null values left out.
@@ -56,7 +51,7 @@ impl Rows {
     pub(super) fn new(by: &PartitionBy, has_names: bool, format: Format, skip: String) -> Result<Self, String> {
         let mut asked = Asked::default();
         let template = template(by, has_names, &mut asked)?;
-        Ok(Self { partitions: template.matches(PARTITION).count(), template: partitioner(&template)?, asked, format, skip })
+        Ok(Self { template: partitioner(&template)?, asked, format, skip })
     }
 
     /// Rows without what is asked of them; a row may be there more than once.
@@ -95,7 +90,6 @@ impl Partitioner for Rows {
     fn paths(&self, batch: &Batch, now: DateTime<Utc>) -> Paths {
         let mut paths = self.template.paths(batch, now);
         let mut unusable = self.unusable(batch);
-        unusable.extend(unnameable(&paths, self.partitions));
         unusable.sort_by_key(|reject| reject.row);
         unusable.dedup_by_key(|reject| reject.row); // the first reason stays
         for known in &mut paths.rejects {
@@ -116,22 +110,6 @@ impl Partitioner for Rows {
     fn is_time_based(&self) -> bool {
         self.template.is_time_based()
     }
-}
-
-/// Rows whose directory no object can be in: fields are printed as they are. `partitions` of a path stand for the Kafka partition.
-fn unnameable(paths: &Paths, partitions: usize) -> Vec<Reject> {
-    let mut problems = Vec::with_capacity(paths.distinct.len());
-    for path in &paths.distinct {
-        let is_ours = path.matches(PARTITION).count() == partitions;
-        let printed = if is_ours { path.replace(PARTITION, "0") } else { path.to_string() };
-        problems.push(if printed.starts_with(NOTHING) { None } else { key_problem(&printed).map(|why| (path, why)) });
-    }
-    if problems.iter().all(Option::is_none) {
-        return Vec::new();
-    }
-    let reason = |(path, why): &(&Arc<str>, &str)| format!("PARTITIONBY gives the directory '{path}', in which no object can be: {why}");
-    let of = |(row, code): (usize, &u32)| Some(Reject { row, reason: reason(problems.get(*code as usize)?.as_ref()?) });
-    paths.codes.iter().enumerate().filter_map(of).collect()
 }
 
 /// What a record has under a header's name.

@@ -12,6 +12,7 @@ use chrono::DateTime;
 use lakehead_formats::column::Column;
 use lakehead_formats::schema::json_text;
 use lakehead_formats::wire::Want;
+use proptest::prelude::*;
 
 use super::*;
 use crate::clock::Clock;
@@ -227,8 +228,7 @@ async fn records_without_what_is_asked_of_them_are_refused() {
         ("PARTITIONBY _header.h", header("g", Some(b"x")), Some("Header 'h' not found in message")),
         ("PARTITIONBY _header.h", header("h", None), Some("Header 'h' is null.")),
         ("PARTITIONBY _header.h", header("h", Some(b"x")), None),
-        ("PARTITIONBY a PROPERTIES('partition.include.keys'=false)", json(&[(1, 1, r#"{"a":""}"#)]), Some("gives the directory '', in which no object can be")),
-        ("PARTITIONBY a, b", json(&[(1, 1, r#"{"a":"x/"}"#)]), Some("gives the directory 'a=x//b=[missing]'")),
+        ("PARTITIONBY a, b", json(&[(1, 1, r#"{"a":"x/"}"#)]), Some("object name 'a=x//b=[missing]/t(0_000000000001).json' cannot be written")),
         ("STOREAS `TEXT`", null, Some("Value is null: set connect.s3.skip.null.values=true")),
         ("STOREAS `TEXT`", json(&[(1, 1, "{}")]), Some("text cannot hold schemaless JSON")),
         ("STOREAS `AVRO`; INSERT INTO c SELECT * FROM u", json(&[(1, 1, "{}")]), Some("Schema-less data is not supported")),
@@ -303,5 +303,37 @@ fn a_partition_is_durable_as_far_as_all_routes_are() {
             Settle(route, durable) => home.settle(route, durable),
         }
         assert_eq!(home.news(), news);
+    }
+}
+
+proptest! {
+    /// Whatever is reported as durable is: of every route, and further than before; and in the end all of it is reported.
+    #[test]
+    fn nothing_is_reported_that_a_route_still_owes(steps in prop::collection::vec((0_usize..3, any::<bool>(), 1_i64..5), 1..40)) {
+        let (mut home, mut at, mut given, mut durable, mut known) = (Home::default(), 100, Vec::new(), [0; 3], 100);
+        let mut ends = [100; 3];
+        for (route, settles, step) in steps {
+            if settles && ends[route] > 100 {
+                durable[route] = (durable[route].max(100) + step).min(ends[route]);
+                home.settle(route, durable[route]);
+            } else {
+                home.give(route, OffsetRange { start: at, end: at + step });
+                given.push((route, at, at + step));
+                at += step;
+                ends[route] = at;
+            }
+            if let Some(offset) = home.news() {
+                prop_assert!(offset > known);
+                known = offset;
+                for (route, start, end) in &given {
+                    prop_assert!(*start >= offset || durable[*route] >= offset.min(*end), "{offset} is not durable of route {route}");
+                }
+            }
+        }
+        for (route, end) in ends.into_iter().enumerate() {
+            home.settle(route, end);
+        }
+        let last = home.news().unwrap_or(known);
+        prop_assert_eq!(last, at);
     }
 }
