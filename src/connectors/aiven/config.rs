@@ -10,7 +10,8 @@ use super::store;
 use super::template::{self, Grouper, Piece};
 use crate::calendar::Zone;
 use crate::connect::Props;
-use crate::connect::config::{Check, ConfigError, ConfigKey, Importance, Report, Type, Values, check};
+use crate::connect::config::{Check, ConfigError, ConfigKey, Importance, Report, Type, Values, check, without_user_info};
+use crate::store::objects::key_problem;
 use crate::store::urls;
 
 const fn key(name: &'static str, kind: Type, default: Option<&'static str>, group: &'static str, check: Check, doc: &'static str) -> ConfigKey {
@@ -162,7 +163,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn invalid(&mut self, key: &str, message: &str) {
-        let value = self.values.props.get(key).map_or("", String::as_str);
+        let value = without_user_info(self.values.props.get(key).map_or("", String::as_str));
         self.errors.push(ConfigError::new(key, format!("Invalid value {value} for configuration {key}: {message}")));
     }
 
@@ -271,7 +272,10 @@ impl Reader<'_> {
         if !prefix.is_empty() {
             pieces.insert(0, Piece::Text(prefix.to_owned()));
         }
-        self.built("file.name.template", Names::new(&pieces, grouper, &zone, &source, most))
+        // a prefix may well end with a slash
+        let is_prefix_bad = !prefix.is_empty() && key_problem(prefix.strip_suffix('/').unwrap_or(prefix)).is_some();
+        let blamed = if is_prefix_bad { "file.name.prefix" } else { "file.name.template" };
+        self.built(blamed, Names::new(&pieces, grouper, &zone, &source, most))
     }
 
     /// The old names: prefix, then topic, partition and the first record's offset.
@@ -295,7 +299,10 @@ impl Reader<'_> {
     fn built(&mut self, key: &str, names: Result<Names, Vec<ConfigError>>) -> Option<Names> {
         // what the partitioner would say about the zone has been said in the words of this connector
         let errors = match names {
-            Ok(names) => return Some(names),
+            Ok(names) => match names.problem() {
+                None => return Some(names),
+                Some(message) => vec![ConfigError::new(key, message)],
+            },
             Err(errors) => errors,
         };
         errors.iter().filter(|error| error.key != "timezone").for_each(|error| self.invalid(key, &error.message));
@@ -390,6 +397,10 @@ mod tests {
             (Cloud::Azure, &[("format.output.type", "parquet")], "format.output.type", "not written yet"),
             (Cloud::Azure, &[("kafka.retry.backoff.ms", "86400001")], "kafka.retry.backoff.ms", "no more than 86400000"),
             (Cloud::S3, &[("aws.s3.prefix", "{{key}}/")], "aws.s3.prefix", "supported variables are: topic"),
+            (Cloud::S3, &[("aws.s3.prefix", "/x/")], "aws.s3.prefix", "an object cannot have such a name as '/x/topic-0-"),
+            (Cloud::S3, &[("file.name.template", "{{key}}/")], "file.name.template", "such a name as 'key/': it has an empty segment between slashes"),
+            (Cloud::Gcs, &[("file.name.prefix", "a/"), ("file.name.template", "/{{key}}")], "file.name.template", "such a name as 'a//key'"),
+            (Cloud::Gcs, &[("file.name.prefix", "/a/")], "file.name.prefix", "such a name as '/a/topic-0-0'"),
         ] {
             let found = errors(cloud, settings);
             assert!(found.len() == 1 && found[0].0 == key && found[0].1.contains(part), "{settings:?}: {found:?}");

@@ -1,55 +1,80 @@
 //! Which object each record goes to: the record groupers of `io.aiven.kafka.connect.common.grouper`.
 //!
-//! A template is translated for the `TemplatePartitioner`, with marks where the start offset and the padded partition go; what is left is to find the
-//! first record of each file. As upstream, `start_offset` is the offset of the first record since the last flush (or since a file was full), also in the
-//! names of other hours' files.
+//! A template is a list of parts, and a name is their texts one after the other; keys and times of records are coded by partitioners, a column at a time. What
+//! is left is to find the first record of each file. As upstream, `start_offset` is the offset of the first record since the last flush (or since a file was
+//! full), also in the names of other hours' files.
 //!
 //! Guarantee: no two records get the same name unless they belong in one file; names depend on the records since [`Groups::clear`] and, with a wall-clock
-//! timestamp, on the clock.
+//! timestamp or a date, on the clock. A name that no object can have makes the record a bad one.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use lakehead_formats::column::Reject;
 
 use super::template::{Grouper, Piece};
 use crate::batch::Batch;
 use crate::connect::Props;
 use crate::connect::config::ConfigError;
 use crate::partition::{self, Partitioner, Paths};
+use crate::store::objects::key_problem;
 
-/// Where a file's first offset goes: characters that no template and no topic has.
-const OFFSET: char = '\u{1}';
-const PADDED_OFFSET: char = '\u{2}';
-const PADDED_PARTITION: char = '\u{3}';
-const DATE: char = '\u{4}';
+/// A part of a name.
+#[derive(Debug)]
+enum Part {
+    Literal(String),
+    Topic,
+    Partition,
+    PaddedPartition,
+    Offset,
+    PaddedOffset,
+    Key,
+    /// The next unit of the record's time.
+    Time,
+    /// The day on which the file begins.
+    Date,
+}
+
+/// What parts are filled with. `time` has the units that the template asks for, in its order, with slashes between them.
+struct Values<'a> {
+    topic: &'a str,
+    partition: i32,
+    offset: i64,
+    key: &'a str,
+    time: &'a str,
+    now: DateTime<Utc>,
+}
 
 /// How names are made; shared by all topic partitions of a task.
 #[derive(Debug)]
 pub(super) struct Names {
     grouper: Grouper,
-    variants: Box<dyn Partitioner>,
+    parts: Vec<Part>,
     keys: Option<Box<dyn Partitioner>>,
+    times: Option<Box<dyn Partitioner>>,
     /// Records of a file; `None` = no limit.
     max_records: Option<u64>,
     /// The name is that of the first record, whatever the time of the others (`aws.s3.prefix`).
     is_fixed_by_first: bool,
 }
 
-/// The template as one of `TemplatePartitioner`.
-fn translated(pieces: &[Piece]) -> String {
-    let text = |piece: &Piece| match piece {
-        Piece::Text(text) => text.replace('{', "{{").replace('}', "}}"),
+fn part(piece: &Piece) -> Part {
+    match piece {
+        Piece::Text(text) => Part::Literal(text.clone()),
         Piece::Variable(name, _) => match (name.as_str(), piece.is_padded()) {
-            ("start_offset", false) => OFFSET.to_string(),
-            ("start_offset", true) => PADDED_OFFSET.to_string(),
-            ("partition", true) => PADDED_PARTITION.to_string(),
-            ("utc_date" | "local_date", _) => DATE.to_string(),
-            ("timestamp", _) => format!("{{time:{}}}", piece.unit().unwrap_or("yyyy")),
-            (name, _) => format!("{{{name}}}"),
+            ("topic", _) => Part::Topic,
+            ("partition", false) => Part::Partition,
+            ("partition", true) => Part::PaddedPartition,
+            ("start_offset", false) => Part::Offset,
+            ("start_offset", true) => Part::PaddedOffset,
+            ("key", _) => Part::Key,
+            ("timestamp", _) => Part::Time,
+            ("utc_date" | "local_date", _) => Part::Date,
+            (name, _) => Part::Literal(format!("{{{{{name}}}}}")), // validation has refused it
         },
-    };
-    pieces.iter().map(text).collect()
+    }
 }
 
 impl Names {
@@ -57,19 +82,22 @@ impl Names {
     pub(super) fn new(pieces: &[Piece], grouper: Grouper, timezone: &str, source: &str, max_records: u64) -> Result<Self, Vec<ConfigError>> {
         let extractor = if source.eq_ignore_ascii_case("EVENT") { "Record" } else { "Wallclock" };
         let build = |template: &str| {
-            // a delimiter that no name has: nothing is cut off a name's ends
             let settings = [
                 ("partitioner.class", "TemplatePartitioner"),
                 ("lakehead.path.template", template),
-                ("directory.delim", "\u{5}"),
                 ("timezone", timezone),
                 ("timestamp.extractor", extractor),
                 ("lakehead.partition.field.null", "null"),
             ];
             partition::from_props(&settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect::<Props>())
         };
-        let keys = if grouper == Grouper::TopicPartitionKey { Some(build("{key}")?) } else { None };
-        Ok(Self { grouper, variants: build(&translated(pieces))?, keys, max_records: Some(max_records).filter(|most| *most > 0), is_fixed_by_first: false })
+        let parts: Vec<Part> = pieces.iter().map(part).collect();
+        let keys = if parts.iter().any(|part| matches!(part, Part::Key)) { Some(build("{key}")?) } else { None };
+        let timed = pieces.iter().zip(&parts).filter(|(_, part)| matches!(part, Part::Time));
+        let units: Vec<&str> = timed.map(|(piece, _)| piece.unit().unwrap_or("yyyy")).collect();
+        let times = if units.is_empty() { None } else { Some(build(&format!("{{time:{}}}", units.join("/")))?) };
+        let max_records = Some(max_records).filter(|most| *most > 0 && !grouper.keeps_last());
+        Ok(Self { grouper, parts, keys, times, max_records, is_fixed_by_first: false })
     }
 
     /// The same, with names that the first record of a file decides.
@@ -84,7 +112,34 @@ impl Names {
 
     /// True when names depend on the clock.
     pub(super) fn is_wallclock(&self) -> bool {
-        self.variants.is_time_based() && !self.variants.is_deterministic()
+        self.times.as_ref().is_some_and(|times| !times.is_deterministic()) || self.parts.iter().any(|part| matches!(part, Part::Date))
+    }
+
+    /// Why no object can have such names, whatever the records.
+    pub(super) fn problem(&self) -> Option<String> {
+        let values = Values { topic: "topic", partition: 0, offset: 0, key: "key", time: "2025/06/01/12", now: DateTime::UNIX_EPOCH };
+        let name = self.fill(&values);
+        key_problem(&name).map(|why| format!("an object cannot have such a name as '{}': {why}", name.escape_debug()))
+    }
+
+    fn fill(&self, values: &Values<'_>) -> String {
+        let mut name = String::with_capacity(64);
+        let mut units = values.time.split('/');
+        for part in &self.parts {
+            // writing to a text does not fail
+            let _ = match part {
+                Part::Literal(text) => name.write_str(text),
+                Part::Topic => name.write_str(values.topic),
+                Part::Partition => write!(name, "{}", values.partition),
+                Part::PaddedPartition => write!(name, "{:010}", values.partition),
+                Part::Offset => write!(name, "{}", values.offset),
+                Part::PaddedOffset => write!(name, "{:020}", values.offset),
+                Part::Key => name.write_str(values.key),
+                Part::Time => name.write_str(units.next().unwrap_or("")),
+                Part::Date => write!(name, "{}", values.now.format("%Y-%m-%d")),
+            };
+        }
+        name
     }
 }
 
@@ -92,7 +147,7 @@ impl Names {
 #[derive(Debug, Clone)]
 struct Head {
     offset: i64,
-    variant: Arc<str>,
+    name: Arc<str>,
 }
 
 /// The files of one topic partition since the last flush.
@@ -100,8 +155,48 @@ struct Head {
 pub(super) struct Groups {
     /// By key; one without a key when keys do not matter.
     heads: HashMap<Option<Arc<str>>, Head>,
-    /// Records by name.
+    /// Records by name, where their number is limited.
     rows: HashMap<Arc<str>, u64>,
+}
+
+/// The texts of a batch's rows: codes, and what they stand for.
+struct Texts {
+    keys: Option<Paths>,
+    times: Option<Paths>,
+}
+
+impl Texts {
+    fn of(names: &Names, batch: &Batch, now: DateTime<Utc>) -> Self {
+        let paths = |partitioner: &Option<Box<dyn Partitioner>>| partitioner.as_ref().map(|partitioner| partitioner.paths(batch, now));
+        Self { keys: paths(&names.keys), times: paths(&names.times) }
+    }
+
+    /// Codes of a row's key and time; `None` when it has none although it should.
+    fn codes(&self, row: usize) -> Option<(u32, u32)> {
+        let code = |paths: &Option<Paths>| paths.as_ref().map_or(Some(0), |paths| paths.codes.get(row).copied().filter(|code| *code != Paths::REJECTED));
+        Some((code(&self.keys)?, code(&self.times)?))
+    }
+
+    fn text(paths: Option<&Paths>, code: u32) -> Option<&Arc<str>> {
+        paths.and_then(|paths| paths.distinct.get(code as usize))
+    }
+}
+
+/// The files that the rows of a batch go to.
+#[derive(Default)]
+struct Files {
+    names: Vec<Arc<str>>,
+    /// Records by file, with those of earlier batches.
+    rows: Vec<u64>,
+    by_name: HashMap<Arc<str>, u32>,
+    /// By codes of key and time, and the first offset.
+    by_head: HashMap<(u32, u32, i64), u32>,
+}
+
+impl Files {
+    fn has_room(&self, code: u32, most: Option<u64>) -> bool {
+        most.is_none_or(|most| self.rows.get(code as usize).is_some_and(|rows| *rows < most))
+    }
 }
 
 impl Groups {
@@ -111,86 +206,108 @@ impl Groups {
         self.rows.clear();
     }
 
-    /// The object of each row, by its name.
+    /// The object of each row, by its name. Rows that have none are rejects.
     pub(super) fn assign(&mut self, names: &Names, batch: &Batch, now: DateTime<Utc>) -> Paths {
-        let mut paths = names.variants.paths(batch, now);
-        let keys = names.keys.as_ref().map(|keys| keys.paths(batch, now));
-        if names.keeps_last() {
-            paths.distinct.iter_mut().for_each(|variant| *variant = Arc::from(fill(variant, 0, batch, now)));
-            return paths;
-        }
-        let mut distinct: Vec<Arc<str>> = Vec::new();
-        let mut known: HashMap<(u32, i64), u32> = HashMap::new();
+        let texts = Texts::of(names, batch, now);
+        let mut files = Files::default();
+        let mut codes = vec![Paths::REJECTED; batch.len()];
         let mut last: Option<((u32, u32), u32)> = None;
-        for row in 0..paths.codes.len() {
-            let Some(&variant_code) = paths.codes.get(row).filter(|code| **code != Paths::REJECTED) else { continue };
-            let key_code = keys.as_ref().and_then(|keys| keys.codes.get(row).copied()).unwrap_or(0);
-            // a run of rows that go where the last one went, and nothing limits it
+        for (row, code_of_row) in codes.iter_mut().enumerate() {
+            let Some(key_and_time) = texts.codes(row) else { continue };
+            // a run of rows that go where the last one went
             let code = match last {
-                Some((same, code)) if names.max_records.is_none() && same == (variant_code, key_code) => code,
-                _ => {
-                    let key = keys.as_ref().and_then(|keys| keys.distinct.get(key_code as usize).cloned());
-                    let head = self.head(names, key, (batch.offsets.value(row), paths.distinct.get(variant_code as usize)), batch, now);
-                    let code_of_variant = if names.is_fixed_by_first { 0 } else { variant_code };
-                    *known.entry((code_of_variant, head.0)).or_insert_with(|| {
-                        let at = distinct.iter().position(|name| *name == head.1).unwrap_or(distinct.len());
-                        if at == distinct.len() {
-                            distinct.push(Arc::clone(&head.1));
-                        }
-                        u32::try_from(at).unwrap_or(Paths::REJECTED)
-                    })
-                }
+                Some((same, code)) if same == key_and_time && files.has_room(code, names.max_records) => code,
+                _ => self.file(names, &mut files, &texts, key_and_time, (batch, batch.offsets.value(row), now)),
             };
-            last = Some(((variant_code, key_code), code));
-            if let Some(rows) = distinct.get(code as usize).and_then(|name| self.rows.get_mut(name)) {
+            last = Some((key_and_time, code));
+            if let Some(rows) = files.rows.get_mut(code as usize) {
                 *rows += 1;
             }
-            if let Some(of_row) = paths.codes.get_mut(row) {
-                *of_row = code;
-            }
+            *code_of_row = code;
         }
-        paths.distinct = distinct;
-        paths
+        if names.max_records.is_some() {
+            self.rows.extend(files.names.iter().cloned().zip(files.rows));
+        }
+        let Texts { keys, times } = texts;
+        let mut rejects: Vec<Reject> = [keys, times].into_iter().flatten().flat_map(|paths| paths.rejects).collect();
+        reject_bad_names(names, &files.names, &mut codes, &mut rejects);
+        rejects.sort_by_key(|reject| reject.row);
+        rejects.dedup_by_key(|reject| reject.row);
+        Paths { codes, distinct: files.names, rejects, ..Paths::default() }
     }
 
-    /// First offset and name of the file that a row goes to; a new file when the one there is full.
-    fn head(&mut self, names: &Names, key: Option<Arc<str>>, row: (i64, Option<&Arc<str>>), batch: &Batch, now: DateTime<Utc>) -> (i64, Arc<str>) {
-        let (offset, variant) = (row.0, row.1.cloned().unwrap_or_default());
-        let begin = || Head { offset, variant: Arc::clone(&variant) };
-        let name_of = |head: &Head| -> Arc<str> {
-            let variant = if names.is_fixed_by_first { &head.variant } else { &variant };
-            Arc::from(fill(variant, head.offset, batch, now))
+    /// The file that a row goes to; a new one when the one there is full.
+    fn file(&mut self, names: &Names, files: &mut Files, texts: &Texts, codes: (u32, u32), (batch, offset, now): (&Batch, i64, DateTime<Utc>)) -> u32 {
+        let key = Texts::text(texts.keys.as_ref(), codes.0);
+        let time = Texts::text(texts.times.as_ref(), codes.1).map_or("", |time| time);
+        let name = |offset| -> Arc<str> {
+            let key = key.map_or("", |key| key);
+            Arc::from(names.fill(&Values { topic: &batch.topic, partition: batch.from.partition, offset, key, time, now }))
         };
-        let head = self.heads.entry(key).or_insert_with(begin);
-        let mut name = name_of(head);
-        let is_full = |most| self.rows.get(&name).is_none_or(|rows| *rows >= most);
-        if names.max_records.is_some_and(is_full) {
-            *head = begin();
-            name = name_of(head);
+        let most = names.max_records;
+        if let Some(head) = self.heads.get(&key.cloned()) {
+            let by_head = (codes.0, codes.1, head.offset);
+            match files.by_head.get(&by_head) {
+                Some(code) if files.has_room(*code, most) => return *code,
+                Some(_) => {}
+                None => {
+                    let name = if names.is_fixed_by_first { Arc::clone(&head.name) } else { name(head.offset) };
+                    let rows = files.by_name.get(&name).and_then(|code| files.rows.get(*code as usize)).or_else(|| self.rows.get(&name));
+                    if most.is_none_or(|most| rows.is_some_and(|rows| *rows < most)) {
+                        return self.code(files, by_head, name);
+                    }
+                }
+            }
         }
-        self.rows.entry(Arc::clone(&name)).or_insert(0);
-        (head.offset, name)
+        let name = name(offset);
+        self.heads.insert(key.cloned(), Head { offset, name: Arc::clone(&name) });
+        self.code(files, (codes.0, codes.1, offset), name)
+    }
+
+    fn code(&self, files: &mut Files, by_head: (u32, u32, i64), name: Arc<str>) -> u32 {
+        let code = *files.by_name.entry(name).or_insert_with_key(|name| {
+            files.names.push(Arc::clone(name));
+            files.rows.push(self.rows.get(name).copied().unwrap_or(0));
+            u32::try_from(files.names.len() - 1).unwrap_or(Paths::REJECTED)
+        });
+        files.by_head.insert(by_head, code);
+        code
     }
 }
 
-/// A name, from a variant with marks.
-fn fill(variant: &str, offset: i64, batch: &Batch, now: DateTime<Utc>) -> String {
-    let mut name = String::with_capacity(variant.len() + 20);
-    for c in variant.chars() {
-        match c {
-            OFFSET => name.push_str(&offset.to_string()),
-            PADDED_OFFSET => name.push_str(&format!("{offset:020}")),
-            PADDED_PARTITION => name.push_str(&format!("{:010}", batch.from.partition)),
-            DATE => name.push_str(&now.format("%Y-%m-%d").to_string()),
-            c => name.push(c),
+/// Characters of a bad name that a message shows.
+const SHOWN: usize = 200;
+
+/// Takes the rows out whose names no object can have.
+fn reject_bad_names(names: &Names, distinct: &[Arc<str>], codes: &mut [u32], rejects: &mut Vec<Reject>) {
+    let reason = |name: &Arc<str>| {
+        let why = key_problem(name)?;
+        let mut shown: String = name.escape_debug().take(SHOWN).collect();
+        if name.escape_debug().nth(SHOWN).is_some() {
+            shown.push('…');
+        }
+        let what_to_do = match &names.keys {
+            Some(_) => "change the record's key, leave {{key}} out of file.name.template, or let errors.tolerance=all leave such records out",
+            None => "shorten file.name.template or its prefix",
+        };
+        Some(format!("object name '{shown}' cannot be written: {why}; {what_to_do}"))
+    };
+    let reasons: HashMap<u32, String> = (0_u32..).zip(distinct).filter_map(|(code, name)| Some((code, reason(name)?))).collect();
+    if reasons.is_empty() {
+        return;
+    }
+    for (row, code) in codes.iter_mut().enumerate() {
+        if let Some(reason) = reasons.get(code) {
+            rejects.push(Reject { row, reason: reason.clone() });
+            *code = Paths::REJECTED;
         }
     }
-    name
 }
 
 #[cfg(test)]
 mod tests {
     use arrow::array::{Int64Array, StringArray, TimestampMillisecondArray};
+    use arrow::datatypes::{DataType, Field};
     use lakehead_formats::column::Column;
     use lakehead_formats::schema::json_text;
     use proptest::prelude::*;
@@ -259,7 +376,7 @@ mod tests {
                 vec!["t-0-a-1", "t-0-null-2", "t-0-a-1"],
             ),
             ("{{key}}", "WALLCLOCK", 0, vec![(1, 0, Some("a")), (2, 0, None), (3, 0, Some("a"))], vec!["a", "null", "a"]),
-            ("/x{y}/{{topic}}/{{key}}/", "WALLCLOCK", 0, vec![(1, 0, Some("a/b"))], vec!["/x{y}/t/a/b/"]),
+            ("x{y}/{{topic}}/{{key}}", "WALLCLOCK", 0, vec![(1, 0, Some("a/b"))], vec!["x{y}/t/a/b"]),
         ] {
             assert_eq!(assigned(&mut Groups::default(), &names(template, source, max), &batch(&rows)), wanted, "{template} {max}");
         }
@@ -281,6 +398,81 @@ mod tests {
         let names = Names::new(&parse(text).unwrap(), Grouper::TopicPartition, "UTC", "EVENT", 0).unwrap().fixed_by_first();
         let found = assigned(&mut Groups::default(), &names, &batch(&[(5, 12 * HOUR, None), (6, 13 * HOUR, None)]));
         assert_eq!(found, ["1970-01-01/12/t-0-00000000000000000005"; 2]);
+    }
+
+    #[test]
+    fn a_file_that_is_open_at_midnight_keeps_its_name() {
+        let text = "{{utc_date}}/{{timestamp:unit=HH}}/{{topic}}-{{partition}}-{{start_offset}}";
+        let pieces = parse(text).unwrap();
+        for (max, wanted) in [
+            (0, ["1970-01-01/23/t-0-5", "1970-01-01/23/t-0-5", "1970-01-01/23/t-0-5"]),
+            (2, ["1970-01-01/23/t-0-5", "1970-01-01/23/t-0-5", "1970-01-02/01/t-0-7"]),
+        ] {
+            let names = Names::new(&pieces, Grouper::TopicPartition, "UTC", "WALLCLOCK", max).unwrap().fixed_by_first();
+            let mut groups = Groups::default();
+            let found = [(5, 23), (6, 24), (7, 25)].map(|(offset, hour)| {
+                let paths = groups.assign(&names, &batch(&[(offset, 0, None)]), DateTime::from_timestamp_millis(hour * HOUR).unwrap());
+                paths.distinct[0].to_string()
+            });
+            assert_eq!(found, wanted, "file.max.records={max}");
+        }
+    }
+
+    #[test]
+    fn characters_of_keys_stand_for_themselves() {
+        for (template, key, wanted) in [
+            ("{{key}}", "{{topic}}", "{{topic}}"),
+            ("{{key}}", "{partition}", "{partition}"),
+            ("{{topic}}-{{partition}}-{{key}}-{{start_offset}}", "%s$1", "t-0-%s$1-7"),
+            ("{{key}}/{{topic}}", "a/b", "a/b/t"),
+        ] {
+            assert_eq!(assigned(&mut Groups::default(), &names(template, "WALLCLOCK", 0), &batch(&[(7, 0, Some(key))])), [wanted], "{template}");
+        }
+    }
+
+    /// Each record looks its file up: a search among all of the batch's files would take minutes here.
+    #[test]
+    fn as_many_files_as_records() {
+        let rows: Vec<_> = (0..100_000).map(|offset| (offset, 0, None)).collect();
+        let names = names("topics/some/long/prefix/{{topic}}-{{partition}}-{{start_offset:padding=true}}", "WALLCLOCK", 1);
+        let paths = Groups::default().assign(&names, &batch(&rows), DateTime::UNIX_EPOCH);
+        assert_eq!((paths.distinct.len(), paths.codes.last()), (100_000, Some(&99_999)));
+    }
+
+    #[test]
+    fn keys_that_no_object_can_be_named_by_are_bad_records() {
+        let long = "x".repeat(1025);
+        for (key, why) in [
+            ("a//b", "object name 'a//b' cannot be written: it has an empty segment between slashes; change the record's key"),
+            ("a/", "it has an empty segment"),
+            ("", "object name '' cannot be written: it is empty"),
+            ("a/../b", "it has a segment '.' or '..'"),
+            ("a\u{1}", "object name 'a\\u{1}' cannot be written: it has a control character"),
+            ("a\u{4}b", "it has a control character"),
+            (&long, "…' cannot be written: it is longer than 1024 bytes"),
+        ] {
+            let mut batch = batch(&[(1, 0, None), (2, 0, None), (3, 0, None)]);
+            batch.key = Column::new(Arc::new(Field::new("key", DataType::Utf8, true)), Arc::new(StringArray::from(vec!["a0", key, "a0"])));
+            let paths = Groups::default().assign(&names("{{key}}", "WALLCLOCK", 0), &batch, DateTime::UNIX_EPOCH);
+            assert_eq!(paths.codes, [0, Paths::REJECTED, 0], "{key:?}");
+            assert_eq!(&*paths.distinct[0], "a0");
+            assert!(paths.rejects.len() == 1 && paths.rejects[0].row == 1 && paths.rejects[0].reason.contains(why), "{:?}", paths.rejects);
+        }
+    }
+
+    #[test]
+    fn templates_that_name_no_object() {
+        for (template, problem) in [
+            ("/x/{{topic}}/{{key}}", Some("such a name as '/x/topic/key': it has an empty segment")),
+            ("{{key}}/", Some("empty segment")),
+            ("a//{{key}}", Some("empty segment")),
+            ("../{{key}}", Some("segment '.' or '..'")),
+            ("a\n{{key}}", Some("such a name as 'a\\nkey': it has a control character")),
+            (".{{key}}./{{timestamp:unit=HH}}/{{topic}}-{{partition}}-{{start_offset}}", None),
+        ] {
+            let found = names(template, "WALLCLOCK", 0).problem();
+            assert!(found.as_deref().is_some_and(|found| problem.is_some_and(|part| found.contains(part))) || (found, problem) == (None, None), "{template}");
+        }
     }
 
     proptest! {

@@ -181,6 +181,28 @@ async fn records_that_csv_cannot_show_are_bad_records() {
 }
 
 #[tokio::test]
+async fn keys_that_name_no_object_are_bad_records() {
+    let from = TopicPartition::new("t", 0);
+    let settings = [("file.compression.type", "none"), ("file.name.template", "{{key}}")];
+    for key in ["a//b", "a/", "", "a\u{1}", "..", &"x".repeat(1025)] {
+        let rows = batch(&[(7, 0, Some("ok"), "v"), (8, 0, Some(key), "w")], false);
+        let folder = tempfile::tempdir().unwrap();
+        let mut strict = task(folder.path(), &settings, false);
+        strict.open(std::slice::from_ref(&from)).await.unwrap();
+        let error = strict.put(rows.clone()).await.unwrap_err();
+        let text = error.to_string();
+        assert!(error.kind == ErrorKind::BadRecord && text.contains("cannot be written: it") && text.contains("offset=8"), "{key:?}: {text}");
+        let mut tolerant = task(folder.path(), &settings, true);
+        tolerant.open(std::slice::from_ref(&from)).await.unwrap();
+        let rejects = tolerant.put(rows).await.unwrap();
+        assert!(rejects.len() == 1 && rejects[0].row == 1 && rejects[0].reason.contains("change the record's key"), "{key:?}: {rejects:?}");
+        tolerant.close(std::slice::from_ref(&from), Duration::from_secs(10)).await.unwrap();
+        assert_eq!(tolerant.durable().await.unwrap().get(&from), Some(&9), "{key:?}");
+        assert_eq!(objects(folder.path(), ""), [("ok".to_owned(), "dg==".to_owned())], "{key:?}");
+    }
+}
+
+#[tokio::test]
 async fn tombstones_are_records_like_others() {
     let nulls = |n: usize| Column::new(Arc::new(Field::new("value", DataType::Null, true)), Arc::new(NullArray::new(n)));
     let tombstones = Batch { value: nulls(1), ..batch(&[(1, 0, Some("k"), "")], false) };
