@@ -217,12 +217,19 @@ fn check_value(key: &ConfigKey, text: &str) -> Result<(), String> {
     }
 }
 
-/// A text for messages: what stands between `://` and `@` in it, a user and a password, is hidden.
+/// A text for messages, without the user and the password that may stand in it before its last `@`: in a URL, in a URL whose scheme was forgotten or
+/// mistyped (`me:secret@proxy:3128`), and rather once too often than once too seldom.
 #[must_use]
 pub fn without_user_info(text: &str) -> Cow<'_, str> {
-    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
-        Some((scheme, host)) => Cow::Owned(format!("{scheme}://[hidden]@{host}")),
-        None => Cow::Borrowed(text),
+    let Some((before, host)) = text.rsplit_once('@') else { return Cow::Borrowed(text) };
+    let is_scheme = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    // what begins a template, a pattern or a list of settings is no user
+    let is_user = |text: &str| !text.chars().any(|c| c.is_whitespace() || "{}'\"=".contains(c));
+    match (before.split_once("://"), before.split_once(':')) {
+        (Some((scheme, _)), _) if is_scheme(scheme) => Cow::Owned(format!("{scheme}://[hidden]@{host}")),
+        (Some(_), _) => Cow::Owned(format!("[hidden]@{host}")),
+        (None, Some((user, _))) if is_user(user) => Cow::Owned(format!("[hidden]@{host}")),
+        (None, _) => Cow::Borrowed(text),
     }
 }
 
@@ -280,6 +287,37 @@ impl<'a> Values<'a> {
         match self.text(name) {
             "" => Vec::new(),
             text => text.split(',').map(str::trim).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_and_passwords_are_hidden() {
+        for (text, shown) in [
+            ("http://me:hunter2@proxy:3128", "http://[hidden]@proxy:3128"),
+            ("http://hunter2@proxy", "http://[hidden]@proxy"),
+            ("http://me:hun@t/er2@proxy/x", "http://[hidden]@proxy/x"),
+            ("http://a:hunter2@x,http://b:hunter2@y", "http://[hidden]@y"),
+            ("me:hunter2@proxy:3128", "[hidden]@proxy:3128"),
+            ("me:hunter 2@proxy", "[hidden]@proxy"),
+            (":hunter2@proxy", "[hidden]@proxy"),
+            ("http:/me:hunter2@proxy", "[hidden]@proxy"),
+            ("http:/me:hunter2@", "[hidden]@"),
+            ("https//me:hunter2@proxy", "[hidden]@proxy"),
+            ("me:hunter2@http://proxy", "[hidden]@http://proxy"),
+            (" http://me:hunter2@proxy", "[hidden]@proxy"),
+            ("http://proxy:3128", "http://proxy:3128"),
+            ("someone@example.com", "someone@example.com"),
+            ("{time:HH}@{topic}", "{time:HH}@{topic}"),
+            ("'year'=YYYY/'at'=HH:mm@z", "'year'=YYYY/'at'=HH:mm@z"),
+            ("plain", "plain"),
+            ("", ""),
+        ] {
+            assert_eq!(without_user_info(text), shown, "{text}");
         }
     }
 }
