@@ -80,7 +80,7 @@ struct Messages {
     name: &'static str,
     file: FileDescriptor,
     mapping: Mapping,
-    /// The number of each path's message in `rows`, or why it has no columns.
+    /// The number in `rows` of each message that was met, by its path, or why it has no columns.
     numbers: BTreeMap<Vec<usize>, Result<usize, String>>,
     rows: Vec<Rows>,
 }
@@ -94,8 +94,9 @@ impl framed::Schema for Messages {
         let number = match self.numbers.get(&path) {
             Some(known) => known.clone()?,
             None => {
-                let made = self.message(&path).and_then(|message| Rows::new(&message, self.name, self.mapping));
-                let number = made.map(|rows| {
+                // Only paths that lead somewhere are remembered: of others there is no end.
+                let message = self.message(&path)?;
+                let number = Rows::new(&message, self.name, self.mapping).map(|rows| {
                     self.rows.push(rows);
                     self.rows.len() - 1
                 });

@@ -58,6 +58,9 @@ pub(super) struct Mapping {
     pub(super) flatten_unions: bool,
 }
 
+/// Types that a message may have once every message in it is written out.
+const MOST_TYPES: usize = 20_000;
+
 type Metadata = HashMap<String, String>;
 
 fn parameter(metadata: &mut Metadata, name: &str, value: impl Into<String>) {
@@ -69,7 +72,7 @@ fn parameter(metadata: &mut Metadata, name: &str, value: impl Into<String>) {
 /// # Errors
 /// The path and the type that columns cannot hold, for a person.
 pub(super) fn root(message: &MessageDescriptor, name: &str, mapping: Mapping) -> Result<(Field, Slot), String> {
-    let mut plan = Plan { mapping, open: Vec::new(), path: Vec::new() };
+    let mut plan = Plan { mapping, open: Vec::new(), path: Vec::new(), types: 0 };
     let mut metadata = Metadata::new();
     let (data_type, node) = match plan.wrapped(message).filter(|_| mapping.wrapper_for_raw_primitives) {
         Some(value) => plan.wrapper(&value)?,
@@ -86,6 +89,7 @@ struct Plan {
     open: Vec<String>,
     /// Fields around the one at hand.
     path: Vec<String>,
+    types: usize,
 }
 
 impl Plan {
@@ -159,6 +163,10 @@ impl Plan {
 
     fn field(&mut self, field: &FieldDescriptor, member: bool) -> Result<(Field, Slot), String> {
         self.path.push(field.name().to_owned());
+        self.types += 1;
+        if self.types > MOST_TYPES {
+            return self.refuse(format!("the message has more than {MOST_TYPES} types once the messages in it are written out"));
+        }
         let made = self.field_inside(field, member);
         self.path.pop();
         made

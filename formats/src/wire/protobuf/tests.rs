@@ -381,6 +381,56 @@ fn sorted(array: &dyn Array, row: usize, message: &DynamicMessage) -> (String, S
     (bag(array_value_to_string(array, row).unwrap()), bag(shown(message)))
 }
 
+#[test]
+fn messages_that_multiply_are_refused() {
+    let mut text = "syntax = \"proto3\";".to_owned();
+    for level in 0..60 {
+        text += &format!("message M{level} {{ M{next} a = 1; M{next} b = 2; }}", next = level + 1);
+    }
+    let error = field_of(&[], &(text + "message M60 { int32 x = 1; }")).unwrap_err();
+    assert!(error.ends_with(": the message has more than 20000 types once the messages in it are written out"), "{error}");
+}
+
+#[test]
+fn messages_nest_as_deep_as_columns_may_and_no_deeper() {
+    let chain = |levels: usize| {
+        let levels: String =
+            (1..levels).map(|level| format!("message M{level} {{ M{} a = 1; }}", level + 1)).collect::<String>() + &format!("message M{levels} {{}}");
+        field_of(&[], &format!("syntax = \"proto3\"; {levels}"))
+    };
+    assert!(chain(100).is_ok());
+    assert!(chain(101).is_err_and(|error| error.ends_with(": messages nest deeper than 100 levels")));
+}
+
+#[test]
+fn paths_that_lead_nowhere_are_not_remembered() {
+    let mapping = Mapping {
+        enhanced: false,
+        sum_types: false,
+        int_for_enums: false,
+        optional_for_nullables: false,
+        optional_for_proto2: true,
+        wrapper_for_nullables: false,
+        wrapper_for_raw_primitives: true,
+        struct_for_nulls: false,
+        index_for_unions: true,
+        flatten_unions: false,
+    };
+    let text = "syntax = \"proto3\"; message A { int32 x = 1; } message B { B b = 1; }";
+    let mut messages = Protobuf { mapping }.schema("value", &RegisteredSchema::new(SchemaKind::Protobuf, text)).unwrap();
+    let table: [(&[u8], Result<usize, &str>, usize); 5] = [
+        (&[0], Ok(0), 1),
+        (&[2, 0], Ok(0), 1),
+        (&[2, 4], Err("the schema has no message at the path [2]"), 1),
+        (&[4, 0, 6], Err("the schema has no message at the path [0, 3]"), 1),
+        (&[2, 2], Err("field \"b\": message \"B\" contains itself, which columns cannot hold"), 2),
+    ];
+    for (body, want, remembered) in table {
+        let number = framed::Schema::split(&mut messages, body).map(|(number, _)| number);
+        assert_eq!((number, messages.numbers.len()), (want.map_err(str::to_owned), remembered), "{body:?}");
+    }
+}
+
 proptest! {
     /// Whatever another encoder writes, the columns say the same.
     #[test]
