@@ -85,12 +85,18 @@ impl<'a> Plan<'a> {
         load(at, self.draft).or_else(|what| self.refuse(what))
     }
 
+    fn count(&mut self, types: usize) -> Result<(), String> {
+        self.types = self.types.saturating_add(types);
+        if self.types > MOST_TYPES { self.too_many() } else { Ok(()) }
+    }
+
+    fn too_many<T>(&self) -> Result<T, String> {
+        self.refuse(format!("it has more than {MOST_TYPES} types once its references are written out"))
+    }
+
     /// The field of a schema, optional if it must be or says so.
     fn field(&mut self, loaded: &Loaded<'a>, name: &str, optional: bool) -> Result<Field, String> {
-        self.types += 1;
-        if self.types > MOST_TYPES {
-            return self.refuse(format!("it has more than {MOST_TYPES} types once its references are written out"));
-        }
+        self.count(1)?;
         if self.depth >= MAX_DEPTH {
             return self.refuse(format!("nested deeper than {MAX_DEPTH} levels"));
         }
@@ -195,9 +201,13 @@ impl<'a> Plan<'a> {
             let values = self.named("value", |plan| plan.field(&values, "value", false))?;
             return Ok(map(Field::new("key", DataType::Utf8, false), values));
         }
+        if properties.len() > MOST_TYPES {
+            return self.too_many();
+        }
         let index = |property: &At<'a>| property.json.get("connect.index").and_then(Value::as_i64);
+        let properties = order::indexed(properties, index).or_else(|what| self.refuse(what))?;
         let mut fields = Vec::new();
-        for (name, property) in order::indexed(properties, index) {
+        for (name, property) in properties {
             let optional = self.mapping.optional && !is_required(at, &name);
             fields.push(self.property(&name, property, optional)?);
         }
@@ -288,7 +298,8 @@ impl<'a> Plan<'a> {
     }
 
     /// Gathers the properties of a part; of a name that comes twice the last counts, in the place of the first.
-    fn collect(&self, part: &Loaded<'a>, into: &mut Vec<(String, (At<'a>, bool))>, depth: usize) -> Result<(), String> {
+    fn collect(&mut self, part: &Loaded<'a>, into: &mut Vec<(String, (At<'a>, bool))>, depth: usize) -> Result<(), String> {
+        self.count(1)?;
         if depth > MAX_DEPTH {
             return self.refuse("the parts of an \"allOf\" contain themselves, which columns cannot hold");
         }
@@ -296,10 +307,13 @@ impl<'a> Plan<'a> {
             Class::Combined(Criterion::All, parts) => parts.iter().try_for_each(|part| self.collect(part, into, depth + 1)),
             Class::Reference(reference) => {
                 let target = self.documents.resolve(reference, part.at).or_else(|what| self.refuse(what))?;
-                self.collect(&self.load(target)?, into, depth + 1)
+                let loaded = self.load(target)?;
+                self.collect(&loaded, into, depth + 1)
             }
             Class::Object => {
-                for (name, at) in properties(part.at) {
+                let properties = properties(part.at);
+                self.count(properties.len())?;
+                for (name, at) in properties {
                     let property = (at, is_required(part.at, &name));
                     match into.iter_mut().find(|(known, _)| *known == name) {
                         Some((_, known)) => *known = property,

@@ -33,16 +33,24 @@ fn copied(count: usize) -> u32 {
 }
 
 /// Numbers properties by `connect.index`, or by how many came before; a number that is taken gives way to the next one that is free.
-pub(super) fn indexed<T>(properties: Vec<(String, T)>, index: impl Fn(&T) -> Option<i64>) -> Vec<(String, T)> {
+///
+/// # Errors
+/// The property that finds no number, for a person.
+pub(super) fn indexed<T>(properties: Vec<(String, T)>, index: impl Fn(&T) -> Option<i64>) -> Result<Vec<(String, T)>, String> {
     let mut numbered = std::collections::BTreeMap::new();
     for (name, property) in properties {
-        let mut number = index(&property).unwrap_or_else(|| i64::try_from(numbered.len()).unwrap_or(i64::MAX));
-        while numbered.contains_key(&number) {
-            number = number.saturating_add(1);
+        let wanted = index(&property).unwrap_or_else(|| i64::try_from(numbered.len()).unwrap_or(i64::MAX));
+        let mut free = Some(wanted);
+        for taken in numbered.range(wanted..).map(|(number, _)| *number) {
+            if free != Some(taken) {
+                break;
+            }
+            free = taken.checked_add(1);
         }
+        let number = free.ok_or_else(|| format!("\"connect.index\" of property \"{name}\" is \"{wanted}\", which is taken, and so is each number after it"))?;
         numbered.insert(number, (name, property));
     }
-    numbered.into_values().collect()
+    Ok(numbered.into_values().collect())
 }
 
 #[cfg(test)]
@@ -87,10 +95,29 @@ mod tests {
         }
     }
 
+    fn numbered(properties: &[(&str, Option<i64>)]) -> Result<String, String> {
+        let properties = properties.iter().map(|(name, index)| ((*name).to_owned(), *index)).collect();
+        indexed(properties, |index| *index).map(|properties| properties.into_iter().map(|(name, _)| name).collect())
+    }
+
     #[test]
     fn numbered_properties_come_in_their_order_and_none_is_lost() {
-        let properties = [("a", Some(2)), ("b", None), ("c", Some(0)), ("d", Some(2))].map(|(name, index)| (name.to_owned(), index));
-        let names: Vec<_> = indexed(properties.to_vec(), |index| *index).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["c", "b", "a", "d"]);
+        const LAST: i64 = i64::MAX;
+        let table: [(&[(&str, Option<i64>)], Result<&str, &str>); 5] = [
+            (&[("a", Some(2)), ("b", None), ("c", Some(0)), ("d", Some(2))], Ok("cbad")),
+            (&[("a", Some(7)), ("b", Some(5)), ("c", Some(5)), ("d", Some(5)), ("e", Some(-1))], Ok("ebcad")),
+            (&[("a", Some(LAST)), ("b", Some(LAST - 1))], Ok("ba")),
+            (
+                &[("a", Some(LAST)), ("b", Some(LAST))],
+                Err("\"connect.index\" of property \"b\" is \"9223372036854775807\", which is taken, and so is each number after it"),
+            ),
+            (
+                &[("a", Some(LAST)), ("b", Some(LAST - 1)), ("c", Some(LAST - 1))],
+                Err("\"connect.index\" of property \"c\" is \"9223372036854775806\", which is taken, and so is each number after it"),
+            ),
+        ];
+        for (properties, want) in table {
+            assert_eq!(numbered(properties), want.map(str::to_owned).map_err(str::to_owned), "{properties:?}");
+        }
     }
 }

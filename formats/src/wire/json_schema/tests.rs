@@ -289,6 +289,34 @@ fn schemas() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
+#[test]
+fn parts_that_multiply_are_refused() {
+    let refused = "it has more than 20000 types once its references are written out";
+    let multiplied = |levels: usize, times: usize, last: &str| {
+        let level = |level: usize| {
+            let part = format!(r##"{{"$ref":"#/definitions/d{}"}}"##, level + 1);
+            format!(r#""d{level}":{{"allOf":[{}]}}"#, vec![part; times].join(","))
+        };
+        let levels: String = (0..levels).map(|number| level(number) + ",").collect::<String>() + &format!(r#""d{levels}":{last}"#);
+        format!(r##"{{"allOf":[{{"$ref":"#/definitions/d0"}},{{"type":"object"}}],"definitions":{{{levels}}}}}"##)
+    };
+    let narrow = r#"{"type":"object","properties":{"x":{"type":"string"}}}"#;
+    let properties: Vec<_> = (0..500).map(|number| format!(r#""p{number}":{{"type":"string"}}"#)).collect();
+    let wide = format!(r#"{{"type":"object","properties":{{{}}}}}"#, properties.join(","));
+    assert_eq!(field(&[], &multiplied(3, 2, narrow)).map(|field| shape(&field)), Ok("{x: Utf8}".to_owned()));
+    for text in [multiplied(40, 2, narrow), multiplied(40, 8, narrow), multiplied(2, 8, &wide)] {
+        let error = field(&[], &text).unwrap_err();
+        assert!(error.ends_with(refused), "{error}");
+    }
+}
+
+#[test]
+fn a_property_that_finds_no_number_is_refused() {
+    let text = r#"{"type":"object","properties":{"a":{"type":"string","connect.index":9223372036854775807},"b":{"type":"string","connect.index":9223372036854775807}}}"#;
+    let error = field(&[], text).unwrap_err();
+    assert!(error.contains("\"connect.index\" of property \"b\" is \"9223372036854775807\""), "{error}");
+}
+
 proptest! {
     /// Any schema is columns or a refusal, and any payload under it a row or a reject.
     #[test]
