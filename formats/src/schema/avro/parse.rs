@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 /// Types that a schema may have once every reference is replaced by what it means.
 const MOST_TYPES: usize = 20_000;
 
+/// Arrays and objects around a type once every reference is replaced by what it means; what is deeper is no JSON to its readers.
+const DEEPEST: usize = 128;
+
 /// A type, with what its JSON says beside the members that Avro itself defines (`logicalType`, `connect.*`, …).
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Schema {
@@ -329,7 +332,7 @@ pub fn inline(text: &str, references: &[&str]) -> Result<String, String> {
     }
     let mut json: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     let mut budget = MOST_TYPES;
-    substitute(&mut json, None, &definitions, &mut BTreeSet::new(), &mut budget)?;
+    substitute(&mut json, None, &definitions, &mut BTreeSet::new(), &mut budget, 0)?;
     Ok(json.to_string())
 }
 
@@ -342,10 +345,32 @@ fn collect(json: &Value, namespace: Option<&str>, into: &mut BTreeMap<String, Va
             let mut object = object.clone();
             object.insert("name".to_owned(), Value::String(full.clone()));
             object.remove("namespace");
-            into.insert(full, Value::Object(object));
-            Ok(())
+            let definition = Value::Object(object);
+            match into.get(&full) {
+                Some(first) if !same(first, &definition) => Err(format!("type \"{full}\" is defined twice by the referenced schemas, and not alike")),
+                Some(_) => Ok(()),
+                None => {
+                    into.insert(full, definition);
+                    Ok(())
+                }
+            }
         }
         _ => Ok(()),
+    }
+}
+
+/// True for definitions that differ in nothing but what they say to people and the other names that they answer to, as Avro compares them.
+fn same(one: &Value, other: &Value) -> bool {
+    let counts = |(name, _): &(&String, &Value)| !matches!(name.as_str(), "doc" | "aliases");
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            let covers = |one: &Map<String, Value>, other: &Map<String, Value>| {
+                one.iter().filter(counts).all(|(name, value)| other.get(name).is_some_and(|other| same(value, other)))
+            };
+            covers(one, other) && other.iter().filter(counts).all(|(name, _)| one.contains_key(name))
+        }
+        (Value::Array(one), Value::Array(other)) => one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other)),
+        _ => one == other,
     }
 }
 
@@ -355,8 +380,12 @@ fn substitute(
     definitions: &BTreeMap<String, Value>,
     defined: &mut BTreeSet<String>,
     budget: &mut usize,
+    depth: usize,
 ) -> Result<(), String> {
     *budget = budget.checked_sub(1).ok_or_else(|| format!("it has more than {MOST_TYPES} types once its references are written out"))?;
+    if depth > DEEPEST {
+        return Err(format!("nested deeper than {DEEPEST} levels once its references are written out"));
+    }
     match json {
         Value::String(name) if primitive(name).is_none() => {
             let full = full_name(name, namespace);
@@ -364,11 +393,11 @@ fn substitute(
                 && let Some(definition) = definitions.get(&full)
             {
                 *json = definition.clone();
-                return substitute(json, None, definitions, defined, budget);
+                return substitute(json, None, definitions, defined, budget, depth);
             }
             Ok(())
         }
-        Value::Array(branches) => branches.iter_mut().try_for_each(|branch| substitute(branch, namespace, definitions, defined, budget)),
+        Value::Array(branches) => branches.iter_mut().try_for_each(|branch| substitute(branch, namespace, definitions, defined, budget, depth + 1)),
         Value::Object(object) => {
             let named = matches!(object.get("type").and_then(Value::as_str), Some("record" | "error" | "enum" | "fixed"));
             let full = if named { Some(declared_name(object, namespace)?) } else { None };
@@ -376,16 +405,16 @@ fn substitute(
             let inner = if named { full.as_deref().and_then(namespace_of) } else { namespace };
             if let Some(Value::Array(fields)) = object.get_mut("fields") {
                 for ty in fields.iter_mut().filter_map(|field| field.get_mut("type")) {
-                    substitute(ty, inner, definitions, defined, budget)?;
+                    substitute(ty, inner, definitions, defined, budget, depth + 1)?;
                 }
             }
             for member in ["items", "values"] {
                 if let Some(ty) = object.get_mut(member) {
-                    substitute(ty, inner, definitions, defined, budget)?;
+                    substitute(ty, inner, definitions, defined, budget, depth + 1)?;
                 }
             }
             match object.get_mut("type") {
-                Some(ty) if !ty.is_string() => substitute(ty, inner, definitions, defined, budget),
+                Some(ty) if !ty.is_string() => substitute(ty, inner, definitions, defined, budget, depth + 1),
                 _ => Ok(()),
             }
         }
@@ -449,5 +478,33 @@ mod tests {
         assert!(matches!(&fields[0].schema.kind, Kind::Record { name, .. } if name == "money.Amount"), "{whole}");
         assert_eq!(Some((&fields[0].schema, 0)), fields[1].schema.optional());
         assert_eq!(whole.matches("symbols").count(), 1, "defined once: {whole}");
+    }
+
+    #[test]
+    fn a_type_that_references_define_twice_is_one_or_refused() {
+        let root = r#"{"type":"record","name":"R","fields":[{"name":"c","type":"n.C"}]}"#;
+        let first = r#"{"type":"record","name":"C","namespace":"n","doc":"first","fields":[{"name":"x","type":"int","doc":"one"}]}"#;
+        let alike = r#"{"type":"record","name":"n.C","aliases":["D"],"fields":[{"name":"x","type":"int"}]}"#;
+        let wider = r#"{"type":"record","name":"n.C","fields":[{"name":"x","type":"long"}]}"#;
+        let longer = r#"{"type":"record","name":"n.C","fields":[{"name":"x","type":"int"},{"name":"y","type":"int"}]}"#;
+        for second in [first, alike] {
+            assert_eq!(inline(root, &[first, second]), inline(root, &[first]));
+        }
+        for second in [wider, longer] {
+            assert_eq!(inline(root, &[first, second]), Err("type \"n.C\" is defined twice by the referenced schemas, and not alike".to_owned()));
+        }
+    }
+
+    #[test]
+    fn references_that_nest_too_deep_are_refused() {
+        let record = |number: usize, inner: &str| {
+            let nested = r#"{"type":"array","items":"#.repeat(20) + inner + &"}".repeat(20);
+            format!(r#"{{"type":"record","name":"R{number}","fields":[{{"name":"a","type":{nested}}}]}}"#)
+        };
+        let references: Vec<_> = (1..600).map(|number| record(number, &format!("\"R{}\"", number + 1))).collect();
+        let references: Vec<&str> = references.iter().map(String::as_str).collect();
+        let want = "nested deeper than 128 levels once its references are written out";
+        assert_eq!(inline(&record(0, "\"R1\""), &references), Err(want.to_owned()));
+        assert!(inline(&record(0, "\"R1\""), &[&record(1, "\"int\"")]).is_ok());
     }
 }
