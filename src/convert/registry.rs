@@ -177,7 +177,8 @@ impl Client {
         Ok(Arc::new(RegisteredSchema { kind, text: answer.schema, references, versions }))
     }
 
-    /// The schemas that these refer to, all the way down; each after those that it refers to itself.
+    /// The schemas that these refer to, all the way down; each after those that it refers to itself. Of several with one name the one that is met
+    /// first counts, as upstream.
     async fn references(&self, base: &Url, first: Vec<Reference>) -> Result<Vec<wire::Reference>, Miss> {
         /// A reference that waits for the ones before it, or whose own are all there.
         enum Step {
@@ -195,7 +196,7 @@ impl Client {
                 }
                 Step::Ask(reference) => reference,
             };
-            if !seen.insert((reference.name.clone(), reference.subject.clone(), reference.version)) {
+            if !seen.insert(reference.name.clone()) {
                 continue;
             }
             if seen.len() > MOST_REFERENCES {

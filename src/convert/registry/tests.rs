@@ -194,3 +194,29 @@ async fn references_come_before_what_refers_to_them_and_are_asked_for_once() {
     }
     assert_eq!(asked.load(Ordering::Relaxed), 2);
 }
+
+#[tokio::test]
+async fn of_references_with_one_name_the_first_counts() {
+    let reference = |name: &str, version: i64| json!({"name": name, "subject": name, "version": version});
+    let router = Router::new()
+        .route(
+            "/schemas/ids/{id}",
+            get(move |Path(id): Path<u32>| async move {
+                let references = if id == 1 { [reference("a", 1), reference("c", 2)] } else { [reference("c", 2), reference("a", 1)] };
+                Json(json!({"schema": "\"int\"", "references": references}))
+            }),
+        )
+        .route("/schemas/ids/{id}/versions", get(|| async { Json(json!([])) }))
+        .route(
+            "/subjects/{subject}/versions/{version}",
+            get(move |Path((subject, version)): Path<(String, i64)>| async move {
+                let references = if subject == "a" { json!([reference("c", 1)]) } else { json!([]) };
+                Json(json!({"schema": format!("{subject} {version}"), "references": references}))
+            }),
+        );
+    let registry = open(&format!("http://{}", serve(router).await), &[]);
+    for (id, want) in [(1, ["c 1", "a 1"]), (2, ["c 2", "a 1"])] {
+        let schema = registry.schema(id, &Health::default()).await.unwrap().unwrap();
+        assert_eq!(schema.references.iter().map(|reference| reference.text.as_str()).collect::<Vec<_>>(), want);
+    }
+}
