@@ -8,7 +8,7 @@
 //! timestamp or a date, on the clock. A name that no object can have makes the record a bad one.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -118,28 +118,39 @@ impl Names {
     /// Why no object can have such names, whatever the records.
     pub(super) fn problem(&self) -> Option<String> {
         let values = Values { topic: "topic", partition: 0, offset: 0, key: "key", time: "2025/06/01/12", now: DateTime::UNIX_EPOCH };
-        let name = self.fill(&values);
+        let name = self.name(values);
         key_problem(&name).map(|why| format!("an object cannot have such a name as '{}': {why}", name.escape_debug()))
     }
 
-    fn fill(&self, values: &Values<'_>) -> String {
-        let mut name = String::with_capacity(64);
-        let mut units = values.time.split('/');
-        for part in &self.parts {
-            // writing to a text does not fail
-            let _ = match part {
-                Part::Literal(text) => name.write_str(text),
-                Part::Topic => name.write_str(values.topic),
-                Part::Partition => write!(name, "{}", values.partition),
-                Part::PaddedPartition => write!(name, "{:010}", values.partition),
-                Part::Offset => write!(name, "{}", values.offset),
-                Part::PaddedOffset => write!(name, "{:020}", values.offset),
-                Part::Key => name.write_str(values.key),
-                Part::Time => name.write_str(units.next().unwrap_or("")),
-                Part::Date => write!(name, "{}", values.now.format("%Y-%m-%d")),
-            };
+    fn name(&self, values: Values<'_>) -> String {
+        Name { parts: &self.parts, values }.to_string()
+    }
+}
+
+/// Parts, filled in.
+struct Name<'a> {
+    parts: &'a [Part],
+    values: Values<'a>,
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Values { topic, partition, offset, key, time, now } = &self.values;
+        let mut units = time.split('/');
+        for part in self.parts {
+            match part {
+                Part::Literal(text) => f.write_str(text),
+                Part::Topic => f.write_str(topic),
+                Part::Partition => write!(f, "{partition}"),
+                Part::PaddedPartition => write!(f, "{partition:010}"),
+                Part::Offset => write!(f, "{offset}"),
+                Part::PaddedOffset => write!(f, "{offset:020}"),
+                Part::Key => f.write_str(key),
+                Part::Time => f.write_str(units.next().unwrap_or("")),
+                Part::Date => write!(f, "{}", now.format("%Y-%m-%d")),
+            }?;
         }
-        name
+        Ok(())
     }
 }
 
@@ -242,7 +253,7 @@ impl Groups {
         let time = Texts::text(texts.times.as_ref(), codes.1).map_or("", |time| time);
         let name = |offset| -> Arc<str> {
             let key = key.map_or("", |key| key);
-            Arc::from(names.fill(&Values { topic: &batch.topic, partition: batch.from.partition, offset, key, time, now }))
+            Arc::from(names.name(Values { topic: &batch.topic, partition: batch.from.partition, offset, key, time, now }))
         };
         let most = names.max_records;
         if let Some(head) = self.heads.get(&key.cloned()) {
