@@ -58,7 +58,8 @@ pub static KEYS: &[ConfigKey] = &[
         importance: Importance::Low,
         group: "Storage",
         doc: "Ours. Name of an object without its extension: text with {topics.dir}, {topic}, {path} (what the partitioner says), {partition}, {offset} (first \
-              record, padded) and {source} (the topic before transforms). Empty is upstream's name.",
+              record, padded) and {source} (the topic before transforms). Source, partition and offset must be in it, and something that they cannot hold (as \
+              '/' or '+') between them, so that no two files have the same name. Empty is upstream's name.",
         check: Check::Any,
     },
 ];
@@ -75,12 +76,36 @@ enum Piece {
     Offset,
 }
 
+impl Piece {
+    /// The placeholder.
+    fn name(&self) -> &str {
+        match self {
+            Self::Literal(text) => text,
+            Self::TopicsDir => "topics.dir",
+            Self::Topic => "topic",
+            Self::Source => "source",
+            Self::Path => "path",
+            Self::Partition => "partition",
+            Self::Offset => "offset",
+        }
+    }
+
+    /// Whether a value of it can hold such a character: topics have letters, digits, dots, hyphens and underscores.
+    fn holds(&self, c: char) -> bool {
+        match self {
+            Self::Partition | Self::Offset => c.is_ascii_digit(),
+            Self::Topic | Self::Source => c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'),
+            Self::Literal(_) | Self::TopicsDir | Self::Path => true,
+        }
+    }
+}
+
 /// A name of one's own: text with placeholders; the file's extension always follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Template(Vec<Piece>);
 
 impl Template {
-    /// Reads a template. Names are unique only with the source topic (several may become one topic), the Kafka partition and the offset in them.
+    /// Reads a template. Names are unique only when the source topic (several may become one topic), the Kafka partition and the offset can be read from them.
     fn parse(text: &str) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -110,7 +135,71 @@ impl Template {
         if text.starts_with('/') || text.contains("//") {
             return Err("a name must not begin with '/' and have no empty directory".to_owned());
         }
-        Ok(Self(pieces))
+        let template = Self(pieces);
+        let told = [template.told_from_the_left(), template.told_from_the_right()].concat();
+        match [Piece::Source, Piece::Partition, Piece::Offset].iter().find(|piece| !told.contains(piece)) {
+            Some(piece) => Err(format!(
+                "{{{}}} cannot be told from what stands beside it, so that two files could have the same name: put text between the placeholders that their \
+                 values cannot hold, as '/' or '+' after {{source}} and '-' between {{partition}} and {{offset}}",
+                piece.name()
+            )),
+            None => Ok(template),
+        }
+    }
+
+    /// Placeholders whose values anybody can read from a name, beginning at its left end. A value ends where text follows that it cannot hold all of;
+    /// a path may hold anything, and what is behind it is found from the right end only.
+    fn told_from_the_left(&self) -> Vec<Piece> {
+        let mut told = Vec::new();
+        let mut rest = self.0.as_slice();
+        while let Some((piece, after)) = rest.split_first() {
+            rest = after;
+            match piece {
+                Piece::Literal(_) | Piece::TopicsDir => continue,
+                known if told.contains(known) => continue,
+                Piece::Path => break,
+                _ => {}
+            }
+            let is_over = match after.first() {
+                Some(Piece::Literal(text)) => text.chars().any(|c| !piece.holds(c)),
+                Some(_) => false,
+                None => !piece.holds('.'), // the extension
+            };
+            if !is_over {
+                break;
+            }
+            told.push(piece.clone());
+        }
+        told
+    }
+
+    /// The same from the right end, where the extension has been taken off.
+    fn told_from_the_right(&self) -> Vec<Piece> {
+        let mut told = Vec::new();
+        let mut rest = self.0.as_slice();
+        // a topic beside the extension could hold a part of it
+        if rest.last().is_some_and(|piece| matches!(piece, Piece::Source | Piece::Topic)) {
+            return told;
+        }
+        while let Some((piece, before)) = rest.split_last() {
+            rest = before;
+            match piece {
+                Piece::Literal(_) | Piece::TopicsDir => continue,
+                known if told.contains(known) => continue,
+                Piece::Path => break,
+                _ => {}
+            }
+            let is_over = match before.last() {
+                Some(Piece::Literal(text)) => text.chars().any(|c| !piece.holds(c)),
+                Some(_) => false,
+                None => true, // the name's beginning
+            };
+            if !is_over {
+                break;
+            }
+            told.push(piece.clone());
+        }
+        told
     }
 }
 
@@ -182,6 +271,10 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -219,6 +312,9 @@ mod tests {
             ("{topics.dir}/{topic}/{path}/{source}+{partition}+{offset}", "topics/new/y=2025/old+3+0000000042.json"),
             ("{path}/{source}-{partition}-{offset}", "y=2025/old-3-0000000042.json"),
             ("lake/{source}/p{partition}.{offset}", "lake/old/p3.0000000042.json"),
+            ("{source}-{partition}-{offset}", "old-3-0000000042.json"),
+            ("{offset}_{partition}_{source}/{path}", "0000000042_3_old/y=2025.json"),
+            ("{source}/{path}/{source}+{partition}-{offset}", "old/y=2025/old+3-0000000042.json"),
         ] {
             assert_eq!(layout(template).key_of_renamed("new", "old", "y=2025", 3, 42, ".json"), key, "{template}");
         }
@@ -232,10 +328,50 @@ mod tests {
             ("{source}{partition}{offset", "has no closing brace"),
             ("{source}{partition}{offset}{key}", "{key} is unknown"),
             ("/{source}{partition}{offset}", "must not begin with '/'"),
+            ("{source}{partition}-{offset}", "{source} cannot be told from what stands beside it"),
+            ("{source}/{partition}{offset}", "{partition} cannot be told"),
+            ("{source}/{partition}0{offset}", "{partition} cannot be told"),
+            ("{offset}.{partition}.{source}", "{source} cannot be told"),
+            ("{path}{source}/{partition}/{offset}", "{source} cannot be told"),
+            ("{topic}{source}/{path}/{partition}/{offset}", "{source} cannot be told"),
+            ("{source}/{path}{partition}/{offset}", "{partition} cannot be told"),
+            ("{source}/{path}/{partition}/{path}/{offset}", "{partition} cannot be told"),
         ] {
             let error = validate(&Props::from([("lakehead.key.template".to_owned(), template.to_owned())])).unwrap();
             assert!(error.key == "lakehead.key.template" && error.message.contains(part), "{template}: {error}");
         }
         assert_eq!(validate(&Props::new()), None);
+    }
+
+    /// Templates that are taken, with literals that values may hold, so that names meet wherever they can.
+    fn templates() -> impl Strategy<Value = String> {
+        let placeholders = Just(["{source}", "{partition}", "{offset}", "{path}", "{topic}", "{topics.dir}"]).prop_shuffle();
+        let text = || prop::sample::select(vec!["/", "/", "+", "+", "-", "-1", "1+", ".", "1", ""]);
+        let any = (placeholders, prop::collection::vec((any::<bool>(), text()), 6), text()).prop_map(|(placeholders, parts, last)| {
+            let is_in = |placeholder: &str, wanted| wanted || ["{source}", "{partition}", "{offset}"].contains(&placeholder);
+            let pieces = placeholders.iter().zip(&parts).filter(|(placeholder, part)| is_in(placeholder, part.0));
+            pieces.map(|(placeholder, (_, text))| format!("{text}{placeholder}")).chain([last.to_owned()]).collect::<String>()
+        });
+        any.prop_filter("it is taken", |text| Template::parse(text).is_ok())
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_files_have_the_same_name(
+            template in templates(),
+            topics_dir in "[/1]{0,1}",
+            width in 0_usize..4,
+            files in prop::collection::vec(("[t1.-]{1,3}", "[t1.-]{1,2}", "[t1/+.-]{0,3}", 0_i32..12, 0_i64..120), 64),
+        ) {
+            let props = [("lakehead.key.template", template.clone()), ("topics.dir", topics_dir), ("filename.offset.zero.pad.width", width.to_string())];
+            let layout = Layout::from_props(&props.map(|(key, value)| (key.to_owned(), value)).into_iter().collect());
+            let mut seen = HashMap::new();
+            for (source, topic, path, partition, offset) in &files {
+                let name = layout.key_of_renamed(topic, source, path, *partition, *offset, ".json");
+                let file = (source, partition, offset);
+                let first = *seen.entry(name.clone()).or_insert(file);
+                prop_assert_eq!(first, file, "both are '{}' by {}", name, template);
+            }
+        }
     }
 }
