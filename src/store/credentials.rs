@@ -115,6 +115,8 @@ pub(super) struct Role {
     pub(super) external_id: Option<String>,
     /// STS elsewhere than at Amazon's address for the region.
     pub(super) endpoint: Option<String>,
+    /// How long a session lasts; `None` = STS' default, an hour.
+    pub(super) session: Option<Duration>,
 }
 
 /// A credential provider for one store.
@@ -156,6 +158,9 @@ impl Credentials {
             }
             if let Some(id) = &role.external_id {
                 assume = assume.external_id(id);
+            }
+            if let Some(length) = role.session {
+                assume = assume.session_length(length);
             }
             SharedCredentialsProvider::new(assume.build().await)
         };
@@ -279,6 +284,9 @@ const RETRY: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -307,6 +315,47 @@ mod tests {
             ("software.amazon.awssdk.auth.credentials.SystemPropertyCredentialsProvider", "there are no Java system properties here"),
         ] {
             assert!(source_of(class).unwrap_err().starts_with(why), "{class}");
+        }
+    }
+
+    /// An STS that answers one request; comes back with its address and what it was asked.
+    async fn sts() -> (String, tokio::task::JoinHandle<String>) {
+        const ANSWER: &str = "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult><Credentials><AccessKeyId>ASIA</AccessKeyId>\
+                              <SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>\
+                              </AssumeRoleResult></AssumeRoleResponse>";
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let answered = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (mut asked, mut buffer) = (String::new(), [0; 4096]);
+            while !asked.contains("RoleArn=") || !asked.contains("Version=") {
+                let n = stream.read(&mut buffer).await.unwrap();
+                assert_ne!(n, 0, "the request ended early: {asked}");
+                asked.push_str(&String::from_utf8_lossy(&buffer[..n]));
+            }
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", ANSWER.len());
+            stream.write_all(format!("{head}{ANSWER}").as_bytes()).await.unwrap();
+            asked
+        });
+        (address, answered)
+    }
+
+    #[tokio::test]
+    async fn a_session_lasts_as_long_as_is_asked() {
+        for (session, wanted) in [(None, None), (Some(900), Some("DurationSeconds=900")), (Some(43_200), Some("DurationSeconds=43200"))] {
+            let (endpoint, answered) = sts().await;
+            let role = Role {
+                arn: "arn:aws:iam::123456789012:role/r".to_owned(),
+                session_name: Some("s".to_owned()),
+                external_id: None,
+                endpoint: Some(endpoint),
+                session: session.map(Duration::from_secs),
+            };
+            let keys = AwsCredential { key_id: "id".to_owned(), secret_key: "secret".to_owned(), token: None };
+            let credentials = Credentials::new(Source::Static(Arc::new(keys)), Some(role), "us-east-1");
+            assert_eq!(credentials.get_credential().await.unwrap().key_id, "ASIA");
+            let asked = answered.await.unwrap();
+            assert_eq!(asked.split(['&', '\n']).find(|part| part.starts_with("DurationSeconds=")), wanted, "{asked}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -17,7 +18,7 @@ use super::keys::s3::STS_KEYS;
 use super::objects::{Extras, Flavor, Place};
 use super::tags::Tagger;
 use crate::connect::Props;
-use crate::connect::config::{ConfigError, Values};
+use crate::connect::config::{self, ConfigError, Values};
 
 /// Options of ours beside the client's own.
 const OWN_OPTIONS: &[&str] = &["aws_profile", "aws_external_id", "aws_canned_acl", "aws_storage_class"];
@@ -62,6 +63,7 @@ pub(super) fn cross_checks(values: Values<'_>) -> Vec<ConfigError> {
     }
     if values.text("s3.credentials.provider.class") == ASSUME_ROLE_CLASS {
         let sts = Values { tables: &[STS_KEYS], props: values.props };
+        errors.extend(config::check(&[STS_KEYS], values.props, |_| true).errors);
         for key in ["s3.credentials.provider.sts.role.arn", "s3.credentials.provider.sts.role.session.name"] {
             if sts.non_blank(key).is_none() {
                 errors.push(ConfigError::new(key, format!("Missing required configuration \"{key}\" which has no default value.")));
@@ -204,6 +206,7 @@ fn credentials(values: Values<'_>, region: &str) -> Result<(Source, Option<Role>
         session_name: text("role.session.name"),
         external_id: text("role.external.id"),
         endpoint: values.non_blank("lakehead.s3.sts.endpoint").map(str::to_owned),
+        session: sts.long("s3.credentials.provider.sts.role.session.duration").and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs),
     };
     Ok((keys.unwrap_or(Source::Chain), Some(role), text("region").unwrap_or_else(|| region.to_owned())))
 }
@@ -229,6 +232,7 @@ fn url_credentials(props: &Props, builder: &AmazonS3Builder, region: &str) -> Op
         session_name: option(props, &["aws_role_session_name", "role_session_name"]).map(str::to_owned),
         external_id: option(props, &["aws_external_id"]).map(str::to_owned),
         endpoint: option(props, &["aws_endpoint_url_sts", "endpoint_url_sts"]).map(str::to_owned),
+        session: None,
     });
     Some((source, role, region.to_owned()))
 }

@@ -193,6 +193,17 @@ pub(in crate::store) static STS_KEYS: &[ConfigKey] = &[
     no_default(key("s3.credentials.provider.sts.role.arn", Type::String, "", Importance::High, S3, "Role to assume.")),
     no_default(key("s3.credentials.provider.sts.role.session.name", Type::String, "", Importance::High, S3, "Name of the session.")),
     no_default(key("s3.credentials.provider.sts.role.external.id", Type::String, "", Importance::Medium, S3, "External id that the role asks for.")),
+    takes(
+        no_default(key(
+            "s3.credentials.provider.sts.role.session.duration",
+            Type::Int,
+            "",
+            Importance::Low,
+            S3,
+            "Ours. Seconds of a session, which is renewed before its end. Default: an hour.",
+        )),
+        Check::Range(900, 43_200),
+    ),
     key("s3.credentials.provider.sts.region", Type::String, "", Importance::Medium, S3, "Region of STS. Default: s3.region."),
 ];
 
