@@ -369,9 +369,33 @@ mod tests {
                 assert_eq!(errors(cloud, settings), [], "{cloud:?} {settings:?}");
             }
         }
-        let role = [("aws.sts.role.arn", "arn:aws:iam::123456789012:role/r"), ("aws.sts.role.session.name", "s"), ("aws.sts.role.external.id", "e")];
+        let role = [
+            ("aws.sts.role.arn", "arn:aws:iam::123456789012:role/r"),
+            ("aws.sts.role.session.name", "s"),
+            ("aws.sts.role.external.id", "e"),
+            ("aws.sts.role.session.duration", "43200"),
+        ];
         assert_eq!(errors(Cloud::S3, &role), []);
         assert_eq!(errors(Cloud::S3, &[("aws.s3.prefix", "{{utc_date}}/{{timestamp:unit=YYYY}}/"), ("output_compression", "none")]), []);
+    }
+
+    #[test]
+    fn what_a_connection_string_holds_is_never_shown() {
+        for (text, part) in [
+            ("BlobEndpoint=ftp://hunter2.example/;AccountName=acme;AccountKey=hunter2", "the endpoint in it"),
+            ("BlobEndpoint=https://me:hunter2@acme.example;AccountName=acme;AccountKey=hunter2", "the endpoint in it"),
+            ("BlobEndpoint=https://acme.example/?sig=hunter2;AccountName=acme;AccountKey=hunter2", "the endpoint in it"),
+            ("BlobEndpoint=ht tp://hunter2;AccountName=acme;AccountKey=hunter2", "the endpoint in it"),
+            ("DefaultEndpointsProtocol=hunter2;EndpointSuffix=x;AccountName=acme;AccountKey=k", "the endpoint in it"),
+            ("AccountName=HUNTER2==;AccountKey=hunter2", "the account in it"),
+            ("BlobEndpoint=https://me:hunter2@x.y;SharedAccessSignature=hunter2", "the account in it"),
+            ("AccountKey=hunter2", "no AccountName"),
+        ] {
+            let found = errors(Cloud::Azure, &[("azure.storage.connection.string", text)]);
+            let is_hidden = |text: &str| !text.to_lowercase().contains("hunter2") && text.contains("Invalid value [hidden] for configuration");
+            assert!(found.iter().all(|(key, message)| key == "azure.storage.connection.string" && is_hidden(message)), "{text}: {found:?}");
+            assert!(found.len() == 1 && found[0].1.contains(part), "{text}: {found:?}");
+        }
     }
 
     #[test]
@@ -394,6 +418,8 @@ mod tests {
             (Cloud::Gcs, &[("file.compression.type", "bzip2")], "file.compression.type", "supported values are: 'none', 'gzip'"),
             (Cloud::Gcs, &[("file.name.timestamp.source", "RECORD")], "file.name.timestamp.source", "Unknown timestamp source: RECORD"),
             (Cloud::Azure, &[("file.name.timestamp.timezone", "Mars")], "file.name.timestamp.timezone", "'Mars' is not recognised"),
+            (Cloud::S3, &[("aws.sts.role.session.duration", "899")], "aws.sts.role.session.duration", "Value must be at least 900"),
+            (Cloud::Gcs, &[("gcs.credentials.default", "false")], "gcs.credentials.default", "leave it out to ask the environment"),
             (Cloud::Azure, &[("format.output.type", "parquet")], "format.output.type", "not written yet"),
             (Cloud::Azure, &[("kafka.retry.backoff.ms", "86400001")], "kafka.retry.backoff.ms", "no more than 86400000"),
             (Cloud::S3, &[("aws.s3.prefix", "{{key}}/")], "aws.s3.prefix", "supported variables are: topic"),

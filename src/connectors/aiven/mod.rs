@@ -3,7 +3,7 @@
 //! Records are collected and, every `offset.flush.interval.ms`, written as objects whose names come from a template. Parts: `template` reads templates,
 //! `groups` says which object a record goes to, `rows` takes the requested parts of records, `config` and `store` hold the keys, `task` composes them.
 
-use crate::connect::config::{ConfigKey, Report};
+use crate::connect::config::{ConfigError, ConfigKey, Report};
 use crate::connect::{Connector, ErrorKind, Kind, Props, SinkTask, TaskContext, TaskError};
 use lakehead_formats::wire::Want;
 
@@ -67,10 +67,16 @@ impl Connector for Aiven {
     }
 
     fn sink_task(&self, props: &Props, cx: TaskContext) -> Result<Box<dyn SinkTask>, TaskError> {
-        let settings = config::Settings::from_props(self.cloud, props).map_err(|errors| {
+        let refused = |errors: Vec<ConfigError>| {
             let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
             TaskError::new(ErrorKind::BadConfig, all.join("; ")).with("connector", &cx.connector)
-        })?;
+        };
+        // in the words of these keys: those of the store would quote what a connection string holds
+        let report = config::validate(self.cloud, props);
+        if !report.errors.is_empty() {
+            return Err(refused(report.errors));
+        }
+        let settings = config::Settings::from_props(self.cloud, props).map_err(refused)?;
         let (kind, translated) = store::translated(self.cloud, props);
         let store = cx.env.stores.open(kind, &translated, cx.health.clone()).map_err(task::store_error)?;
         Ok(Box::new(task::AivenTask::new(cx, settings, store)))

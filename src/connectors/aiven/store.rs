@@ -29,7 +29,7 @@ static S3_KEYS: &[ConfigKey] = &[
     key("aws.sts.role.arn", Type::String, None, Check::Any, "Role to assume."),
     key("aws.sts.role.external.id", Type::String, None, Check::Any, "External id of the role."),
     key("aws.sts.role.session.name", Type::String, None, Check::Any, "Name of the session."),
-    key("aws.sts.role.session.duration", Type::Int, Some("3600"), Check::Range(900, 43_200), "Seconds of a session; it is renewed by itself."),
+    key("aws.sts.role.session.duration", Type::Int, Some("3600"), Check::Range(900, 43_200), "Seconds of a role's session; it is renewed before its end."),
     key("aws.sts.config.endpoint", Type::String, Some(GLOBAL_STS), Check::Any, "Endpoint that roles are asked of; the default asks the region's own."),
     key("aws.s3.backoff.delay.ms", Type::Long, Some("100"), Check::Range(1, i64::MAX), "Milliseconds before the first retry."),
     key("aws.s3.backoff.max.delay.ms", Type::Long, Some("20000"), Check::Range(1, i64::MAX), RETRIES),
@@ -45,7 +45,13 @@ static GCS_KEYS: &[ConfigKey] = &[
     required(key("gcs.bucket.name", Type::String, None, Check::Any, "Bucket that files are written to. It must exist.")),
     key("gcs.credentials.path", Type::String, None, Check::Any, "File with a service account's key."),
     key("gcs.credentials.json", Type::Password, None, Check::Any, "A service account's key as JSON text."),
-    key("gcs.credentials.default", Type::Boolean, None, Check::Any, "True asks the environment for credentials, as happens when nothing else is given."),
+    key(
+        "gcs.credentials.default",
+        Type::Boolean,
+        None,
+        Check::Any,
+        "True asks the environment for credentials, as happens when nothing is given. False needs gcs.credentials.path or gcs.credentials.json.",
+    ),
     key("gcs.endpoint", Type::String, None, Check::Any, "Endpoint, for stores other than Google's."),
     key("gcs.object.content.encoding", Type::String, None, Check::Only(&[""], "objects carry no Content-Encoding yet"), "Content-Encoding of objects."),
     key("gcs.user.agent", Type::String, None, Check::Any, AGENT),
@@ -104,6 +110,7 @@ const NAMES: &[(&str, &str)] = &[
     ("aws.sts.role.arn", "s3.credentials.provider.sts.role.arn"),
     ("aws.sts.role.external.id", "s3.credentials.provider.sts.role.external.id"),
     ("aws.sts.role.session.name", "s3.credentials.provider.sts.role.session.name"),
+    ("aws.sts.role.session.duration", "s3.credentials.provider.sts.role.session.duration"),
     ("aws.sts.config.endpoint", "lakehead.s3.sts.endpoint"),
     ("aws.credentials.provider", "s3.credentials.provider.class"),
     ("aws.s3.part.size.bytes", "s3.part.size"),
@@ -116,6 +123,8 @@ const NAMES: &[(&str, &str)] = &[
     ("azure.retry.backoff.initial.delay.ms", "azblob.retry.backoff.ms"),
     ("azure.retry.backoff.max.delay.ms", "azblob.retry.max.backoff.ms"),
 ];
+
+const CONNECTION_STRING: &str = "azure.storage.connection.string";
 
 /// Upstream's default: the region's own endpoint does the same.
 const GLOBAL_STS: &str = "https://sts.amazonaws.com";
@@ -155,13 +164,25 @@ pub(super) fn translated(cloud: Cloud, props: &Props) -> (StoreKind, Props) {
     }
 }
 
-/// A problem of the store's keys, under the key that the user wrote.
+/// A problem of the store's keys, under the key that the user wrote. What a connection string holds is never quoted: all of it is a secret.
 pub(super) fn untranslated(cloud: Cloud, props: &Props, error: ConfigError) -> ConfigError {
+    if cloud == Cloud::Azure {
+        let message = match error.key.as_str() {
+            "store.url" => Some("the endpoint in it (BlobEndpoint, or DefaultEndpointsProtocol and EndpointSuffix) is not the http or https URL of a store"),
+            "azblob.account.name" => {
+                Some("the account in it (AccountName, or the first part of BlobEndpoint's host) needs 3 to 24 lower-case letters and digits")
+            }
+            "azblob.account.key" | "azblob.sas.token" => Some("the AccountKey or SharedAccessSignature in it cannot be used"),
+            _ => None,
+        };
+        if let Some(message) = message {
+            return ConfigError::new(CONNECTION_STRING, format!("Invalid value [hidden] for configuration {CONNECTION_STRING}: {message}"));
+        }
+    }
     let mut names = NAMES.iter().filter(|(from, to)| *to == error.key && keys(cloud).iter().any(|key| key.name == *from)).map(|(from, _)| *from);
     let first = names.clone().next();
     let Some(name) = names.find(|name| props.contains_key(*name)).or(first) else {
-        let name = if cloud == Cloud::Azure { "azure.storage.connection.string" } else { "aws.sts.role.arn" };
-        return if error.key.starts_with("azblob.") || error.key.starts_with("s3.credentials.") { ConfigError::new(name, error.message) } else { error };
+        return if error.key.starts_with("s3.credentials.") { ConfigError::new("aws.sts.role.arn", error.message) } else { error };
     };
     ConfigError::new(name, error.message.replace(&error.key, name))
 }
@@ -172,6 +193,14 @@ pub(super) fn problems(cloud: Cloud, props: &Props) -> Vec<ConfigError> {
     match cloud {
         Cloud::S3 if !is_set("aws.s3.bucket.name") && !is_set("aws_s3_bucket") => {
             vec![ConfigError::new("aws.s3.bucket.name", "Neither aws.s3.bucket.name nor aws_s3_bucket properties have been set")]
+        }
+        Cloud::Gcs
+            if props.get("gcs.credentials.default").is_some_and(|text| text.trim().eq_ignore_ascii_case("false"))
+                && !is_set("gcs.credentials.path")
+                && !is_set("gcs.credentials.json") =>
+        {
+            let message = "gcs.credentials.default=false leaves no credentials: give gcs.credentials.path or gcs.credentials.json, or leave it out to ask the environment";
+            vec![ConfigError::new("gcs.credentials.default", message)]
         }
         Cloud::Gcs
             if ["gcs.credentials.default", "gcs.credentials.json", "gcs.credentials.path"].iter().filter(|name| props.contains_key(**name)).count() > 1 =>
@@ -227,6 +256,17 @@ mod tests {
                 &[("s3.bucket.name", "b"), ("s3.part.size", "5242880"), ("s3.region", "us-east-1"), ("store.url", "http://x")][..],
             ),
             (Cloud::S3, &[("aws_s3_bucket", "old"), ("aws.s3.region", "eu-west-1")], StoreKind::S3, &[("s3.bucket.name", "old"), ("s3.region", "eu-west-1")]),
+            (
+                Cloud::S3,
+                &[("aws.sts.role.arn", "arn"), ("aws.sts.role.session.duration", "900")],
+                StoreKind::S3,
+                &[
+                    ("s3.credentials.provider.class", ASSUME_ROLE),
+                    ("s3.credentials.provider.sts.role.arn", "arn"),
+                    ("s3.credentials.provider.sts.role.session.duration", "900"),
+                    ("s3.region", "us-east-1"),
+                ],
+            ),
             (Cloud::Gcs, &[("gcs.bucket.name", "b"), ("gcs.endpoint", "http://x")], StoreKind::Gcs, &[("gcs.bucket.name", "b"), ("store.url", "http://x")]),
             (
                 Cloud::Azure,
@@ -255,6 +295,9 @@ mod tests {
         );
         assert_eq!((found.key.as_str(), found.message.as_str()), ("aws_s3_endpoint", "Invalid value ftp://x for configuration aws_s3_endpoint: no"));
         assert_eq!(problems(Cloud::S3, &props(&[]))[0].message, "Neither aws.s3.bucket.name nor aws_s3_bucket properties have been set");
+        let found = problems(Cloud::Gcs, &props(&[("gcs.credentials.default", "False")]));
+        assert!(found.len() == 1 && found[0].message.starts_with("gcs.credentials.default=false leaves no credentials"), "{found:?}");
+        assert_eq!(problems(Cloud::Gcs, &props(&[("gcs.credentials.default", "true")])), []);
         let both = props(&[("gcs.credentials.path", "a"), ("gcs.credentials.default", "true")]);
         assert!(problems(Cloud::Gcs, &both)[0].message.starts_with("Only one of gcs.credentials.default"));
     }
