@@ -20,7 +20,7 @@ with \"Ours\", are ours. Secrets may stand behind config providers. What differs
 
 Beside these, `key.converter.*`, `value.converter.*`, `transforms.*` and `consumer.override.*` belong to whom they name; `lakehead.store.option.<name>` goes to
 the store's client as it is (`object_store`'s configuration keys); and `s3.credentials.provider.sts.role.arn`, `.sts.role.session.name`,
-`.sts.role.external.id` and `.sts.region` belong to upstream's `AwsAssumeRoleCredentialsProvider`.
+`.sts.role.external.id` and `.sts.region` belong to upstream's `AwsAssumeRoleCredentialsProvider`, and `.sts.role.session.duration` (seconds; ours) beside them.
 
 This file is written by `LAKEHEAD_REWRITE_DOCS=1 cargo test --test keys reference`.
 ";
