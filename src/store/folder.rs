@@ -4,11 +4,14 @@
 //! each can be tried again. Both stage in `<object>#<number>`: such names end in digits, so a pattern like `**/*.parquet` never matches one, and
 //! `LocalFileSystem` leaves them out of its listings. A process that is killed leaves them behind; publishing the same object later removes what an
 //! earlier process left of it.
-//! Where the name must not be taken, the staged file is linked to it instead of renamed: `link(2)` fails when the name is there.
+//! Where the name must not be taken, the staged file is linked to it instead of renamed: `link(2)` fails when the name is there. File systems without
+//! links are looked at first. The staged file's inode is kept from its start, so that an attempt after one that was cut off knows its own work.
 //! Guarantee: when `complete_multipart` returns, the object's bytes and the directory entries that lead to it are on disk (`fsync`).
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind, SeekFrom};
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use object_store::local::LocalFileSystem;
@@ -25,13 +28,22 @@ use super::headers::is_if_absent;
 pub struct FolderParts {
     root: LocalFileSystem,
     part_size: u64,
+    /// The files that are staged.
+    inodes: Mutex<HashMap<PathBuf, Inode>>,
 }
+
+/// Device and number of a file.
+type Inode = (u64, u64);
 
 impl FolderParts {
     /// Uploads below the folder of `root`, in parts of `part_size` bytes.
     #[must_use]
     pub fn new(root: LocalFileSystem, part_size: u64) -> Self {
-        Self { root, part_size }
+        Self { root, part_size, inodes: Mutex::default() }
+    }
+
+    fn inodes(&self) -> MutexGuard<'_, HashMap<PathBuf, Inode>> {
+        self.inodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn staged(&self, path: &Path, id: &str) -> Result<(PathBuf, PathBuf)> {
@@ -55,7 +67,10 @@ impl MultipartStore for FolderParts {
                 created = create_new(&staged).await;
             }
             match created {
-                Ok(()) => return Ok(id),
+                Ok(inode) => {
+                    self.inodes().insert(staged, inode);
+                    return Ok(id);
+                }
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(generic(&staged, e)),
             }
@@ -77,7 +92,9 @@ impl MultipartStore for FolderParts {
     async fn complete_multipart(&self, path: &Path, id: &MultipartId, parts: Vec<PartId>) -> Result<PutResult> {
         let (object, staged) = self.staged(path, id)?;
         let expected = parts.iter().map(|part| part.content_id.parse::<u64>().unwrap_or_default()).sum();
-        publish(&staged, &object, expected, is_if_absent()).await.map_err(|e| told(&staged, e))?;
+        let inode = self.inodes().get(&staged).copied();
+        publish(&staged, &object, inode, expected, is_if_absent()).await.map_err(|e| told(&staged, e))?;
+        self.inodes().remove(&staged);
         for earlier in 1..id.parse::<u32>().unwrap_or(1) {
             let (_, left_behind) = self.staged(path, &earlier.to_string())?;
             drop(fs::remove_file(left_behind).await); // it may be gone already; nobody reads it
@@ -87,12 +104,14 @@ impl MultipartStore for FolderParts {
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
         let (_, staged) = self.staged(path, id)?;
+        self.inodes().remove(&staged);
         fs::remove_file(&staged).await.map_err(|e| told(&staged, e))
     }
 }
 
-async fn create_new(staged: &FilePath) -> io::Result<()> {
-    fs::OpenOptions::new().write(true).create_new(true).open(staged).await.map(drop)
+async fn create_new(staged: &FilePath) -> io::Result<Inode> {
+    let file = fs::OpenOptions::new().write(true).create_new(true).open(staged).await?;
+    Ok(inode_of(&file.metadata().await?))
 }
 
 /// Makes the directories that lead to `file`, and has them on disk.
@@ -125,22 +144,19 @@ async fn write_at(staged: &FilePath, start: u64, data: &PutPayload) -> io::Resul
 }
 
 /// Gives the staged file its name; with `is_if_absent` only when nobody has it. A second link is atomic and never replaces, unlike a rename.
-async fn publish(staged: &FilePath, object: &FilePath, expected: u64, is_if_absent: bool) -> io::Result<()> {
-    let file = fs::OpenOptions::new().write(true).open(staged).await?;
-    let length = file.metadata().await?.len();
-    if length != expected {
-        return Err(io::Error::other(format!("the staged file has {length} bytes instead of {expected}")));
-    }
-    file.sync_all().await?;
-    if is_if_absent {
-        match fs::hard_link(staged, object).await {
-            // An earlier attempt got this far.
-            Err(e) if e.kind() == ErrorKind::AlreadyExists && is_same_file(staged, object).await => {}
-            linked => linked?,
+async fn publish(staged: &FilePath, object: &FilePath, inode: Option<Inode>, expected: u64, is_if_absent: bool) -> io::Result<()> {
+    match fs::OpenOptions::new().write(true).open(staged).await {
+        Ok(file) => {
+            let length = file.metadata().await?.len();
+            if length != expected {
+                return Err(io::Error::other(format!("the staged file has {length} bytes instead of {expected}")));
+            }
+            file.sync_all().await?;
+            if is_if_absent { link(staged, object).await? } else { fs::rename(staged, object).await? }
         }
-        fs::remove_file(staged).await?;
-    } else {
-        fs::rename(staged, object).await?;
+        // An earlier attempt gave the name, and failed at the directory.
+        Err(e) if e.kind() == ErrorKind::NotFound && inode.is_some() && inode_at(object).await == inode => {}
+        Err(e) => return Err(e),
     }
     match object.parent() {
         Some(parent) => sync_directory(parent).await,
@@ -148,12 +164,31 @@ async fn publish(staged: &FilePath, object: &FilePath, expected: u64, is_if_abse
     }
 }
 
-async fn is_same_file(one: &FilePath, other: &FilePath) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    match (fs::metadata(one).await, fs::metadata(other).await) {
-        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
-        _ => false,
+async fn link(staged: &FilePath, object: &FilePath) -> io::Result<()> {
+    match fs::hard_link(staged, object).await {
+        Ok(()) => {}
+        // An earlier attempt got this far.
+        Err(e) if e.kind() == ErrorKind::AlreadyExists && inode_at(staged).await == inode_at(object).await => {}
+        Err(e) if has_no_links(&e) && !fs::try_exists(object).await? => return fs::rename(staged, object).await,
+        Err(e) if has_no_links(&e) => return Err(ErrorKind::AlreadyExists.into()),
+        Err(e) => return Err(e),
     }
+    fs::remove_file(staged).await
+}
+
+/// True when it is the file system that knows no links: `ENOSYS`, `EOPNOTSUPP`, and `EPERM` as link(2) has it (a missing permission is `EACCES`).
+fn has_no_links(error: &io::Error) -> bool {
+    const EPERM: i32 = 1;
+    error.kind() == ErrorKind::Unsupported || error.raw_os_error() == Some(EPERM)
+}
+
+fn inode_of(found: &std::fs::Metadata) -> Inode {
+    use std::os::unix::fs::MetadataExt as _;
+    (found.dev(), found.ino())
+}
+
+async fn inode_at(path: &FilePath) -> Option<Inode> {
+    fs::metadata(path).await.ok().map(|found| inode_of(&found))
 }
 
 async fn sync_directory(directory: &FilePath) -> io::Result<()> {
@@ -236,6 +271,31 @@ mod tests {
         std::fs::hard_link(root.path().join(format!("p#{id}")), root.path().join("p")).unwrap();
         sent_with(if_absent(), store.complete_multipart(&Path::from("p"), &id, vec![])).await.unwrap();
         assert_eq!(names(root.path()), ["o", "o#1", "p"]);
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_failed_after_it_gave_the_name_is_known_again() {
+        let root = tempfile::tempdir().unwrap();
+        let store = FolderParts::new(LocalFileSystem::new_with_prefix(root.path()).unwrap(), 4);
+        for (name, if_absent) in [("linked", true), ("renamed", false)] {
+            let path = Path::from(name);
+            let id = store.create_multipart(&path).await.unwrap();
+            std::fs::rename(root.path().join(format!("{name}#{id}")), root.path().join(name)).unwrap();
+            let intent = Intent { if_absent, ..Intent::default() };
+            sent_with(intent.clone(), store.complete_multipart(&path, &id, vec![])).await.unwrap();
+            // Of an upload that is gone, whoever has the name is not known.
+            let id = store.create_multipart(&path).await.unwrap();
+            std::fs::remove_file(root.path().join(format!("{name}#{id}"))).unwrap();
+            let gone = sent_with(intent, store.complete_multipart(&path, &id, vec![])).await;
+            assert!(matches!(gone, Err(Error::NotFound { .. })), "{gone:?}");
+        }
+    }
+
+    #[test]
+    fn file_systems_without_links() {
+        for (number, expected) in [(38, true), (95, true), (1, true), (13, false), (17, false), (28, false)] {
+            assert_eq!(has_no_links(&io::Error::from_raw_os_error(number)), expected, "{number}");
+        }
     }
 
     #[tokio::test]
