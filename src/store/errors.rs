@@ -107,11 +107,29 @@ pub(crate) struct NoCredential {
     pub(crate) text: String,
 }
 
-/// True when a conditional request was turned down: the name is taken, or somebody else is taking it at this moment. S3 also says so under a status of 200.
-pub(crate) fn is_taken(error: &object_store::Error) -> bool {
+/// How sure it is that a name is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The store says so.
+    Surely,
+    /// Somebody else is writing or deleting under the name at this moment.
+    Perhaps,
+}
+
+/// What an answer to a conditional request says of the name; `None` when the condition is not what it failed for. S3 tells errors under a status of 200 too.
+pub(crate) fn taken(flavor: Flavor, error: &object_store::Error) -> Option<Taken> {
     use object_store::Error;
-    let is_told = |text: &str| matches!(element(text, "Code"), Some("PreconditionFailed" | "ConditionalRequestConflict"));
-    matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotModified { .. }) || is_told(&innermost(error))
+    let text = innermost(error);
+    let is_turned_down = matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotModified { .. });
+    match (element(&text, "Code"), status_in(&text)) {
+        (Some("PreconditionFailed" | "ConditionNotMet" | "BlobAlreadyExists"), _) => Some(Taken::Surely),
+        (Some("ConditionalRequestConflict" | "OperationAborted"), _) => Some(Taken::Perhaps),
+        (_, Some(409)) if flavor == Flavor::S3 => Some(Taken::Perhaps),
+        // A policy or a type of blob, under the statuses of a condition.
+        (Some(code), _) if class_of_code(code).is_some() => None,
+        (Some(_), Some(409)) if flavor == Flavor::AzureBlob => None,
+        _ => is_turned_down.then_some(Taken::Surely),
+    }
 }
 
 /// True when the store knows no conditional writes.
@@ -119,8 +137,20 @@ pub(crate) fn knows_no_condition(error: &object_store::Error) -> bool {
     use object_store::Error;
     let text = innermost(error);
     matches!(error, Error::NotImplemented { .. } | Error::NotSupported { .. })
+        || io_kind(error) == Some(io::ErrorKind::Unsupported) // a file system without links
         || status_in(&text) == Some(501)
         || element(&text, "Code") == Some("NotImplemented")
+}
+
+/// The kind of the operating system's error that an error holds.
+fn io_kind(error: &object_store::Error) -> Option<io::ErrorKind> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut kind = None;
+    while let Some(error) = cause {
+        kind = error.downcast_ref::<io::Error>().map(io::Error::kind).or(kind);
+        cause = error.source();
+    }
+    kind
 }
 
 /// The text of what an error began with.
@@ -145,9 +175,7 @@ impl Failure {
     pub(crate) fn of(flavor: Flavor, error: &object_store::Error) -> Self {
         let whole = error.to_string();
         let mut cause: &(dyn std::error::Error + 'static) = error;
-        let mut io_kind = None;
         loop {
-            io_kind = cause.downcast_ref::<io::Error>().map(io::Error::kind).or(io_kind);
             if let Some(NoCredential { class, text }) = cause.downcast_ref() {
                 return Self { class: *class, text: one_line(text) };
             }
@@ -160,7 +188,7 @@ impl Failure {
         let status = status_in(&cause);
         let code = element(&cause, "Code");
         if flavor == Flavor::Folder {
-            return Self { class: class_of_io(error, io_kind), text: one_line(&cause) };
+            return Self { class: class_of_io(error, io_kind(error)), text: one_line(&cause) };
         }
         let class = match class_of_code(code.unwrap_or_default()) {
             Some(class) => class,
@@ -222,9 +250,23 @@ fn class_of_code(code: &str) -> Option<Class> {
         | "EntityTooLarge"
         | "EntityTooSmall"
         | "InvalidRequest"
+        | "InvalidArgument"
         | "NotImplemented"
         | "MethodNotAllowed"
-        | "FeatureNotSupported" => Class::Refused,
+        | "FeatureNotSupported"
+        // A setting of the bucket, key or account that this one goes against.
+        | "AccessControlListNotSupported"
+        | "InvalidStorageClass"
+        | "InvalidEncryptionAlgorithmError"
+        | "KMS.NotFoundException"
+        | "KMS.DisabledException"
+        | "BlobImmutableDueToPolicy"
+        | "InvalidBlobType"
+        | "InvalidHeaderValue"
+        | "OutOfRangeInput"
+        | "FeatureNotSupportedForHns"
+        | "UserProjectMissing"
+        | "OrgPolicyViolated" => Class::Refused,
         // 400 and 403 that heal: a connection that stalled or lost bytes, a clock that somebody sets.
         "RequestTimeout" | "IncompleteBody" | "BadDigest" | "XAmzContentSHA256Mismatch" | "Md5Mismatch" | "Crc64Mismatch" | "RequestTimeTooSkewed" => {
             Class::Transient
@@ -261,9 +303,8 @@ fn class_of_io(error: &object_store::Error, kind: Option<io::ErrorKind>) -> Clas
     use object_store::Error;
     match (error, kind) {
         (_, Some(io::ErrorKind::PermissionDenied)) => Class::Forbidden,
-        (_, Some(io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::InvalidFilename)) => {
-            Class::Refused
-        }
+        (_, Some(io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)) => Class::Refused,
+        (_, Some(io::ErrorKind::InvalidFilename | io::ErrorKind::Unsupported)) => Class::Refused,
         (Error::NotFound { .. }, _) => Class::NotFound,
         (Error::NotSupported { .. } | Error::NotImplemented { .. } | Error::InvalidPath { .. }, _) => Class::Refused,
         _ => Class::Transient, // a full disk, above all: somebody makes room
@@ -306,7 +347,7 @@ impl Place {
             Class::BadCredentials => (StoreErrorKind::Denied, format!("the credentials are not accepted: {}", self.credentials())),
             Class::Forbidden => (StoreErrorKind::Denied, self.permission(action, key)),
             Class::WrongRegion => (StoreErrorKind::BadConfig, format!("bucket '{}' is in another region: set s3.region to the bucket's region", self.root)),
-            Class::Refused => (StoreErrorKind::BadConfig, "the store can never take this request".to_owned()),
+            Class::Refused => (StoreErrorKind::BadConfig, "the store does not take this request, also when it comes again".to_owned()),
         };
         Failed::ForGood(StoreError { kind, message: format!("{action} of {}: {advice} ({text})", self.object(key)) })
     }
@@ -353,7 +394,7 @@ impl Place {
     fn permission(&self, action: Action, key: &str) -> String {
         let root = &self.root;
         match (self.flavor, action) {
-            (Flavor::S3, Action::Head) => format!("s3:GetObject on arn:aws:s3:::{root}/{key} is denied: grant it"),
+            (Flavor::S3, Action::Head) => format!("s3:GetObject on arn:aws:s3:::{root}/{key} is denied: grant it, with s3:ListBucket"),
             (Flavor::S3, _) => format!("s3:PutObject on arn:aws:s3:::{root}/{key} is denied: grant it, with s3:AbortMultipartUpload"),
             (Flavor::Gcs, Action::Head) => format!("storage.objects.get on bucket '{root}' is denied: grant it"),
             (Flavor::Gcs, _) => format!(
@@ -488,11 +529,39 @@ mod tests {
                 "completion of upload of az://sink/t/k: what was uploaded",
             ),
             (Flavor::S3, Action::Put, http("Connection refused (os error 111)"), None, "Connection refused"),
+            (Flavor::S3, Action::Check, answer("400 B", "AccessControlListNotSupported", "m"), Some(BadConfig), "check of s3://sink/t/k: the store does not"),
+            (Flavor::S3, Action::Put, answer("400 B", "KMS.NotFoundException", "m"), Some(BadConfig), "put of s3://sink/t/k: the store does not"),
+            (Flavor::AzureBlob, Action::Put, answer("409 C", "BlobImmutableDueToPolicy", "m"), Some(BadConfig), "put of az://sink/t/k: the store does not"),
+            (Flavor::Gcs, Action::Put, answer("412 P", "OrgPolicyViolated", "m"), Some(BadConfig), "put of gs://sink/t/k: the store does not"),
         ];
         for (flavor, action, error, kind, text) in cases {
             let (got, message) = judged(flavor, action, 1, &error);
             assert_eq!(got, kind, "{message}");
             assert!(message.starts_with(text), "{message}\n  does not start with\n{text}");
+        }
+    }
+
+    #[test]
+    fn which_answers_say_that_a_name_is_taken() {
+        use Taken::{Perhaps, Surely};
+        let cases = [
+            (Flavor::S3, "412 Precondition Failed", "PreconditionFailed", Some(Surely)),
+            (Flavor::S3, "200 OK", "PreconditionFailed", Some(Surely)),
+            (Flavor::S3, "409 Conflict", "ConditionalRequestConflict", Some(Perhaps)),
+            (Flavor::S3, "409 Conflict", "OperationAborted", Some(Perhaps)),
+            (Flavor::S3, "503 Service Unavailable", "SlowDown", None),
+            (Flavor::Gcs, "412 Precondition Failed", "PreconditionFailed", Some(Surely)),
+            (Flavor::Gcs, "412 Precondition Failed", "OrgPolicyViolated", None),
+            (Flavor::AzureBlob, "409 Conflict", "BlobAlreadyExists", Some(Surely)),
+            (Flavor::AzureBlob, "409 Conflict", "BlobImmutableDueToPolicy", None),
+            (Flavor::AzureBlob, "409 Conflict", "LeaseAlreadyPresent", None),
+        ];
+        for (flavor, status, code, expected) in cases {
+            assert_eq!(taken(flavor, &answer(status, code, "m")), expected, "{flavor:?} {status} {code}");
+            let error = object_store::Error::AlreadyExists { path: "k".to_owned(), source: Box::new(answer(status, code, "m")) };
+            if expected.is_some() || flavor != Flavor::S3 {
+                assert_eq!(taken(flavor, &error), expected, "{flavor:?} {status} {code}");
+            }
         }
     }
 
@@ -519,6 +588,7 @@ mod tests {
             (io::ErrorKind::PermissionDenied, Some(StoreErrorKind::Denied)),
             (io::ErrorKind::ReadOnlyFilesystem, Some(StoreErrorKind::BadConfig)),
             (io::ErrorKind::NotADirectory, Some(StoreErrorKind::BadConfig)),
+            (io::ErrorKind::Unsupported, Some(StoreErrorKind::BadConfig)),
         ];
         for (kind, expected) in cases {
             let error = object_store::Error::Generic { store: "LocalFileSystem", source: Box::new(io::Error::from(kind)) };

@@ -13,6 +13,8 @@ use bytes::Bytes;
 use crate::connect::{Health, Props};
 use crate::memory::Permit;
 
+#[cfg(test)]
+mod answering;
 mod azure;
 mod client;
 mod credentials;

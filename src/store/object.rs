@@ -21,9 +21,10 @@ use object_store::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::errors::{Action, Class, Failure, Flavor, is_taken, knows_no_condition};
+use super::errors::{Action, Class, Failure, Flavor, Taken, knows_no_condition, taken};
 use super::headers::{CompletedAs, Intent, sent_with};
 use super::objects::Inner;
+use super::retry::Failed;
 use super::{Condition, Published, StoreError, StoreErrorKind};
 
 /// Metadata that names the upload that an object came from.
@@ -43,9 +44,12 @@ pub(super) struct Object {
 }
 
 /// What is visible under an object's name.
-struct Found {
-    is_ours: bool,
-    size: Option<u64>,
+enum Found {
+    Nothing,
+    Ours,
+    Another,
+    /// The store does not let us look.
+    Hidden(Error),
 }
 
 impl Object {
@@ -107,7 +111,6 @@ impl Object {
         &self,
         id: &MultipartId,
         parts: &[PartId],
-        size: u64,
         given: &[(&'static str, String)],
         condition: Condition,
     ) -> Result<Published, StoreError> {
@@ -126,10 +129,9 @@ impl Object {
             other => return other,
         };
         match self.request(Action::Head, || self.found(None)).await {
-            Ok(Some(found)) if found.is_ours => Ok(Published::Visible),
-            Ok(Some(_)) if condition == Condition::IfAbsent => Ok(Published::Exists),
-            Ok(Some(found)) if found.size == Some(size) => Ok(Published::Visible), // our name and our rows, from whoever it was
-            Ok(_) => Err(gone),
+            Ok(Found::Ours) => Ok(Published::Visible),
+            Ok(Found::Another) if condition == Condition::IfAbsent => Ok(Published::Exists),
+            Ok(_) => Err(gone), // what cannot be seen may be nothing: the rows are read again
             Err(error) => Err(StoreError { kind: StoreErrorKind::Vanished, message: format!("{}; {}", gone.message, error.message) }),
         }
     }
@@ -141,16 +143,27 @@ impl Object {
         }
         let looks_first = match self.sink.place.flavor {
             Flavor::Gcs | Flavor::Memory => is_multipart,
+            Flavor::Folder if is_multipart => return Ok(Ok(true)), // it looks by itself where links are not known
             Flavor::S3 | Flavor::AzureBlob | Flavor::Folder => false,
         };
         if !looks_first && !self.sink.looks_first.load(Ordering::Relaxed) {
             return Ok(Ok(true));
         }
-        Ok(match self.found(payload).await? {
-            None => Ok(false),
-            Some(Found { is_ours: true, .. }) => Err(Published::Visible),
-            Some(_) => Err(Published::Exists),
-        })
+        match self.found(payload).await? {
+            Found::Nothing => Ok(Ok(false)),
+            Found::Ours => Ok(Err(Published::Visible)),
+            Found::Another => Ok(Err(Published::Exists)),
+            Found::Hidden(error) => Err(self.unseen(&error)),
+        }
+    }
+
+    /// Nothing can be published without a look, and looking is denied: what is missing is the permission to look, whatever was asked for.
+    fn unseen(&self, error: &Error) -> Error {
+        let failure = Failure::of(self.sink.place.flavor, error);
+        match self.sink.place.judge(Action::Head, &self.key, 1, failure) {
+            Failed::ForGood(error) => Error::Generic { store: "look-up", source: Box::new(error) },
+            Failed::ForNow(text) => Error::Generic { store: "look-up", source: text.into() },
+        }
     }
 
     /// What an answer means for a request that may have carried a condition.
@@ -164,32 +177,33 @@ impl Object {
                 self.sink.looks_first.store(true, Ordering::Relaxed);
                 again("the store knows no conditional writes; looking first from now on")
             }
-            Err(error) if is_conditional && is_taken(&error) => match self.found(payload).await? {
-                Some(Found { is_ours: true, .. }) => Ok(Published::Visible),
-                Some(_) => Ok(Published::Exists),
-                None => again("the store says that the name is taken, and shows no object of it"),
+            Err(error) => match taken(self.sink.place.flavor, &error).filter(|_| is_conditional) {
+                None => Err(error),
+                Some(taken) => match (taken, self.found(payload).await?) {
+                    (_, Found::Ours) => Ok(Published::Visible),
+                    // Where we may not look, upstream takes the store's word for it; a conflict is no word.
+                    (_, Found::Another) | (Taken::Surely, Found::Hidden(_)) => Ok(Published::Exists),
+                    (Taken::Surely, Found::Nothing) => again("the store says that the name is taken, and shows no object of it"),
+                    (Taken::Perhaps, _) => again("somebody else is writing under this name"),
+                },
             },
-            Err(error) => Err(error),
         }
     }
 
-    /// What is under our name. Where we may not look, something is there, as upstream counts it.
-    async fn found(&self, payload: Option<&PutPayload>) -> object_store::Result<Option<Found>> {
+    /// What is under our name.
+    async fn found(&self, payload: Option<&PutPayload>) -> object_store::Result<Found> {
+        let whose = |is_ours: bool| if is_ours { Found::Ours } else { Found::Another };
         match self.sink.objects.get_opts(&self.path, GetOptions::new().with_head(true)).await {
-            Ok(found) if self.sink.place.flavor == Flavor::Folder => {
-                let size = found.meta.size;
-                let is_ours = match payload {
-                    Some(payload) if payload.content_length() as u64 == size => self.holds(payload).await?,
-                    _ => false,
-                };
-                Ok(Some(Found { is_ours, size: Some(size) }))
-            }
+            Ok(found) if self.sink.place.flavor == Flavor::Folder => match payload {
+                Some(payload) if payload.content_length() as u64 == found.meta.size => Ok(whose(self.holds(payload).await?)),
+                _ => Ok(Found::Another),
+            },
             Ok(found) => {
                 let mark = found.attributes.get(&Attribute::Metadata(self.metadata_name(MARK)));
-                Ok(Some(Found { is_ours: mark.is_some_and(|mark| mark.as_ref() == self.mark), size: Some(found.meta.size) }))
+                Ok(whose(mark.is_some_and(|mark| mark.as_ref() == self.mark)))
             }
-            Err(Error::NotFound { .. }) => Ok(None),
-            Err(Error::PermissionDenied { .. }) => Ok(Some(Found { is_ours: false, size: None })),
+            Err(Error::NotFound { .. }) => Ok(Found::Nothing),
+            Err(error @ Error::PermissionDenied { .. }) => Ok(Found::Hidden(error)),
             Err(error) => Err(error),
         }
     }
@@ -278,12 +292,88 @@ fn header_text(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::connect::Health;
+    use crate::memory::Budget;
+    use crate::store::Chunk;
+    use crate::store::answering::{Server, answer, refusal};
+    use crate::store::urls::{StoreKind, open};
 
     #[test]
     fn texts_become_headers() {
         for (text, header) in [("0-99", "0-99"), ("a b", "a b"), ("größe", "gr%C3%B6%C3%9Fe"), ("100%\n", "100%25%0A")] {
             assert_eq!(header_text(text), header);
+        }
+    }
+
+    async fn published(kind: StoreKind, server: &Server, size: usize, condition: Condition) -> Option<Result<Published, StoreErrorKind>> {
+        let json = format!(r#"{{"private_key":"k","private_key_id":"i","client_email":"e","gcs_base_url":"{}","disable_oauth":true}}"#, server.url);
+        let given = [
+            ("s3.bucket.name", "b"),
+            ("aws.access.key.id", "id"),
+            ("aws.secret.access.key", "s"),
+            ("s3.part.size", "5242880"),
+            ("gcs.bucket.name", "b"),
+            ("gcs.credentials.json", &json),
+            ("gcs.part.size", "5242880"),
+            ("store.url", &server.url),
+        ];
+        let props = given.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let mut upload = open(kind, &props, Health::default()).unwrap().open("k".to_owned(), "text/plain");
+        let permit = Budget::new(1 << 30).take(size as u64);
+        upload.write(Chunk { bytes: vec![7; size].into(), permit }).await.unwrap();
+        upload.seal(vec![]).await.unwrap();
+        let done = tokio::time::timeout(Duration::from_secs(2), upload.publish(condition)).await;
+        Some(done.ok()?.map_err(|error| error.kind))
+    }
+
+    /// A store whose look-ups are denied, and that answers `done` to what would make an object visible.
+    async fn blind(done: impl Fn() -> String + Send + Sync + 'static) -> Server {
+        Server::start(move |head| match head {
+            _ if head.starts_with("HEAD") => answer("403 Forbidden", ""),
+            _ if head.contains("uploads") => answer("200 OK", "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"),
+            _ if head.contains("partNumber") || head.starts_with("DELETE") => answer("200 OK", ""),
+            _ => done(),
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_name_that_cannot_be_looked_at_is_taken_only_when_the_store_said_so() {
+        use StoreKind::{Gcs, S3};
+        let (small, large) = (10, 6 << 20);
+        let cases = [
+            (S3, small, refusal("412 Precondition Failed", "PreconditionFailed"), Some(Ok(Published::Exists))),
+            (S3, small, refusal("501 Not Implemented", "NotImplemented"), Some(Err(StoreErrorKind::Denied))),
+            (S3, small, refusal("409 Conflict", "ConditionalRequestConflict"), None),
+            (S3, small, refusal("409 Conflict", "OperationAborted"), None),
+            (S3, large, refusal("404 Not Found", "NoSuchUpload"), Some(Err(StoreErrorKind::Vanished))),
+            (Gcs, large, answer("200 OK", ""), Some(Err(StoreErrorKind::Denied))),
+        ];
+        for (kind, size, done, expected) in cases {
+            let said = done.clone();
+            let server = blind(move || done.clone()).await;
+            let found = published(kind, &server, size, Condition::IfAbsent).await;
+            assert_eq!(found, expected, "{kind:?} {said}\n{:#?}", server.heads());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_older_object_of_the_same_size_is_not_ours() {
+        let server = Server::start(|head| match head {
+            _ if head.starts_with("HEAD") => {
+                "HTTP/1.1 200 OK\r\nETag: \"x\"\r\nLast-Modified: Mon, 23 Nov 2026 06:22:10 GMT\r\nContent-Length: 6291456\r\nConnection: close\r\n\r\n"
+                    .to_owned()
+            }
+            _ if head.contains("uploads") => answer("200 OK", "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"),
+            _ if head.contains("partNumber") => answer("200 OK", ""),
+            _ => refusal("404 Not Found", "NoSuchUpload"),
+        })
+        .await;
+        for (condition, expected) in [(Condition::Overwrite, Err(StoreErrorKind::Vanished)), (Condition::IfAbsent, Ok(Published::Exists))] {
+            assert_eq!(published(StoreKind::S3, &server, 6 << 20, condition).await, Some(expected));
         }
     }
 }

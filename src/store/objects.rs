@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use async_trait::async_trait;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::{MultipartId, ObjectStore, ObjectStoreExt as _};
+use object_store::{Attribute, MultipartId, ObjectStore, ObjectStoreExt as _, PutMultipartOptions};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -118,7 +118,11 @@ impl ObjectSink for Objects {
         if self.0.place.flavor == Flavor::AzureBlob {
             return self.0.request(Action::Check, &self.0.probe, &never, || self.0.list_probe(&path)).await;
         }
-        let id = self.0.request(Action::Check, &self.0.probe, &never, || self.0.parts.create_multipart(&path)).await?;
+        // With what every object has: a storage class that the bucket does not take is found at the start.
+        let class = self.0.extras.storage_class.clone().map(|class| (Attribute::StorageClass, class));
+        let options = PutMultipartOptions { attributes: class.into_iter().collect(), ..PutMultipartOptions::default() };
+        let start = || self.0.parts.create_multipart_opts(&path, options.clone());
+        let id = self.0.request(Action::Check, &self.0.probe, &never, start).await?;
         self.0.remove(&path, &id).await;
         Ok(())
     }
@@ -178,6 +182,11 @@ fn parse_key(place: &Place, key: &str) -> Result<Path, StoreError> {
     Path::parse(key).map_err(|error| refused(&error.to_string()))
 }
 
+/// What was judged already, as another action than the one that it was part of.
+fn judged(error: &object_store::Error) -> Option<StoreError> {
+    std::error::Error::source(error)?.downcast_ref().cloned()
+}
+
 impl Inner {
     /// One request, repeated until it is answered; the sink's request slots are held while it is under way, not between attempts.
     pub(super) async fn request<T, F>(&self, action: Action, key: &str, given_up: &CancellationToken, mut request: impl FnMut() -> F) -> Result<T, StoreError>
@@ -192,7 +201,10 @@ impl Inner {
                 if given_up.is_cancelled() {
                     return Err(Failed::ForNow("given up".to_owned())); // while it waited for its turn; the loop ends
                 }
-                request.await.map_err(|error| self.place.judge(action, key, number, Failure::of(self.place.flavor, &error)))
+                request.await.map_err(|error| match judged(&error) {
+                    Some(judged) => Failed::ForGood(judged),
+                    None => self.place.judge(action, key, number, Failure::of(self.place.flavor, &error)),
+                })
             }
         };
         self.retry.run(what, given_up, attempt).await

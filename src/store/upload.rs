@@ -94,7 +94,6 @@ pub(super) struct ObjectUpload {
     state: State,
     waiting: VecDeque<Held>,
     waiting_bytes: usize,
-    size: u64,
     parts: Option<Parts>,
     attributes: Vec<(&'static str, String)>,
 }
@@ -107,7 +106,7 @@ impl ObjectUpload {
             Err(error) => (Path::ROOT, State::Failed(error)),
         };
         let object = Arc::new(Object::new(sink, key, path, content_type));
-        Self { object, state, waiting: VecDeque::new(), waiting_bytes: 0, size: 0, parts: None, attributes: Vec::new() }
+        Self { object, state, waiting: VecDeque::new(), waiting_bytes: 0, parts: None, attributes: Vec::new() }
     }
 
     /// Notes a failure, so that nothing but `abort` does anything after it.
@@ -149,7 +148,6 @@ impl ObjectUpload {
         if chunk.bytes.is_empty() {
             return Ok(());
         }
-        self.size += chunk.bytes.len() as u64;
         self.waiting_bytes += chunk.bytes.len();
         self.waiting.push_back(Held { bytes: chunk.bytes, permit: Arc::new(chunk.permit) });
         let part_size = self.object.sink.tuning.part_size;
@@ -180,7 +178,7 @@ impl ObjectUpload {
             Some(parts) => {
                 let id = parts.started.clone().await?;
                 let done: Vec<PartId> = parts.done.iter().map(|(_, part)| part.clone()).collect();
-                self.object.complete(&id, &done, self.size, &self.attributes, condition).await
+                self.object.complete(&id, &done, &self.attributes, condition).await
             }
             None => {
                 let payload = self.waiting.iter().map(|held| held.bytes.clone()).collect();
