@@ -4,7 +4,7 @@
 //! until shortly before it expires, and goes on with the old one while a new one cannot be had.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +15,7 @@ use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials as Found;
@@ -23,7 +24,6 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use chrono::{DateTime, TimeDelta, Utc};
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
-use tokio::sync::{Mutex, OnceCell};
 use tracing::warn;
 
 use super::errors::{Class, NoCredential};
@@ -119,16 +119,20 @@ pub(super) struct Role {
     pub(super) session: Option<Duration>,
 }
 
-/// A credential provider for one store.
+/// A credential provider for one store. Clones share what they hold.
+#[derive(Debug, Clone)]
+pub(super) struct Credentials(Arc<Inner>);
+
 #[derive(Debug)]
-pub(super) struct Credentials {
+struct Inner {
     source: Source,
     role: Option<Role>,
     /// Where STS is asked.
     region: String,
     clock: Clock,
-    provider: OnceCell<SharedCredentialsProvider>,
     held: Mutex<Option<Held>>,
+    /// Taken by whoever asks: others wait for the answer, or go on with what they have.
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug)]
@@ -141,30 +145,56 @@ struct Held {
 impl Credentials {
     /// Asks nobody yet.
     pub(super) fn new(source: Source, role: Option<Role>, region: &str) -> Self {
-        Self { source, role, region: region.to_owned(), clock: Clock::system(), provider: OnceCell::new(), held: Mutex::new(None) }
+        let (held, asking) = (Mutex::default(), Arc::default());
+        Self(Arc::new(Inner { source, role, region: region.to_owned(), clock: Clock::system(), held, asking }))
     }
 
-    async fn provider(&self) -> &SharedCredentialsProvider {
-        let build = || async {
-            let base = self.base();
-            let Some(role) = &self.role else { return base };
-            let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(Region::new(self.region.clone())).credentials_provider(base);
-            if let Some(endpoint) = &role.endpoint {
-                loader = loader.endpoint_url(endpoint);
+    /// Renews what is held while it is still good. There is one such task at a time.
+    fn renew_beside(&self) {
+        let Ok(turn) = Arc::clone(&self.0.asking).try_lock_owned() else { return };
+        let inner = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let _turn = turn;
+            let now = inner.clock.now();
+            match inner.ask(now).await {
+                Ok(new) => *inner.held() = Some(new),
+                Err(error) => {
+                    if let Some(old) = inner.held().as_mut() {
+                        warn!(%error, expires = ?old.expires, "the S3 credential cannot be renewed yet");
+                        old.renew = Some(now + RETRY);
+                    }
+                }
             }
-            let mut assume = AssumeRoleProvider::builder(&role.arn).configure(&loader.load().await);
-            if let Some(name) = &role.session_name {
-                assume = assume.session_name(name);
-            }
-            if let Some(id) = &role.external_id {
-                assume = assume.external_id(id);
-            }
-            if let Some(length) = role.session {
-                assume = assume.session_length(length);
-            }
-            SharedCredentialsProvider::new(assume.build().await)
-        };
-        self.provider.get_or_init(build).await
+        });
+    }
+}
+
+impl Inner {
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whom to ask. Made anew each time: providers keep what they have read of a file, which somebody may have changed since.
+    async fn provider(&self) -> SharedCredentialsProvider {
+        let base = self.base();
+        let Some(role) = &self.role else { return base };
+        let limits = TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).operation_attempt_timeout(ATTEMPT_LIMIT).build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(Region::new(self.region.clone())).credentials_provider(base);
+        loader = loader.timeout_config(limits);
+        if let Some(endpoint) = &role.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        let mut assume = AssumeRoleProvider::builder(&role.arn).configure(&loader.load().await);
+        if let Some(name) = &role.session_name {
+            assume = assume.session_name(name);
+        }
+        if let Some(id) = &role.external_id {
+            assume = assume.external_id(id);
+        }
+        if let Some(length) = role.session {
+            assume = assume.session_length(length);
+        }
+        SharedCredentialsProvider::new(assume.build().await)
     }
 
     fn base(&self) -> SharedCredentialsProvider {
@@ -198,17 +228,41 @@ impl Credentials {
         }
     }
 
+    /// What is held and has not expired, and whether it is time for another.
+    fn good(&self) -> Option<(Arc<AwsCredential>, bool)> {
+        let now = self.clock.now();
+        let held = self.held();
+        let held = held.as_ref().filter(|held| held.expires.is_none_or(|end| now < end))?;
+        Some((Arc::clone(&held.credential), held.renew.is_some_and(|renew| renew <= now)))
+    }
+
     async fn ask(&self, now: DateTime<Utc>) -> Result<Held, NoCredential> {
-        let found = self.provider().await.provide_credentials().await.map_err(|error| self.judge(&error))?;
+        let answer = tokio::time::timeout(ASK_LIMIT, async { self.provider().await.provide_credentials().await });
+        let answer = answer.await.map_err(|_| NoCredential { class: Class::Transient, text: self.silent() })?;
+        let found = answer.map_err(|error| self.judge(&error))?;
+        Ok(self.hold(found, now))
+    }
+
+    fn hold(&self, found: Found, now: DateTime<Utc>) -> Held {
         let expires = found.expiry().map(DateTime::<Utc>::from);
-        // Five minutes before the end, or earlier in a short life.
-        let renew = expires.map(|end| end - TimeDelta::minutes(5).min((end - now) / 4));
+        // Five minutes before the end, or earlier in a short life. A file does not say when its keys change: it is read again every five minutes.
+        let is_file = self.role.is_none() && matches!(self.source, Source::Profile(_) | Source::Chain);
+        let again = is_file.then(|| now + TimeDelta::minutes(5));
+        let renew = expires.map(|end| end - TimeDelta::minutes(5).min((end - now) / 4)).or(again);
         let credential = AwsCredential {
             key_id: found.access_key_id().to_owned(),
             secret_key: found.secret_access_key().to_owned(),
             token: found.session_token().map(str::to_owned),
         };
-        Ok(Held { credential: Arc::new(credential), expires, renew })
+        Held { credential: Arc::new(credential), expires, renew }
+    }
+
+    fn silent(&self) -> String {
+        let whom = match &self.role {
+            Some(role) => format!("role '{}' could not be assumed: STS", role.arn),
+            None => format!("the provider of credentials ({:?})", self.source),
+        };
+        format!("{whom} did not answer within {} s", ASK_LIMIT.as_secs())
     }
 
     fn judge(&self, error: &CredentialsError) -> NoCredential {
@@ -259,25 +313,32 @@ impl CredentialProvider for Credentials {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        if let (Source::Static(keys), None) = (&self.source, &self.role) {
+        let inner = &self.0;
+        if let (Source::Static(keys), None) = (&inner.source, &inner.role) {
             return Ok(Arc::clone(keys));
         }
-        let mut held = self.held.lock().await; // whoever comes while one is asking gets the same answer
-        let now = self.clock.now();
-        if let Some(held) = held.as_ref().filter(|held| held.renew.is_none_or(|renew| now < renew)) {
-            return Ok(Arc::clone(&held.credential));
-        }
-        match (self.ask(now).await, held.as_mut()) {
-            (Ok(new), _) => Ok(Arc::clone(&held.insert(new).credential)),
-            (Err(error), Some(old)) if old.expires.is_none_or(|end| now < end) => {
-                warn!(%error, expires = ?old.expires, "the S3 credential cannot be renewed yet");
-                old.renew = Some(now + RETRY);
-                Ok(Arc::clone(&old.credential))
+        if let Some((credential, is_due)) = inner.good() {
+            if is_due {
+                self.renew_beside();
             }
-            (Err(error), _) => Err(object_store::Error::Generic { store: "S3", source: Box::new(error) }),
+            return Ok(credential);
         }
+        let _turn = inner.asking.lock().await;
+        if let Some((credential, _)) = inner.good() {
+            return Ok(credential); // whoever came while one was asking gets the same answer
+        }
+        let asked = inner.ask(inner.clock.now()).await;
+        let new = asked.map_err(|error| object_store::Error::Generic { store: "S3", source: Box::new(error) })?;
+        let credential = Arc::clone(&new.credential);
+        *inner.held() = Some(new);
+        Ok(credential)
     }
 }
+
+/// How long whoever gives credentials may take in all, to be connected to, and for one attempt of several.
+const ASK_LIMIT: Duration = Duration::from_secs(30);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a credential that could not be renewed goes on before it is tried again.
 const RETRY: Duration = Duration::from_secs(15);
@@ -365,5 +426,35 @@ mod tests {
         let credentials = Credentials::new(Source::Static(Arc::new(keys)), None, "us-east-1");
         assert_eq!(credentials.get_credential().await.unwrap().key_id, "id");
         assert!(!format!("{credentials:?}").contains("hunter2"));
+    }
+
+    fn role(endpoint: String) -> Role {
+        Role { arn: "arn:aws:iam::1:role/x".to_owned(), session_name: Some("s".to_owned()), external_id: None, endpoint: Some(endpoint), session: None }
+    }
+
+    #[tokio::test]
+    async fn while_a_credential_is_good_a_silent_sts_holds_nobody_up() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let keys = Arc::new(AwsCredential { key_id: "id".to_owned(), secret_key: "s".to_owned(), token: None });
+        let endpoint = format!("http://{}", silent.local_addr().unwrap());
+        let credentials = Credentials::new(Source::Static(Arc::clone(&keys)), Some(role(endpoint)), "us-east-1");
+        let now = Utc::now();
+        *credentials.0.held() = Some(Held { credential: keys, expires: Some(now + TimeDelta::minutes(1)), renew: Some(now) });
+        for _ in 0..2 {
+            let soon = tokio::time::timeout(Duration::from_secs(5), credentials.get_credential());
+            assert_eq!(soon.await.unwrap().unwrap().key_id, "id");
+        }
+        tokio::time::timeout(Duration::from_secs(5), silent.accept()).await.unwrap().unwrap(); // it is being asked beside
+    }
+
+    #[test]
+    fn a_profile_is_read_again_after_five_minutes() {
+        let now = Utc::now();
+        for (source, is_read_again) in [(Source::Profile(None), true), (Source::Chain, true), (Source::Environment, false)] {
+            // In place of the machine's own file: what was found does not say when it ends.
+            let found = Found::new("id", "s", None, None, "test");
+            let held = Credentials::new(source.clone(), None, "us-east-1").0.hold(found, now);
+            assert_eq!((held.expires, held.renew.is_some()), (None, is_read_again), "{source:?}");
+        }
     }
 }
