@@ -14,12 +14,33 @@ use super::objects::{Flavor, Place};
 use crate::connect::Props;
 use crate::connect::config::{ConfigError, Values};
 
-/// The option of ours beside the client's own.
+/// The option of ours beside the client's own, for URLs: the sinks have a key for it.
 const CONNECTION_STRING: &str = "azure_storage_connection_string";
 
-/// True for names that may follow the prefix of options.
-pub(super) fn is_option(name: &str) -> bool {
+/// True for names that may follow the prefix of options beside a URL.
+pub(super) fn is_url_option(name: &str) -> bool {
     name == CONNECTION_STRING || AzureConfigKey::from_str(name).is_ok()
+}
+
+/// True for names that may follow it beside the keys of a sink, which name account and container.
+pub(super) fn is_option(name: &str) -> bool {
+    AzureConfigKey::from_str(name).is_ok_and(|key| !matches!(key, AzureConfigKey::AccountName | AzureConfigKey::ContainerName))
+}
+
+/// Where requests begin. What is configured as a credential stands alone: beside it the environment gives only the account and its address.
+fn start(props: &Props, has_credential: bool) -> MicrosoftAzureBuilder {
+    use AzureConfigKey as Key;
+    let is_credential = |key: &Key| {
+        matches!(key, Key::AccessKey | Key::SasKey | Key::Token | Key::ClientId | Key::ClientSecret | Key::FederatedTokenFile)
+            || matches!(key, Key::UseAzureCli | Key::SkipSignature)
+    };
+    let environment = MicrosoftAzureBuilder::from_env();
+    if !has_credential && !options(props).any(|(name, _)| Key::from_str(&name).is_ok_and(|key| is_credential(&key))) {
+        return with_options(environment, props);
+    }
+    let kept = [Key::AccountName, Key::Endpoint].into_iter().filter_map(|key| Some((key, environment.get_config_value(&key)?)));
+    let alone = kept.fold(MicrosoftAzureBuilder::new(), |builder, (key, value)| builder.with_config(key, value));
+    with_options(alone, props)
 }
 
 /// What the keys of either sink say of each other.
@@ -74,9 +95,10 @@ pub(super) fn open_data_lake(values: Values<'_>, file_system: &str, client: &Cli
 
 /// A container named by `az://` or `abfss://`.
 pub(super) fn open_url(props: &Props, url: &Url, place: Place, client: &Client) -> Result<Opened, StoreError> {
-    let mut builder = with_options(MicrosoftAzureBuilder::from_env(), props);
+    let connection = option(props, &[CONNECTION_STRING]);
+    let mut builder = start(props, connection.is_some());
     let mut place = place;
-    if let Some(text) = option(props, &[CONNECTION_STRING]) {
+    if let Some(text) = connection {
         let parsed = ConnectionString::parse(text).map_err(|why| bad_config(format!("lakehead.store.option.{CONNECTION_STRING}: {why}")))?;
         place.endpoint = place.endpoint.or_else(|| parsed.endpoint.clone());
         builder = parsed.apply(builder);
@@ -100,10 +122,7 @@ impl Target<'_> {
     fn open(&self, values: Values<'_>, client: &Client, credential: Option<Credential<'_>>) -> Result<Opened, StoreError> {
         let mut endpoint = endpoint(values).map_err(bad_config)?;
         let connection = values.non_blank("lakehead.azure.connection.string").map(ConnectionString::parse).transpose().map_err(bad_config)?;
-        // What is configured stands alone: the environment is read only where nothing is.
-        let is_given = credential.is_some() || connection.is_some();
-        let start = if is_given { MicrosoftAzureBuilder::new() } else { MicrosoftAzureBuilder::from_env() };
-        let mut builder = with_options(start, values.props);
+        let mut builder = start(values.props, credential.is_some() || connection.is_some());
         if let Some(connection) = connection {
             endpoint = endpoint.or_else(|| connection.endpoint.clone());
             builder = connection.apply(builder);
@@ -224,5 +243,15 @@ mod tests {
             let error = parsed(text).unwrap_err();
             assert!(error.contains(why) && !error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_credential_that_is_given_stands_alone() {
+        let props = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| (format!("lakehead.store.option.{key}"), (*value).to_owned())).collect::<Props>();
+        let sas = start(&props(&[("azure_storage_sas_token", "sv=1&sig=x")]), false);
+        assert_eq!(sas.get_config_value(&AzureConfigKey::AccessKey), None, "not even one of the environment");
+        assert!(sas.get_config_value(&AzureConfigKey::SasKey).is_some());
+        let other = start(&props(&[("azure_storage_account_name", "lake"), ("timeout", "1s")]), true);
+        assert_eq!(other.get_config_value(&AzureConfigKey::AccountName).as_deref(), Some("lake"));
     }
 }

@@ -52,8 +52,13 @@ impl Client {
 
     /// Whoever writes `http://` means it.
     pub(super) fn options_for(&self, endpoint: Option<&str>) -> ClientOptions {
-        self.options.clone().with_allow_http(endpoint.is_some_and(|url| url.starts_with("http://")))
+        self.options.clone().with_allow_http(endpoint.is_some_and(is_plain))
     }
+}
+
+/// True for a URL whose requests are not encrypted.
+pub(super) fn is_plain(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("http"))
 }
 
 /// The proxy with its user and password; those of their own keys win over those in the URL, each for itself, as upstream.
@@ -81,7 +86,8 @@ pub(super) fn endpoint(values: Values<'_>) -> Result<Option<String>, String> {
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
         return Err("it has a user, a password or a query: credentials have their own keys".to_owned());
     }
-    Ok(Some(text.trim_end_matches('/').to_owned()))
+    let rest = text.split_once("://").map_or(text.as_str(), |(_, rest)| rest);
+    Ok(Some(format!("{}://{}", url.scheme(), rest.trim_end_matches('/')))) // the scheme in lower case: clients compare it
 }
 
 /// The client's own options in a configuration, without their prefix and in lower case.
@@ -98,8 +104,15 @@ pub(super) fn bad_config(message: String) -> StoreError {
     StoreError { kind: StoreErrorKind::BadConfig, message }
 }
 
-/// A client that could not be built. The client's texts name settings and files, never their contents.
+/// A client that could not be built. The client's texts name settings and files; of contents only JSON's, which are left out.
 pub(super) fn invalid(what: &str, error: &object_store::Error) -> StoreError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<serde_json::Error>() {
+            return bad_config(format!("the {what} store's settings are not usable: a field of its JSON credentials is missing, or of another type"));
+        }
+        cause = error.source();
+    }
     bad_config(format!("the {what} store's settings are not usable: {error}"))
 }
 
@@ -107,6 +120,17 @@ pub(super) fn invalid(what: &str, error: &object_store::Error) -> StoreError {
 mod tests {
     use super::*;
     use crate::store::keys::s3::S3_KEYS;
+
+    #[test]
+    fn endpoints() {
+        for (given, expected) in [("minio:9000/", "https://minio:9000"), ("HTTP://Minio:9000", "http://Minio:9000"), ("https://h/x/", "https://h/x")] {
+            let props = [("store.url".to_owned(), given.to_owned())].into();
+            assert_eq!(endpoint(Values { tables: &[S3_KEYS], props: &props }).unwrap().as_deref(), Some(expected));
+        }
+        for (url, plain) in [("http://h", true), ("HTTP://h", true), ("https://h", false), ("h", false)] {
+            assert_eq!(is_plain(url), plain, "{url}");
+        }
+    }
 
     #[test]
     fn proxies() {

@@ -57,10 +57,9 @@ fn client_options(client: &Client, endpoint: Option<&str>, props: &Props) -> obj
 /// Gives the builder a file of credentials or their text, by what they are: a service account's key, or what `gcloud` keeps for a user.
 fn with_credentials(builder: GoogleCloudStorageBuilder, path: Option<&str>, json: Option<&str>) -> Result<GoogleCloudStorageBuilder, StoreError> {
     if let Some(json) = json {
-        return match kind_of(json) {
+        return match kind_of("gcs.credentials.json", json)? {
             Kind::ServiceAccount => Ok(builder.with_service_account_key(json)),
             Kind::User => Err(bad_config("gcs.credentials.json holds a user's credentials: give them as a file, in gcs.credentials.path".to_owned())),
-            Kind::Other(kind) => Err(unknown("gcs.credentials.json", &kind)),
         };
     }
     let from_environment = builder
@@ -68,32 +67,68 @@ fn with_credentials(builder: GoogleCloudStorageBuilder, path: Option<&str>, json
         .filter(|_| [GoogleConfigKey::ServiceAccount, GoogleConfigKey::ServiceAccountKey].iter().all(|key| builder.get_config_value(key).is_none()));
     let Some(file) = path.map(str::to_owned).or(from_environment) else { return Ok(builder) };
     let text = std::fs::read_to_string(&file).map_err(|error| bad_config(format!("the gcs store's credentials cannot be read: {file}: {error}")))?;
-    match kind_of(&text) {
+    match kind_of(&file, &text)? {
         Kind::ServiceAccount if path.is_some() => Ok(builder.with_service_account_path(file)),
         Kind::ServiceAccount | Kind::User => Ok(builder.with_application_credentials(file)),
-        Kind::Other(kind) => Err(unknown(&file, &kind)),
     }
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Kind {
     ServiceAccount,
     User,
-    Other(String),
 }
 
-/// What a text of credentials is for; one that is no JSON, or does not say, is left to the client to refuse.
-fn kind_of(text: &str) -> Kind {
-    let kind = serde_json::from_str::<Value>(text).ok().and_then(|json| json.get("type")?.as_str().map(str::to_owned));
-    match kind.as_deref() {
-        None | Some("service_account") => Kind::ServiceAccount,
-        Some("authorized_user") => Kind::User,
-        Some(other) => Kind::Other(other.to_owned()),
+/// What the credentials at `place` are for. What is wrong with them is told without their text, which is a secret wherever it stands.
+fn kind_of(place: &str, text: &str) -> Result<Kind, StoreError> {
+    let refused = |why: &str| bad_config(format!("{place} {why}: give the JSON of a service account's key as it was downloaded"));
+    let json: Value = serde_json::from_str(text).map_err(|_| refused("is not JSON"))?;
+    let Value::Object(fields) = json else { return Err(refused("is JSON and not an object, as when it was quoted or encoded twice")) };
+    let (kind, needed) = match fields.get("type").map(Value::as_str) {
+        None | Some(Some("service_account")) => (Kind::ServiceAccount, ["private_key", "private_key_id", "client_email"]),
+        Some(Some("authorized_user")) => (Kind::User, ["client_id", "client_secret", "refresh_token"]),
+        Some(_) => {
+            return Err(bad_config(format!(
+                "{place} holds credentials of a type that cannot be used yet: give a service account's key, or let the machine's account (workload \
+                 identity of GKE, the metadata server) give the tokens"
+            )));
+        }
+    };
+    match needed.iter().find(|name| !fields.get(**name).is_some_and(Value::is_string)) {
+        Some(name) => Err(refused(&format!("has no text in its field '{name}'"))),
+        None => Ok(kind),
     }
 }
 
-fn unknown(place: &str, kind: &str) -> StoreError {
-    bad_config(format!(
-        "{place} holds credentials of type '{kind}', which cannot be used yet: give a service account's key, or let the machine's account (workload \
-         identity of GKE, the metadata server) give the tokens"
-    ))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_refused_without_their_text() {
+        let key = r#"{"type":"service_account","private_key":"hunter2","private_key_id":"i","client_email":"e"}"#;
+        assert_eq!(kind_of("k", key).unwrap(), Kind::ServiceAccount);
+        assert_eq!(kind_of("k", r#"{"type":"authorized_user","client_id":"i","client_secret":"s","refresh_token":"t"}"#).unwrap(), Kind::User);
+        let quoted = Value::String(key.to_owned()).to_string();
+        for (text, why) in [
+            (quoted.as_str(), "k is JSON and not an object"),
+            ("hunter2", "k is not JSON"),
+            (r#"["hunter2"]"#, "k is JSON and not an object"),
+            (r#"{"private_key":{"x":"hunter2"}}"#, "k has no text in its field 'private_key'"),
+            (r#"{"private_key":"hunter2","private_key_id":["hunter2"]}"#, "k has no text in its field 'private_key_id'"),
+            (r#"{"type":"hunter2"}"#, "k holds credentials of a type that cannot be used yet"),
+            (r#"{"type":["hunter2"]}"#, "k holds credentials of a type that cannot be used yet"),
+        ] {
+            let error = kind_of("k", text).unwrap_err();
+            assert!(error.message.starts_with(why) && !error.message.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_the_client_says_of_json_is_not_passed_on() {
+        let key = r#"{"private_key":"p","private_key_id":"i","client_email":"e","disable_oauth":"hunter2"}"#;
+        let builder = with_credentials(GoogleCloudStorageBuilder::new().with_bucket_name("b"), None, Some(key)).unwrap();
+        let error = invalid("gcs", &builder.build().unwrap_err());
+        assert!(error.message.contains("JSON credentials") && !error.message.contains("hunter2"), "{error}");
+    }
 }

@@ -11,7 +11,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, Check
 use url::Url;
 
 use super::StoreError;
-use super::client::{Client, Opened, bad_config, endpoint, invalid, option, options};
+use super::client::{Client, Opened, bad_config, endpoint, invalid, is_plain, option, options};
 use super::credentials::{ASSUME_ROLE_CLASS, Credentials, Role, Source, source_of};
 use super::headers::{Always, Dress, Signer};
 use super::keys::s3::STS_KEYS;
@@ -38,6 +38,26 @@ const CREDENTIAL_OPTIONS: &[&str] = &[
 /// True for names that may follow the prefix of options.
 pub(super) fn is_option(name: &str) -> bool {
     OWN_OPTIONS.contains(&name) || AmazonS3ConfigKey::from_str(name).is_ok()
+}
+
+/// The key of the S3 sink that is meant where an option says the same, and would not be heard.
+pub(super) fn key_instead_of(option: &str) -> Option<&'static str> {
+    use AmazonS3ConfigKey as Key;
+    Some(match AmazonS3ConfigKey::from_str(option) {
+        Ok(Key::Bucket) => "s3.bucket.name",
+        Ok(Key::Region | Key::DefaultRegion) => "s3.region",
+        Ok(Key::VirtualHostedStyleRequest) => "s3.path.style.access.enabled",
+        Ok(Key::RoleArn | Key::RoleSessionName) => "s3.credentials.provider.class with its s3.credentials.provider.sts.* keys",
+        Ok(Key::StsEndpoint) => "lakehead.s3.sts.endpoint",
+        Ok(Key::ContainerAuthorizationTokenFile | Key::ImdsV1Fallback) => "s3.credentials.provider.class",
+        _ if CREDENTIAL_OPTIONS.contains(&option) => "s3.credentials.provider.class",
+        _ => match option {
+            "aws_external_id" => "s3.credentials.provider.sts.role.external.id",
+            "aws_canned_acl" => "s3.acl.canned",
+            "aws_storage_class" => "lakehead.s3.storage.class",
+            _ => return None,
+        },
+    })
 }
 
 /// What the keys of the S3 sink say of each other.
@@ -80,25 +100,22 @@ pub(super) fn cross_checks(values: Values<'_>) -> Vec<ConfigError> {
 pub(super) fn open(values: Values<'_>, client: &Client) -> Result<Opened, StoreError> {
     let (bucket, region) = (values.text("s3.bucket.name"), values.text("s3.region"));
     let is_path_style = values.boolean("s3.path.style.access.enabled");
-    let given = endpoint(values).map_err(bad_config)?;
-    let start = with_options(AmazonS3Builder::from_env(), values.props);
-    let other = endpoint_of(&start);
-    let endpoint = given.as_ref().or(other.as_ref());
-    let builder = start.with_client_options(client.options_for(endpoint.map(String::as_str))).with_retry(client.retry.clone());
-    let builder = builder.with_bucket_name(bucket).with_region(region).with_virtual_hosted_style_request(!is_path_style);
-    let mut builder = with_encryption(builder, values);
-    match given.clone() {
-        Some(url) => {
-            let url = if is_path_style { url } else { with_bucket_in_host(&url, bucket).map_err(bad_config)? };
-            builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, url);
+    let start = with_options(at_endpoint_of_environment(), values.props);
+    let endpoint = endpoint(values).map_err(bad_config)?.or_else(|| endpoint_of(&start));
+    let http = props_client_options(client.options_for(endpoint.as_deref()), values.props);
+    let builder = start.with_client_options(http).with_retry(client.retry.clone()).with_bucket_name(bucket).with_region(region);
+    let mut builder = with_encryption(builder.with_virtual_hosted_style_request(!is_path_style), values);
+    match &endpoint {
+        Some(url) if is_path_style || is_at_address(url) => {
+            builder = builder.with_virtual_hosted_style_request(false).with_config(AmazonS3ConfigKey::S3Endpoint, url);
         }
+        Some(url) => builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, with_bucket_in_host(url, bucket).map_err(bad_config)?),
         None if values.boolean("s3.wan.mode") => {
             builder = amazon(builder).with_config(AmazonS3ConfigKey::S3Endpoint, format!("https://{bucket}.s3-accelerate.amazonaws.com"));
         }
-        None if other.is_some() => {}
         None => builder = at_region(amazon(builder), bucket, region, is_path_style),
     }
-    let place = Place { flavor: Flavor::S3, root: bucket.to_owned(), prefix: String::new(), endpoint: given.or(other) };
+    let place = Place { flavor: Flavor::S3, root: bucket.to_owned(), prefix: String::new(), endpoint };
     let credentials = credentials(values, region).map_err(bad_config)?;
     let plan = Plan {
         region: region.to_owned(),
@@ -145,6 +162,29 @@ fn with_options(start: AmazonS3Builder, props: &Props) -> AmazonS3Builder {
     known.fold(start, |builder, (key, value)| builder.with_config(key, value))
 }
 
+/// A builder that knows the environment's endpoint, and nothing else of it: the sink's keys and the credential providers say the rest.
+fn at_endpoint_of_environment() -> AmazonS3Builder {
+    match endpoint_of(&AmazonS3Builder::from_env()) {
+        Some(url) => AmazonS3Builder::new().with_config(AmazonS3ConfigKey::Endpoint, url),
+        None => AmazonS3Builder::new(),
+    }
+}
+
+/// True for an endpoint whose host is an IP address, before which no bucket can stand.
+fn is_at_address(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| matches!(url.host(), Some(url::Host::Ipv4(_) | url::Host::Ipv6(_))))
+}
+
+/// True for an endpoint that a customer's key would travel to in the open.
+fn is_overheard(url: &str) -> bool {
+    let is_loopback = |host: url::Host<&str>| match host {
+        url::Host::Domain(name) => name == "localhost",
+        url::Host::Ipv4(address) => address.is_loopback(),
+        url::Host::Ipv6(address) => address.is_loopback(),
+    };
+    is_plain(url) && !Url::parse(url).is_ok_and(|url| url.host().is_some_and(is_loopback))
+}
+
 /// The endpoint that a builder has, from the environment or an option.
 fn endpoint_of(builder: &AmazonS3Builder) -> Option<String> {
     builder.get_config_value(&AmazonS3ConfigKey::S3Endpoint).or_else(|| builder.get_config_value(&AmazonS3ConfigKey::Endpoint))
@@ -169,7 +209,8 @@ pub(super) fn with_bucket_in_host(url: &str, bucket: &str) -> Result<String, Str
     Ok(format!("{scheme}://{bucket}.{rest}"))
 }
 
-/// Server-side encryption. `aws:kms` without a key asks for nothing, as upstream: the bucket's own encryption holds.
+/// Server-side encryption. `aws:kms` without a key asks for nothing, as upstream: the bucket's own encryption holds. The option
+/// `aws_server_side_encryption` does ask for it by name.
 fn with_encryption(builder: AmazonS3Builder, values: Values<'_>) -> AmazonS3Builder {
     let named = |builder: AmazonS3Builder, name: &str| match AmazonS3ConfigKey::from_str("aws_server_side_encryption") {
         Ok(key) => builder.with_config(key, name),
@@ -188,7 +229,9 @@ fn with_encryption(builder: AmazonS3Builder, values: Values<'_>) -> AmazonS3Buil
 /// Where the keys of the S3 sink say that credentials come from. Keys of the configuration never meet a session token of the environment.
 fn credentials(values: Values<'_>, region: &str) -> Result<(Source, Option<Role>, String), String> {
     let class = values.text("s3.credentials.provider.class");
-    let keys = match (values.non_blank("aws.access.key.id"), values.non_blank("aws.secret.access.key")) {
+    let or_option = |key: &str, names: &[&str]| values.non_blank(key).or_else(|| option(values.props, names));
+    let id = or_option("aws.access.key.id", &["aws_access_key_id", "access_key_id"]);
+    let keys = match (id, or_option("aws.secret.access.key", &["aws_secret_access_key", "secret_access_key"])) {
         (Some(id), Some(secret)) => {
             let token = option(values.props, &["aws_session_token", "aws_token", "session_token", "token"]).map(str::to_owned);
             Some(Source::Static(Arc::new(AwsCredential { key_id: id.to_owned(), secret_key: secret.to_owned(), token })))
@@ -255,7 +298,11 @@ impl Plan {
             is_signed &= source != Source::Anonymous;
             builder = builder.with_credentials(Arc::new(Credentials::new(source, role, &sts_region)));
         }
-        let always = Always { on_create: self.acl.map(|acl| ("x-amz-acl", acl)).into_iter().collect(), on_complete: customer_key_headers(&builder) };
+        let customer_key = customer_key_headers(&builder);
+        if let Some(endpoint) = self.place.endpoint.as_deref().filter(|url| !customer_key.is_empty() && is_overheard(url)) {
+            return Err(bad_config(format!("the customer's encryption key (SSE-C) would travel in the open to '{endpoint}': give an endpoint with https")));
+        }
+        let always = Always { on_create: self.acl.map(|acl| ("x-amz-acl", acl)).into_iter().collect(), on_complete: customer_key };
         let dress = Dress::new(always);
         let store = builder.with_skip_signature(!is_signed).with_http_connector(dress.clone()).build().map_err(|error| invalid("s3", &error))?;
         dress.signed_by(if is_signed { Signer::S3(Arc::clone(store.credentials()), self.region) } else { Signer::Nobody });
@@ -274,4 +321,63 @@ fn customer_key_headers(builder: &AmazonS3Builder) -> Vec<(&'static str, String)
         ("x-amz-server-side-encryption-customer-key", key),
         ("x-amz-server-side-encryption-customer-key-md5", BASE64_STANDARD.encode(Md5::digest(bytes))),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::Health;
+    use crate::store::answering::{Server, refusal};
+    use crate::store::urls::{self, StoreKind};
+
+    fn props(pairs: &[(&str, &str)]) -> Props {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    /// The head of the first request that a sink makes.
+    async fn asked(server: &Server, more: &[(&str, &str)]) -> String {
+        let mut given = props(&[("s3.bucket.name", "lake"), ("s3.region", "eu-west-1")]);
+        given.extend(props(more));
+        urls::open(StoreKind::S3, &given, Health::default()).unwrap().check().await.unwrap_err();
+        server.heads().remove(0)
+    }
+
+    #[tokio::test]
+    async fn options_are_heard() {
+        let keys = [("lakehead.store.option.aws_access_key_id", "AKIAOPTION"), ("lakehead.store.option.aws_secret_access_key", "s")];
+        let denied = |_: &str| refusal("403 Forbidden", "AccessDenied");
+        let server = Server::start(denied).await;
+        let head = asked(&server, &[keys[0], keys[1], ("store.url", &server.url), ("lakehead.store.option.aws_server_side_encryption", "aws:kms")]).await;
+        assert!(head.contains("Credential=AKIAOPTION/") && head.contains("/eu-west-1/s3/"), "{head}");
+        assert!(head.contains("x-amz-server-side-encryption: aws:kms\r\n"), "{head}");
+        let proxy = Server::start(denied).await;
+        let head = asked(&proxy, &[keys[0], keys[1], ("store.url", "http://store.invalid"), ("lakehead.store.option.proxy_url", &proxy.url)]).await;
+        assert!(head.starts_with("POST http://store.invalid/lake/"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn the_bucket_stands_in_the_host_or_before_the_key_also_at_an_endpoint_that_is_an_option() {
+        let server = Server::start(|_| refusal("403 Forbidden", "AccessDenied")).await;
+        let keys = [("aws.access.key.id", "id"), ("aws.secret.access.key", "s"), ("s3.path.style.access.enabled", "false")];
+        let head = asked(&server, &[keys[0], keys[1], keys[2], ("lakehead.store.option.aws_endpoint", &server.url)]).await;
+        assert!(head.starts_with("POST /lake/"), "{head}");
+        let port = server.url.rsplit_once(':').unwrap().1;
+        let proxy = Server::start(|_| refusal("403 Forbidden", "AccessDenied")).await;
+        let by_name = format!("http://store.invalid:{port}");
+        let through = ("lakehead.store.option.proxy_url", proxy.url.as_str());
+        let head = asked(&proxy, &[keys[0], keys[1], keys[2], ("lakehead.store.option.aws_endpoint", &by_name), through]).await;
+        assert!(head.starts_with(&format!("POST http://lake.store.invalid:{port}/topics/")), "{head}");
+    }
+
+    #[tokio::test]
+    async fn a_customers_key_does_not_travel_in_the_open() {
+        let key = BASE64_STANDARD.encode([7; 32]);
+        for (url, is_taken) in
+            [("http://store:9000", false), ("HTTP://10.0.0.1", false), ("https://store", true), ("http://localhost:9000", true), ("http://127.0.0.1", true)]
+        {
+            let given = props(&[("s3.bucket.name", "b"), ("s3.ssea.name", "AES256"), ("s3.sse.customer.key", &key), ("store.url", url)]);
+            let opened = urls::open(StoreKind::S3, &given, Health::default());
+            assert_eq!(opened.is_ok(), is_taken, "{url} {:?}", opened.err());
+        }
+    }
 }

@@ -110,13 +110,20 @@ fn option_problems(kind: StoreKind, values: Values<'_>) -> Vec<ConfigError> {
                 Ok(Target::Folder(_)) => |_: &str| false,
                 Ok(Target::Cloud(Flavor::S3, ..)) => s3::is_option,
                 Ok(Target::Cloud(Flavor::Gcs, ..)) => gcs::is_option,
-                Ok(Target::Cloud(..)) => azure::is_option,
+                Ok(Target::Cloud(..)) => azure::is_url_option,
             };
             (is_option, without_user_info(text).into_owned())
         }
     };
-    let unknown = options(values.props).filter(|(name, _)| !is_option(name));
-    unknown.map(|(name, _)| ConfigError::new(format!("{OPTION_PREFIX}{name}"), format!("the store at {store} has no option '{name}'"))).collect()
+    let problem = |name: String| {
+        let why = match s3::key_instead_of(&name).filter(|_| kind == StoreKind::S3) {
+            Some(key) => format!("the S3 sink does not read option '{name}': set {key}"),
+            None if !is_option(&name) => format!("the store at {store} has no option '{name}'"),
+            None => return None,
+        };
+        Some(ConfigError::new(format!("{OPTION_PREFIX}{name}"), why))
+    };
+    options(values.props).filter_map(|(name, _)| problem(name)).collect()
 }
 
 /// The stores that URLs and upstream's keys name.
@@ -412,6 +419,22 @@ mod tests {
         let s3 = |option| problems(StoreKind::Url, &[("lakehead.store.url", "s3://lake"), (option, "x")]);
         assert_eq!(s3("lakehead.store.option.aws_region"), Vec::<String>::new());
         assert_eq!(s3("lakehead.store.option.regoin"), ["lakehead.store.option.regoin: the store at s3://lake has no option 'regoin'"]);
+    }
+
+    #[test]
+    fn options_that_would_not_be_heard_are_refused() {
+        let s3 = |option: &str| problems(StoreKind::S3, &[("s3.bucket.name", "lake"), (option, "x")]);
+        for option in ["aws_access_key_id", "proxy_url", "timeout", "aws_server_side_encryption", "aws_profile", "aws_endpoint"] {
+            assert_eq!(s3(&format!("lakehead.store.option.{option}")), Vec::<String>::new());
+        }
+        for (option, key) in [("aws_role_arn", "s3.credentials.provider.class"), ("region", "s3.region"), ("aws_canned_acl", "s3.acl.canned")] {
+            let found = s3(&format!("lakehead.store.option.{option}"));
+            let expected = format!("lakehead.store.option.{option}: the S3 sink does not read option '{option}': set {key}");
+            assert!(found.len() == 1 && found[0].starts_with(&expected), "{found:?}");
+        }
+        let option = "lakehead.store.option.azure_storage_connection_string";
+        assert_eq!(problems(StoreKind::AzureBlob, &[("azblob.account.name", "account"), (option, "x")]).len(), 1);
+        assert_eq!(problems(StoreKind::Url, &[("lakehead.store.url", "az://c"), (option, "x")]), Vec::<String>::new());
     }
 
     #[tokio::test]
