@@ -149,6 +149,12 @@ impl Credentials {
         Self(Arc::new(Inner { source, role, region: region.to_owned(), clock: Clock::system(), held, asking }))
     }
 
+    /// Drops what is held, so that the next request asks for another; false where there is no other.
+    pub(super) fn forget(&self) -> bool {
+        let has_another = self.0.role.is_some() || !matches!(self.0.source, Source::Static(_) | Source::Anonymous);
+        has_another && self.0.held().take().is_some()
+    }
+
     /// Renews what is held while it is still good. There is one such task at a time.
     fn renew_beside(&self) {
         let Ok(turn) = Arc::clone(&self.0.asking).try_lock_owned() else { return };
@@ -438,18 +444,19 @@ mod tests {
         let keys = Arc::new(AwsCredential { key_id: "id".to_owned(), secret_key: "s".to_owned(), token: None });
         let endpoint = format!("http://{}", silent.local_addr().unwrap());
         let credentials = Credentials::new(Source::Static(Arc::clone(&keys)), Some(role(endpoint)), "us-east-1");
-        let now = Utc::now();
+        let now = credentials.0.clock.now();
         *credentials.0.held() = Some(Held { credential: keys, expires: Some(now + TimeDelta::minutes(1)), renew: Some(now) });
         for _ in 0..2 {
             let soon = tokio::time::timeout(Duration::from_secs(5), credentials.get_credential());
             assert_eq!(soon.await.unwrap().unwrap().key_id, "id");
         }
         tokio::time::timeout(Duration::from_secs(5), silent.accept()).await.unwrap().unwrap(); // it is being asked beside
+        assert!(credentials.forget() && !credentials.forget());
     }
 
     #[test]
     fn a_profile_is_read_again_after_five_minutes() {
-        let now = Utc::now();
+        let now = DateTime::<Utc>::UNIX_EPOCH;
         for (source, is_read_again) in [(Source::Profile(None), true), (Source::Chain, true), (Source::Environment, false)] {
             // In place of the machine's own file: what was found does not say when it ends.
             let found = Found::new("id", "s", None, None, "test");

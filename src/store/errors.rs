@@ -168,6 +168,8 @@ pub(crate) struct Failure {
     pub(crate) class: Class,
     /// One line.
     pub(crate) text: String,
+    /// The credential was good until lately: another may be there already.
+    pub(crate) has_expired: bool,
 }
 
 impl Failure {
@@ -177,7 +179,7 @@ impl Failure {
         let mut cause: &(dyn std::error::Error + 'static) = error;
         loop {
             if let Some(NoCredential { class, text }) = cause.downcast_ref() {
-                return Self { class: *class, text: one_line(text) };
+                return Self { class: *class, text: one_line(text), has_expired: false };
             }
             match cause.source() {
                 Some(source) => cause = source,
@@ -188,13 +190,13 @@ impl Failure {
         let status = status_in(&cause);
         let code = element(&cause, "Code");
         if flavor == Flavor::Folder {
-            return Self { class: class_of_io(error, io_kind(error)), text: one_line(&cause) };
+            return Self { class: class_of_io(error, io_kind(error)), text: one_line(&cause), has_expired: false };
         }
         let class = match class_of_code(code.unwrap_or_default()) {
             Some(class) => class,
             None => class_of_response(error, status, &whole, &cause),
         };
-        Self { class, text: text_of(status, code, &cause) }
+        Self { class, text: text_of(status, code, &cause), has_expired: code == Some("ExpiredToken") }
     }
 }
 
@@ -336,7 +338,7 @@ impl Place {
     pub(crate) fn judge(&self, action: Action, key: &str, attempt: u32, failure: Failure) -> Failed {
         // A host or a credential that is missing at the start, several times in a row, is a setting; one that goes missing later will come back.
         let is_settled = action == Action::Check && attempt >= 3;
-        let Failure { class, text } = failure;
+        let Failure { class, text, .. } = failure;
         let (kind, advice) = match class {
             Class::Transient => return Failed::ForNow(self.with_endpoint(text)),
             Class::NoHost | Class::NoCredentials if !is_settled => return Failed::ForNow(self.with_endpoint(text)),

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use object_store::multipart::MultipartStore;
@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::credentials::Credentials;
 use super::errors::{Action, Class, Failure};
 pub use super::errors::{Flavor, Place};
 pub use super::retry::Backoff;
@@ -70,6 +71,8 @@ pub(super) struct Extras {
     pub(super) tagger: Option<Tagger>,
     /// Storage class of every object.
     pub(super) storage_class: Option<String>,
+    /// Who gives S3 credentials, unless the client finds them by itself.
+    pub(super) credentials: Option<Credentials>,
     /// Every body goes with its MD5.
     pub(super) sends_md5: bool,
 }
@@ -194,6 +197,8 @@ impl Inner {
         F: Future<Output = object_store::Result<T>>,
     {
         let what = format!("{action} of {}", self.place.object(key));
+        let is_renewed = AtomicBool::new(false);
+        let is_renewed = &is_renewed;
         let attempt = |number| {
             let request = request();
             async move {
@@ -203,7 +208,15 @@ impl Inner {
                 }
                 request.await.map_err(|error| match judged(&error) {
                     Some(judged) => Failed::ForGood(judged),
-                    None => self.place.judge(action, key, number, Failure::of(self.place.flavor, &error)),
+                    None => {
+                        let failure = Failure::of(self.place.flavor, &error);
+                        // Once: whoever gives credentials may have a new one before the old one's time.
+                        if failure.has_expired && !is_renewed.swap(true, Ordering::Relaxed) && self.extras.credentials.as_ref().is_some_and(Credentials::forget)
+                        {
+                            return Failed::ForNow(failure.text);
+                        }
+                        self.place.judge(action, key, number, failure)
+                    }
                 })
             }
         };

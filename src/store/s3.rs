@@ -294,9 +294,11 @@ struct Plan {
 impl Plan {
     fn build(self, mut builder: AmazonS3Builder) -> Result<Opened, StoreError> {
         let mut is_signed = builder.get_config_value(&AmazonS3ConfigKey::SkipSignature).is_none_or(|text| text != "true");
+        let mut credentials = None;
         if let Some((source, role, sts_region)) = self.credentials {
             is_signed &= source != Source::Anonymous;
-            builder = builder.with_credentials(Arc::new(Credentials::new(source, role, &sts_region)));
+            let given = credentials.insert(Credentials::new(source, role, &sts_region));
+            builder = builder.with_credentials(Arc::new(given.clone()));
         }
         let customer_key = customer_key_headers(&builder);
         if let Some(endpoint) = self.place.endpoint.as_deref().filter(|url| !customer_key.is_empty() && is_overheard(url)) {
@@ -307,7 +309,7 @@ impl Plan {
         let store = builder.with_skip_signature(!is_signed).with_http_connector(dress.clone()).build().map_err(|error| invalid("s3", &error))?;
         dress.signed_by(if is_signed { Signer::S3(Arc::clone(store.credentials()), self.region) } else { Signer::Nobody });
         let tagger = Tagger { store: Arc::new(store.clone()), dress, attempts: self.attempts };
-        let extras = Extras { tagger: Some(tagger), storage_class: self.storage_class, sends_md5: self.sends_md5 };
+        let extras = Extras { tagger: Some(tagger), storage_class: self.storage_class, credentials, sends_md5: self.sends_md5 };
         Ok(Opened { extras, ..Opened::one(store, self.place) })
     }
 }
@@ -327,7 +329,7 @@ fn customer_key_headers(builder: &AmazonS3Builder) -> Vec<(&'static str, String)
 mod tests {
     use super::*;
     use crate::connect::Health;
-    use crate::store::answering::{Server, refusal};
+    use crate::store::answering::{Server, answer, refusal};
     use crate::store::urls::{self, StoreKind};
 
     fn props(pairs: &[(&str, &str)]) -> Props {
@@ -379,5 +381,26 @@ mod tests {
             let opened = urls::open(StoreKind::S3, &given, Health::default());
             assert_eq!(opened.is_ok(), is_taken, "{url} {:?}", opened.err());
         }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_expired_is_replaced_once() {
+        let sts = Server::start(|_| {
+            let keys = "<AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>";
+            let found = format!("<Credentials>{keys}<Expiration>2999-01-01T00:00:00Z</Expiration></Credentials>");
+            let user = "<AssumedRoleUser><AssumedRoleId>i</AssumedRoleId><Arn>arn:aws:sts::1:assumed-role/x/s</Arn></AssumedRoleUser>";
+            answer("200 OK", &format!("<AssumeRoleResponse><AssumeRoleResult>{found}{user}</AssumeRoleResult></AssumeRoleResponse>"))
+        })
+        .await;
+        let server = Server::start(|_| refusal("400 Bad Request", "ExpiredToken")).await;
+        let keys = [("aws.access.key.id", "id"), ("aws.secret.access.key", "s"), ("s3.credentials.provider.class", ASSUME_ROLE_CLASS)];
+        let role = [
+            ("s3.credentials.provider.sts.role.arn", "arn:aws:iam::123456789012:role/x"),
+            ("s3.credentials.provider.sts.role.session.name", "session"),
+            ("lakehead.s3.sts.endpoint", sts.url.as_str()),
+            ("store.url", server.url.as_str()),
+        ];
+        asked(&server, &[&keys[..], &role[..]].concat()).await;
+        assert_eq!((sts.heads().len(), server.heads().len()), (2, 2));
     }
 }
