@@ -440,7 +440,7 @@ mod tests {
 
     #[tokio::test]
     async fn while_a_credential_is_good_a_silent_sts_holds_nobody_up() {
-        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let keys = Arc::new(AwsCredential { key_id: "id".to_owned(), secret_key: "s".to_owned(), token: None });
         let endpoint = format!("http://{}", silent.local_addr().unwrap());
         let credentials = Credentials::new(Source::Static(Arc::clone(&keys)), Some(role(endpoint)), "us-east-1");

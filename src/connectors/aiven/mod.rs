@@ -78,7 +78,7 @@ impl Connector for Aiven {
         }
         let settings = config::Settings::from_props(self.cloud, props).map_err(refused)?;
         let (kind, translated) = store::translated(self.cloud, props);
-        let store = cx.env.stores.open(kind, &translated, cx.health.clone()).map_err(task::store_error)?;
+        let store = cx.env.stores.open(kind, &translated, cx.health.clone()).map_err(super::cloud_storage::store_error)?;
         Ok(Box::new(task::AivenTask::new(cx, settings, store)))
     }
 }

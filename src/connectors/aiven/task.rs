@@ -15,8 +15,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use lakehead_formats::column::{Column, Reject};
-use lakehead_formats::file::{FileStats, FormatError};
-use lakehead_formats::file::{RecordCompression, RecordFile, RecordLayout};
+use lakehead_formats::file::{FileStats, FormatError, RecordCompression, RecordFile, RecordLayout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::config::Settings;
@@ -24,9 +23,10 @@ use super::groups::Groups;
 use super::rows::rows;
 use crate::batch::{Batch, OffsetRange, Offsets, TopicPartition};
 use crate::connect::{ErrorKind, SinkTask, TaskContext, TaskError, TaskReport};
+use crate::connectors::cloud_storage::store_error;
 use crate::memory::{Budget, Permit};
 use crate::partition::{Rows, split_rows};
-use crate::store::{Chunk, Condition, ObjectSink, StoreError, StoreErrorKind};
+use crate::store::{Chunk, Condition, ObjectSink};
 
 /// Objects of one flush that are written at once.
 const AT_ONCE: usize = 8;
@@ -262,16 +262,6 @@ fn content_type(settings: &Settings) -> &'static str {
 fn format_error(error: &FormatError) -> TaskError {
     let kind = if matches!(error, FormatError::Encode { .. }) { ErrorKind::Bug } else { ErrorKind::BadRecord };
     TaskError::new(kind, error.to_string())
-}
-
-/// A store's final word, as the task's.
-pub(super) fn store_error(error: StoreError) -> TaskError {
-    let kind = match error.kind {
-        StoreErrorKind::BadConfig => ErrorKind::BadConfig,
-        StoreErrorKind::Denied => ErrorKind::Denied,
-        StoreErrorKind::Vanished => ErrorKind::Rewind,
-    };
-    TaskError::new(kind, error.message)
 }
 
 fn outcome(joined: Result<Result<(), TaskError>, tokio::task::JoinError>) -> Result<(), TaskError> {

@@ -15,8 +15,8 @@ use crate::connect::{Connector, Health, Props};
 use crate::connectors::aiven::S3;
 use crate::env::Env;
 use crate::kafka::{Consumer, Kafka, KafkaError, Subscription};
-use crate::store::Stores;
 use crate::store::urls::{self, StoreKind};
+use crate::store::{StoreError, Stores};
 
 #[derive(Debug)]
 struct NoKafka;
