@@ -144,7 +144,8 @@ pub trait SinkTask: Send {
     /// [`TaskError`].
     async fn tick(&mut self) -> Result<(), TaskError>;
 
-    /// Next offset per partition below which everything is durable (upstream's `preCommit`); partitions without news may be absent.
+    /// Next offset per partition below which everything is durable (upstream's `preCommit`). It may be asked for again: what was said once is not taken as
+    /// committed. Partitions of which nothing is durable may be absent.
     ///
     /// # Errors
     /// [`TaskError`] of work that went on in the background.

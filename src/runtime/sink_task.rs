@@ -362,7 +362,18 @@ impl Task {
             Err(error) if error.kind == ErrorKind::Rewind => tracing::warn!(connector = %self.connector, %error, "given up with its partitions"),
             closed => closed?,
         }
-        let committed = if lost { self.sink.durable().await.map(drop) } else { self.commit(true).await };
+        let mut committed = if lost { self.sink.durable().await.map(drop) } else { self.commit(true).await };
+        // Others may ask to be read again just now: what these partitions have done is committed all the same, and those others are not forgotten.
+        while let Err(trouble) = &mut committed
+            && trouble.kind == ErrorKind::Rewind
+        {
+            match if lost { self.sink.durable().await.map(drop) } else { self.commit(true).await } {
+                Ok(()) => break,
+                Err(more) if more.kind == ErrorKind::Rewind && !more.back_to.is_empty() && !trouble.back_to.is_empty() => trouble.back_to.extend(more.back_to),
+                Err(more) if more.kind == ErrorKind::Rewind => trouble.back_to.clear(), // all of them, from their committed offsets
+                failed => committed = failed,
+            }
+        }
         self.owned.retain(|tp, _| !partitions.contains(tp));
         self.committed.retain(|tp, _| !partitions.contains(tp));
         drop(done);
@@ -440,7 +451,15 @@ impl Task {
         }
         let others = match self.sink.durable().await {
             Err(error) if error.kind == ErrorKind::Rewind => Some(error),
-            durable => durable.map(|_| None)?,
+            durable => {
+                // What was published, and not committed yet, is not published again.
+                for (tp, offset) in durable? {
+                    if let Some(start) = self.owned.get_mut(&tp).filter(|_| named.contains(&tp)) {
+                        *start = (*start).max(Some(offset));
+                    }
+                }
+                None
+            }
         };
         self.sink.open(&named).await?;
         for (tp, offset) in error.back_to {

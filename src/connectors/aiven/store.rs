@@ -126,6 +126,9 @@ const NAMES: &[(&str, &str)] = &[
 
 const CONNECTION_STRING: &str = "azure.storage.connection.string";
 
+/// The option that sends the header whatever else is set; Confluent's key sends none without a key's id.
+const KMS_BY_NAME: &str = "lakehead.store.option.aws_server_side_encryption";
+
 /// Upstream's default: the region's own endpoint does the same.
 const GLOBAL_STS: &str = "https://sts.amazonaws.com";
 const ASSUME_ROLE: &str = "io.confluent.connect.s3.auth.AwsAssumeRoleCredentialsProvider";
@@ -139,6 +142,11 @@ pub(super) fn translated(cloud: Cloud, props: &Props) -> (StoreKind, Props) {
         let value = match *from {
             "aws.credentials.provider" if is_default_chain(value) => continue,
             "aws.sts.config.endpoint" if value == GLOBAL_STS => continue,
+            // upstream names the algorithm on each object, also without a key's id
+            "aws.s3.sse.algorithm" if value == "aws:kms" => {
+                found.insert(KMS_BY_NAME.to_owned(), value.to_owned());
+                continue;
+            }
             // an upload's parts have at least 5 MiB: what is smaller is sent at once
             "aws.s3.part.size.bytes" => value.parse::<i64>().map_or(value.to_owned(), |bytes| bytes.max(5_242_880).to_string()),
             _ => value.to_owned(),
@@ -267,6 +275,8 @@ mod tests {
                     ("s3.region", "us-east-1"),
                 ],
             ),
+            (Cloud::S3, &[("aws.s3.sse.algorithm", "aws:kms")], StoreKind::S3, &[(KMS_BY_NAME, "aws:kms"), ("s3.region", "us-east-1")]),
+            (Cloud::S3, &[("aws.s3.sse.algorithm", "AES256")], StoreKind::S3, &[("s3.region", "us-east-1"), ("s3.ssea.name", "AES256")]),
             (Cloud::Gcs, &[("gcs.bucket.name", "b"), ("gcs.endpoint", "http://x")], StoreKind::Gcs, &[("gcs.bucket.name", "b"), ("store.url", "http://x")]),
             (
                 Cloud::Azure,

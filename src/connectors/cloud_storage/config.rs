@@ -19,6 +19,7 @@ use crate::memory::Budget;
 use crate::partition::{self, Affix, Partitioner};
 use crate::roll::{self, Policy};
 use crate::store::names::{self, Layout};
+use crate::store::objects::key_problem;
 use crate::store::urls::{self, StoreKind};
 
 const CONNECTOR: &str = "Connector";
@@ -353,13 +354,33 @@ pub(super) fn validate(store: StoreKind, props: &Props) -> Report {
         .chain(urls::validate(store, props))
         .chain(compression(props))
         .chain(storage_class(store, props))
-        .chain(names::validate(props));
+        .chain(names::validate(props))
+        .chain(constant_names(props));
     for error in across {
         if !report.errors.iter().any(|e| e.key == error.key) {
             report.errors.push(error);
         }
     }
     report
+}
+
+/// What all names have in common must be fit for a name: a mistake there would make every record a bad one.
+fn constant_names(props: &Props) -> Option<ConfigError> {
+    const KEYS: [&str; 4] = ["topics.dir", "directory.delim", "filename.offset.zero.pad.width", "tombstone.encoded.partition"];
+    let problem = |props: &Props| {
+        let layout = Layout::from_props(props);
+        let tombstones = props.get("tombstone.encoded.partition").map_or("tombstone", |path| path.trim());
+        let name = |path: &str| layout.key_of_renamed("topic", "topic", path, 0, 0, ".x");
+        key_problem(&name("path")).or_else(|| key_problem(&name(tombstones)))
+    };
+    let why = problem(props)?;
+    let is_at_fault = |key: &&str| {
+        let mut without = props.clone();
+        without.remove(*key).is_some() && problem(&without).is_none()
+    };
+    let key = KEYS.into_iter().find(is_at_fault).unwrap_or("topics.dir");
+    let value = props.get(key).map_or("", String::as_str);
+    Some(ConfigError::new(key, format!("Invalid value {value} for configuration {key}: with it no object can be named: {why}")))
 }
 
 /// `storage.class` says what `connector.class` has said already: it must be there where upstream asks for it, and it cannot say something else.
@@ -399,4 +420,28 @@ fn compression(props: &Props) -> Vec<ConfigError> {
         errors.extend(switch.into_iter().chain([class, compression]).map(|key| ConfigError::new(key, message.clone())));
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_make_every_name_unusable_are_refused_under_their_key() {
+        let cases: [(&[(&str, &str)], Option<&str>); 9] = [
+            (&[], None),
+            (&[("topics.dir", "a/b")], None),
+            (&[("topics.dir", "")], None),
+            (&[("topics.dir", "data/")], Some("topics.dir")),
+            (&[("topics.dir", "/data")], Some("topics.dir")),
+            (&[("topics.dir", "../x")], Some("topics.dir")),
+            (&[("directory.delim", "//")], Some("directory.delim")),
+            (&[("filename.offset.zero.pad.width", "2000")], Some("filename.offset.zero.pad.width")),
+            (&[("tombstone.encoded.partition", "/x")], Some("tombstone.encoded.partition")),
+        ];
+        for (settings, key) in cases {
+            let props = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            assert_eq!(constant_names(&props).map(|error| error.key).as_deref(), key, "{settings:?}");
+        }
+    }
 }

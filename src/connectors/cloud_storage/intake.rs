@@ -56,7 +56,7 @@ pub(super) fn take(writer: &mut Writer, batch: Batch, plan: &Plan, now: DateTime
     }
     let columns: Vec<Column> = plan.shapes.iter().map(|shape| shape.column(&batch)).collect();
     let mut paths = if batch.is_empty() { Paths::default() } else { paths(&batch, plan, now) };
-    let unnamed = unnamed(writer, &batch, plan, &paths);
+    let unnamed = unnamed(writer, &batch, plan, &paths)?;
     refuse(&mut paths, unnamed);
     refuse(&mut paths, unwritable(writer, &batch, plan, &columns));
     let mut end = batch.len();
@@ -99,24 +99,32 @@ fn paths(batch: &Batch, plan: &Plan, now: DateTime<Utc>) -> Paths {
 }
 
 /// Rows whose path makes no name that an object can have.
-fn unnamed(writer: &Writer, batch: &Batch, plan: &Plan, paths: &Paths) -> Vec<Reject> {
+///
+/// # Errors
+/// When no path would make one: that is the configuration's fault, and no record's.
+fn unnamed(writer: &Writer, batch: &Batch, plan: &Plan, paths: &Paths) -> Result<Vec<Reject>, TaskError> {
     let mut rejects = Vec::new();
     for (code, path) in (0_u32..).zip(&paths.distinct) {
         if writer.is_open(&batch.topic, path, paths.tombstones == Some(code)) {
             continue; // it has names already
         }
-        let name = FileName { topic: Arc::clone(&batch.topic), from: batch.from.clone(), path: Arc::clone(path) };
+        let named = |path: Arc<str>| FileName { topic: Arc::clone(&batch.topic), from: batch.from.clone(), path };
         let offset = batch.offsets.values().last().copied().unwrap_or(0);
         let problem = |shape: &Shape| {
-            let key = plan.naming.at_start(&name, offset, &shape.extension);
-            key_problem(&key).map(|why| format!("object name '{}' cannot be written: {why}", key.escape_debug()))
+            let key = plan.naming.at_start(&named(Arc::clone(path)), offset, &shape.extension);
+            let is_for_all = || key_problem(&plan.naming.at_start(&named(Arc::from("path")), offset, &shape.extension)).is_some();
+            key_problem(&key).map(|why| (format!("object name '{}' cannot be written: {why}", key.escape_debug()), is_for_all()))
         };
-        if let Some(reason) = plan.shapes.iter().find_map(problem) {
+        if let Some((reason, is_for_all)) = plan.shapes.iter().find_map(problem) {
+            if is_for_all {
+                let what = "; it is so for every record: change topics.dir, directory.delim or what else the name is made of";
+                return Err(TaskError::new(ErrorKind::BadConfig, reason + what).with("partition", &batch.from));
+            }
             let rows = paths.codes.iter().enumerate().filter(|(_, of_row)| **of_row == code);
             rejects.extend(rows.map(|(row, _)| Reject { row, reason: reason.clone() }));
         }
     }
-    rejects
+    Ok(rejects)
 }
 
 /// Rows that cannot be written, whatever file they would go to; ascending, a row once.

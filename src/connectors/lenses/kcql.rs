@@ -243,7 +243,7 @@ impl Parser {
                 Some(Token::Word(value) | Token::Text(value)) => value,
                 other => return Err(format!("a value of '{name}' is expected, not {},", show(other.as_ref()))),
             };
-            found.insert(name, value);
+            found.insert(name.to_ascii_lowercase(), value); // upstream's names are of any case
             if !self.take_sign(',') {
                 self.sign(')')?;
                 return Ok(found);

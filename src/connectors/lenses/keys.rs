@@ -43,7 +43,7 @@ macro_rules! keys {
                 Check::Custom(padding),
                 "How offsets are filled up: LeftPad (with zeros) or NoOp. Default: the padding properties of each statement.",
             ),
-            key(concat!($prefix, ".padding.length"), Type::Int, Some("-1"), Check::Any, "Least digits of offsets, with padding.strategy; -1 means 12."),
+            key(concat!($prefix, ".padding.length"), Type::Int, Some("-1"), Check::Range(-1, 255), "Least digits of offsets, with padding.strategy; -1 means 12."),
             key(concat!($prefix, ".skip.null.values"), Type::Boolean, Some("false"), Check::Any, "True: records without a value are left out, and counted."),
             key(
                 concat!($prefix, ".schema.change.detector"),

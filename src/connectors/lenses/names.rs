@@ -227,6 +227,9 @@ fn padding_of(kind: &str, length: usize, filler: char) -> Result<Option<Padding>
     Ok(Some(Padding { is_left, length, filler }))
 }
 
+/// The longest padding: names end at 1024 bytes.
+const MOST_DIGITS: usize = 255;
+
 /// Of the offset and of the partition.
 fn paddings<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<(Option<Padding>, Option<Padding>), String> {
     let kind = get("padding.type").unwrap_or("LeftPad");
@@ -234,7 +237,15 @@ fn paddings<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<(Option<Paddin
     let (Some(filler), None) = (filler.next(), filler.next()) else { return Err("property 'padding.char' must be one character".to_owned()) };
     let length = |field: &str| {
         let name = format!("padding.length.{field}");
-        get(&name).map(|text| text.trim().parse::<usize>().map_err(|_| format!("property '{name}' must be a number, not '{text}'"))).transpose()
+        get(&name)
+            .map(|text| {
+                text.trim()
+                    .parse::<usize>()
+                    .ok()
+                    .filter(|length| *length <= MOST_DIGITS)
+                    .ok_or_else(|| format!("property '{name}' must be a number up to {MOST_DIGITS}, not '{text}'"))
+            })
+            .transpose()
     };
     let (offset, partition) = (length("offset")?, length("partition")?);
     let of = |length: Option<usize>| length.map_or(Ok(None), |length| padding_of(kind, length, filler));

@@ -33,7 +33,7 @@ struct Account {
 #[derive(Debug, Default)]
 struct Home {
     accounts: BTreeMap<usize, Account>,
-    /// The last offset that was reported, or where reading began.
+    /// Where reading began.
     known: Option<i64>,
 }
 
@@ -55,13 +55,11 @@ impl Home {
         }
     }
 
-    /// The offset below which everything is durable, when that is news.
-    fn news(&mut self) -> Option<i64> {
+    /// The offset below which everything is durable, when that is past where reading began.
+    fn news(&self) -> Option<i64> {
         let owing = self.accounts.values().filter(|account| account.durable < account.end).map(|account| account.durable).min();
         let offset = owing.or_else(|| self.accounts.values().map(|account| account.durable).max())?;
-        let is_news = self.known.is_none_or(|known| offset > known);
-        self.known = self.known.max(Some(offset));
-        is_news.then_some(offset)
+        self.known.is_none_or(|known| offset > known).then_some(offset)
     }
 }
 
@@ -102,7 +100,8 @@ impl SinkTask for LensesTask {
 
     async fn put(&mut self, batch: Batch) -> Result<Vec<Reject>, TaskError> {
         let is_for = |route: &Route| route.topic.as_deref().is_none_or(|topic| topic == &*batch.topic);
-        let Some((number, route)) = self.routes.iter_mut().enumerate().find(|(_, route)| is_for(route)) else {
+        // A batch without rows may still have its old topic: its span passes anywhere.
+        let Some((number, route)) = self.routes.iter_mut().enumerate().find(|(_, route)| is_for(route) || batch.is_empty()) else {
             let error = TaskError::new(ErrorKind::BadConfig, no_statement(&batch.topic));
             return Err(error.with("partition", &batch.from).with("offset", batch.span.start));
         };
@@ -138,7 +137,7 @@ impl SinkTask for LensesTask {
                 }
             }
         }
-        let news = self.homes.iter_mut().filter_map(|(from, home)| Some((from.clone(), home.news()?))).collect();
+        let news = self.homes.iter().filter_map(|(from, home)| Some((from.clone(), home.news()?))).collect();
         for from in std::mem::take(&mut self.closed) {
             self.homes.remove(&from);
         }

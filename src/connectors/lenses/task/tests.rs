@@ -288,13 +288,13 @@ fn a_partition_is_durable_as_far_as_all_routes_are() {
     for (step, news) in [
         (Give(0, 5, 10), None),
         (Settle(0, 7), Some(7)),
-        (Give(1, 10, 20), None),
-        (Settle(1, 20), None),
+        (Give(1, 10, 20), Some(7)),
+        (Settle(1, 20), Some(7)),
         (Settle(0, 10), Some(20)),
         // the first has nothing to do with what came between
-        (Give(0, 20, 30), None),
-        (Give(1, 30, 40), None),
-        (Settle(1, 40), None),
+        (Give(0, 20, 30), Some(20)),
+        (Give(1, 30, 40), Some(20)),
+        (Settle(1, 40), Some(20)),
         (Settle(0, 25), Some(25)),
         (Settle(0, 30), Some(40)),
     ] {
@@ -307,7 +307,7 @@ fn a_partition_is_durable_as_far_as_all_routes_are() {
 }
 
 proptest! {
-    /// Whatever is reported as durable is: of every route, and further than before; and in the end all of it is reported.
+    /// Whatever is reported as durable is: of every route, and never less than before; and in the end all of it is reported.
     #[test]
     fn nothing_is_reported_that_a_route_still_owes(steps in prop::collection::vec((0_usize..3, any::<bool>(), 1_i64..5), 1..40)) {
         let (mut home, mut at, mut given, mut durable, mut known) = (Home::default(), 100, Vec::new(), [0; 3], 100);
@@ -323,7 +323,7 @@ proptest! {
                 ends[route] = at;
             }
             if let Some(offset) = home.news() {
-                prop_assert!(offset > known);
+                prop_assert!(offset >= known);
                 known = offset;
                 for (route, start, end) in &given {
                     prop_assert!(*start >= offset || durable[*route] >= offset.min(*end), "{offset} is not durable of route {route}");
