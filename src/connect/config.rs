@@ -136,6 +136,17 @@ pub struct Report {
     pub unknown: Vec<String>,
 }
 
+impl Report {
+    /// Adds problems that show across keys: one for each key that has none yet.
+    pub fn add(&mut self, across: impl IntoIterator<Item = ConfigError>) {
+        for error in across {
+            if !self.errors.iter().any(|known| known.key == error.key) {
+                self.errors.push(error);
+            }
+        }
+    }
+}
+
 /// Checks a configuration against tables of keys, every key for itself; `is_known` tells which other keys are somebody's (transforms, converters, consumer overrides).
 #[must_use]
 pub fn check(tables: &[&[ConfigKey]], props: &Props, is_known: impl Fn(&str) -> bool) -> Report {

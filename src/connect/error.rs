@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::config::ConfigError;
 use crate::batch::{Offsets, TopicPartition};
 
 /// What the runtime does about a [`TaskError`].
@@ -39,6 +40,23 @@ impl TaskError {
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), context: Vec::new(), back_to: Offsets::new() }
+    }
+
+    /// A configuration with these problems.
+    #[must_use]
+    pub fn bad_config(problems: &[ConfigError]) -> Self {
+        Self::new(ErrorKind::BadConfig, problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    }
+
+    /// Of two errors that ask to read again, the one that asks for both.
+    #[must_use]
+    pub fn and_back_to(mut self, other: Self) -> Self {
+        if self.back_to.is_empty() || other.back_to.is_empty() {
+            self.back_to.clear(); // everything
+        } else {
+            self.back_to.extend(other.back_to);
+        }
+        self
     }
 
     /// Says from where a partition is read again.

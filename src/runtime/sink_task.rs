@@ -74,9 +74,7 @@ pub async fn run(spec: SinkTaskSpec, control: TaskControl) -> Result<(), TaskErr
         progress: Arc::clone(&progress),
         tolerates,
     };
-    let config = |errors: Vec<crate::connect::config::ConfigError>| {
-        TaskError::new(ErrorKind::BadConfig, errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-    };
+    let config = |errors: Vec<crate::connect::config::ConfigError>| TaskError::bad_config(&errors);
     let stage = convert::build(&spec.props, &spec.worker.props, spec.class.want(&spec.props)).map_err(config)?;
     let chain = Chain::from_props(&spec.props).map_err(config)?;
     let mut sink = spec.class.sink_task(&spec.props, cx)?;
@@ -362,22 +360,23 @@ impl Task {
             Err(error) if error.kind == ErrorKind::Rewind => tracing::warn!(connector = %self.connector, %error, "given up with its partitions"),
             closed => closed?,
         }
-        let mut committed = if lost { self.sink.durable().await.map(drop) } else { self.commit(true).await };
         // Others may ask to be read again just now: what these partitions have done is committed all the same, and those others are not forgotten.
-        while let Err(trouble) = &mut committed
-            && trouble.kind == ErrorKind::Rewind
-        {
+        let mut others: Option<TaskError> = None;
+        let committed = loop {
             match if lost { self.sink.durable().await.map(drop) } else { self.commit(true).await } {
-                Ok(()) => break,
-                Err(more) if more.kind == ErrorKind::Rewind && !more.back_to.is_empty() && !trouble.back_to.is_empty() => trouble.back_to.extend(more.back_to),
-                Err(more) if more.kind == ErrorKind::Rewind => trouble.back_to.clear(), // all of them, from their committed offsets
-                failed => committed = failed,
+                Err(more) if more.kind == ErrorKind::Rewind => {
+                    others = Some(match others {
+                        Some(known) => known.and_back_to(more),
+                        None => more,
+                    });
+                }
+                ended => break ended,
             }
-        }
+        };
         self.owned.retain(|tp, _| !partitions.contains(tp));
         self.committed.retain(|tp, _| !partitions.contains(tp));
         drop(done);
-        committed
+        committed.and(others.map_or(Ok(()), Err))
     }
 
     /// Commits what became durable. A refused or unreachable coordinator is not an error: the offsets are tried again, or belong to someone else.

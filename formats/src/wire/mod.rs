@@ -19,6 +19,7 @@ use crate::column::{Column, Reject};
 
 pub mod avro;
 pub mod bytes;
+mod fault;
 mod framed;
 pub mod json;
 pub mod json_schema;

@@ -334,11 +334,7 @@ pub(super) fn validate(cloud: Cloud, props: &Props) -> Report {
     let (kind, translated) = store::translated(cloud, props);
     let of_store = urls::validate(kind, &translated).into_iter().map(|error| store::untranslated(cloud, props, error));
     let across = Settings::from_props(cloud, props).err().unwrap_or_default().into_iter().chain(store::problems(cloud, props)).chain(of_store);
-    for error in across {
-        if !report.errors.iter().any(|known| known.key == error.key) {
-            report.errors.push(error);
-        }
-    }
+    report.add(across);
     report
 }
 

@@ -4,7 +4,7 @@
 //! `groups` says which object a record goes to, `rows` takes the requested parts of records, `config` and `store` hold the keys, `task` composes them.
 
 use crate::connect::config::{ConfigError, ConfigKey, Report};
-use crate::connect::{Connector, ErrorKind, Kind, Props, SinkTask, TaskContext, TaskError};
+use crate::connect::{Connector, Kind, Props, SinkTask, TaskContext, TaskError};
 use lakehead_formats::wire::Want;
 
 mod config;
@@ -67,10 +67,7 @@ impl Connector for Aiven {
     }
 
     fn sink_task(&self, props: &Props, cx: TaskContext) -> Result<Box<dyn SinkTask>, TaskError> {
-        let refused = |errors: Vec<ConfigError>| {
-            let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            TaskError::new(ErrorKind::BadConfig, all.join("; ")).with("connector", &cx.connector)
-        };
+        let refused = |errors: Vec<ConfigError>| TaskError::bad_config(&errors).with("connector", &cx.connector);
         // in the words of these keys: those of the store would quote what a connection string holds
         let report = config::validate(self.cloud, props);
         if !report.errors.is_empty() {

@@ -356,11 +356,7 @@ pub(super) fn validate(store: StoreKind, props: &Props) -> Report {
         .chain(storage_class(store, props))
         .chain(names::validate(props))
         .chain(constant_names(props));
-    for error in across {
-        if !report.errors.iter().any(|e| e.key == error.key) {
-            report.errors.push(error);
-        }
-    }
+    report.add(across);
     report
 }
 

@@ -2,16 +2,16 @@
 //!
 //! The formats read these settings themselves (`lakehead_formats::file`); here they get their types, defaults and documentation.
 
+use lakehead_formats::file::{self, FormatError, Options};
+
 use crate::connect::config::{Check, ConfigKey, Importance, Type};
 
-const CODECS: &[&str] = &["none", "snappy", "gzip", "brotli", "lz4", "zstd", "lz4_raw"];
-
-/// Upstream's `ParquetCodecRecommender`: names in lower case, and `none` for no compression.
+/// The format's own check, whatever format the files have.
 fn parquet_codec(text: &str) -> Result<(), String> {
-    match text {
-        "lzo" => Err("lzo has no implementation that may come with Lakehead; zstd compresses better and is as fast".to_owned()),
-        _ if CODECS.contains(&text) => Ok(()),
-        _ => Err(format!("Value must be one of: [{}]", CODECS.join(", "))),
+    let options = Options::from([("parquet.codec".to_owned(), text.to_owned())]);
+    match file::find("parquet").map(|format| (format.build)(&options)) {
+        Some(Err(FormatError::Config { message, .. })) => Err(message),
+        _ => Ok(()),
     }
 }
 

@@ -149,9 +149,9 @@ fn unwritable(writer: &mut Writer, batch: &Batch, plan: &Plan, columns: &[Column
             }
             View::Value => {}
         }
-        let values = batch.value.array.logical_nulls();
-        let is_held = |row: &usize| shape.view != View::Value || values.as_ref().is_none_or(|nulls| nulls.is_valid(*row));
         if let Some(why) = writer.refusal(index, shape, &column.field) {
+            let values = batch.value.array.logical_nulls();
+            let is_held = |row: &usize| shape.view != View::Value || values.as_ref().is_none_or(|nulls| nulls.is_valid(*row));
             add(&mut (0..batch.len()).filter(is_held), &|| why.clone());
         }
     }

@@ -12,7 +12,7 @@ use lakehead_formats::schema::compatibility::Compatibility;
 use lakehead_formats::wire::Want;
 
 use crate::connect::config::{ConfigKey, Report};
-use crate::connect::{Connector, ErrorKind, Kind, Props, SinkTask, TaskContext, TaskError};
+use crate::connect::{Connector, Kind, Props, SinkTask, TaskContext, TaskError};
 use crate::partition::{Affix, Partitioner};
 use crate::roll::Policy;
 use crate::store::ObjectSink;
@@ -140,10 +140,7 @@ impl Connector for CloudStorage {
     }
 
     fn sink_task(&self, props: &Props, cx: TaskContext) -> Result<Box<dyn SinkTask>, TaskError> {
-        let settings = config::Settings::from_props(props).map_err(|errors| {
-            let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            TaskError::new(ErrorKind::BadConfig, all.join("; ")).with("connector", &cx.connector)
-        })?;
+        let settings = config::Settings::from_props(props).map_err(|errors| TaskError::bad_config(&errors).with("connector", &cx.connector))?;
         for warning in settings.warnings(props) {
             tracing::warn!(connector = %cx.connector, "{warning}");
         }

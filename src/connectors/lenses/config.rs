@@ -140,11 +140,7 @@ pub(super) fn validate(cloud: Cloud, props: &Props) -> Report {
             urls::validate(kind, &translated).into_iter().map(|error| store::untranslated(cloud, error))
         })),
     }
-    for error in across {
-        if !report.errors.iter().any(|known| known.key == error.key) {
-            report.errors.push(error);
-        }
-    }
+    report.add(across);
     report
 }
 

@@ -9,7 +9,7 @@
 use lakehead_formats::wire::Want;
 
 use crate::connect::config::{ConfigKey, Report};
-use crate::connect::{Connector, ErrorKind, Kind, Props, SinkTask, TaskContext, TaskError};
+use crate::connect::{Connector, Kind, Props, SinkTask, TaskContext, TaskError};
 
 mod config;
 mod format;
@@ -93,10 +93,7 @@ impl Connector for Lenses {
 
     fn sink_task(&self, props: &Props, cx: TaskContext) -> Result<Box<dyn SinkTask>, TaskError> {
         let props = config::lower_cased(self.cloud, props);
-        let targets = config::targets(self.cloud, &props).map_err(|errors| {
-            let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            TaskError::new(ErrorKind::BadConfig, all.join("; ")).with("connector", &cx.connector)
-        })?;
+        let targets = config::targets(self.cloud, &props).map_err(|errors| TaskError::bad_config(&errors).with("connector", &cx.connector))?;
         let route = |target: config::Target| {
             let (kind, translated) = store::translated(self.cloud, &props, &target.bucket, &target.prefix);
             let store = cx.env.stores.open(kind, &translated, cx.health.clone()).map_err(crate::connectors::cloud_storage::store_error)?;

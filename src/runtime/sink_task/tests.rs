@@ -13,30 +13,9 @@ use super::*;
 use crate::batch::OffsetRange;
 use crate::clock::Clock;
 use crate::compute::Compute;
-use crate::connect::Health;
-use crate::kafka::{Acknowledge, Kafka};
+use crate::env::fakes::{Folder, NoKafka};
+use crate::kafka::Acknowledge;
 use crate::memory::Budget;
-use crate::store::urls::{self, StoreKind};
-use crate::store::{ObjectSink, StoreError, Stores};
-
-#[derive(Debug)]
-struct Silence;
-
-impl Kafka for Silence {
-    fn consumer(&self, _: &Props, _: &Subscription) -> Result<Box<dyn Consumer>, KafkaError> {
-        Err(KafkaError::new(KafkaErrorKind::Fatal, "nobody asks".to_owned()))
-    }
-}
-
-/// Every store is this folder.
-#[derive(Debug)]
-struct Folder(std::path::PathBuf);
-
-impl Stores for Folder {
-    fn open(&self, _: StoreKind, _: &Props, health: Health) -> Result<Arc<dyn ObjectSink>, StoreError> {
-        urls::open(StoreKind::Url, &Props::from([("lakehead.store.url".to_owned(), self.0.display().to_string())]), health)
-    }
-}
 
 #[derive(Debug, Default, Clone)]
 struct Seen {
@@ -133,8 +112,8 @@ async fn play(folder: &Path, settings: &[(&str, &str)], seek: Seek, events: Vec<
     let props: Props = given.iter().chain(settings).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let class = crate::plugins::CONNECTORS.iter().find(|class| class.class() == "io.confluent.connect.s3.S3SinkConnector").unwrap();
     assert_eq!(class.validate(&props).errors, []);
-    let stores = Arc::new(Folder(folder.to_owned()));
-    let env = Env { clock: Clock::system(), kafka: Arc::new(Silence), compute: Compute::pool(2), memory: Budget::new(64 << 20), stores };
+    let stores = Arc::new(Folder { root: folder.to_owned(), buckets: false });
+    let env = Env { clock: Clock::system(), kafka: Arc::new(NoKafka), compute: Compute::pool(2), memory: Budget::new(64 << 20), stores };
     let live = Arc::new(Live::default());
     let progress: Arc<tokio::sync::Notify> = Arc::default();
     let tolerates = settings.contains(&("errors.tolerance", "all"));

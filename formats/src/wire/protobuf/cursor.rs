@@ -28,16 +28,8 @@ pub(super) enum Wire {
     Fixed32,
 }
 
-/// Why a payload cannot be decoded, and in which field. Boxed, so that the way without a fault carries one word.
-#[derive(Debug)]
-pub(super) struct Fault(Box<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    cause: Cause,
-    /// From the inside out.
-    path: Vec<String>,
-}
+/// Why a payload cannot be decoded, and in which field.
+pub(super) type Fault = super::super::fault::Fault<Cause>;
 
 /// What is wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,13 +70,6 @@ impl fmt::Display for Cause {
     }
 }
 
-impl From<Cause> for Fault {
-    #[cold]
-    fn from(cause: Cause) -> Self {
-        Self(Box::new(Inner { cause, path: Vec::new() }))
-    }
-}
-
 impl From<Full> for Fault {
     #[cold]
     fn from(_: Full) -> Self {
@@ -96,28 +81,6 @@ impl From<TooLong> for Fault {
     #[cold]
     fn from(_: TooLong) -> Self {
         Cause::Unfit("a decimal has more digits than its column".to_owned()).into()
-    }
-}
-
-impl Fault {
-    /// Adds the field around the fault.
-    #[cold]
-    pub(super) fn below(mut self, field: &str) -> Self {
-        self.0.path.push(field.to_owned());
-        self
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.0.path.is_empty() {
-            f.write_str("field \"")?;
-            for (i, name) in self.0.path.iter().rev().enumerate() {
-                write!(f, "{}{name}", if i == 0 { "" } else { "." })?;
-            }
-            f.write_str("\": ")?;
-        }
-        self.0.cause.fmt(f)
     }
 }
 

@@ -14,29 +14,7 @@ use crate::compute::Compute;
 use crate::connect::{Connector, Health, Props};
 use crate::connectors::aiven::S3;
 use crate::env::Env;
-use crate::kafka::{Consumer, Kafka, KafkaError, Subscription};
-use crate::store::urls::{self, StoreKind};
-use crate::store::{StoreError, Stores};
-
-#[derive(Debug)]
-struct NoKafka;
-
-impl Kafka for NoKafka {
-    fn consumer(&self, _config: &Props, _subscription: &Subscription) -> Result<Box<dyn Consumer>, KafkaError> {
-        unreachable!("a task has no consumer of its own")
-    }
-}
-
-/// Every store is this folder.
-#[derive(Debug)]
-struct Folder(std::path::PathBuf);
-
-impl Stores for Folder {
-    fn open(&self, _kind: StoreKind, _props: &Props, health: Health) -> Result<Arc<dyn ObjectSink>, StoreError> {
-        let props = Props::from([("lakehead.store.url".to_owned(), self.0.display().to_string())]);
-        urls::open(StoreKind::Url, &props, health)
-    }
-}
+use crate::env::fakes::{Folder, NoKafka};
 
 fn task(folder: &Path, settings: &[(&str, &str)], tolerates: bool) -> Box<dyn SinkTask> {
     let base = [("aws.s3.bucket.name", "b"), ("offset.flush.interval.ms", "10")];
@@ -47,7 +25,7 @@ fn task(folder: &Path, settings: &[(&str, &str)], tolerates: bool) -> Box<dyn Si
         kafka: Arc::new(NoKafka),
         compute: Compute::pool(2),
         memory: Budget::new(64 << 20),
-        stores: Arc::new(Folder(folder.to_owned())),
+        stores: Arc::new(Folder { root: folder.to_owned(), buckets: false }),
     };
     let cx = TaskContext { connector: "c".into(), task: 0, env, health: Health::default(), progress: Arc::default(), tolerates };
     S3.sink_task(&props, cx).unwrap()

@@ -20,30 +20,8 @@ use crate::compute::Compute;
 use crate::connect::{Connector, Health, Props, TaskContext};
 use crate::connectors::lenses::S3;
 use crate::env::Env;
-use crate::kafka::{Consumer, Kafka, KafkaError, Subscription};
+use crate::env::fakes::{Folder, NoKafka};
 use crate::memory::Budget;
-use crate::store::urls::{self, StoreKind};
-use crate::store::{ObjectSink, StoreError, Stores};
-
-#[derive(Debug)]
-struct NoKafka;
-
-impl Kafka for NoKafka {
-    fn consumer(&self, _config: &Props, _subscription: &Subscription) -> Result<Box<dyn Consumer>, KafkaError> {
-        unreachable!("a task has no consumer of its own")
-    }
-}
-
-/// Every bucket is a folder in this one.
-#[derive(Debug)]
-struct Folder(std::path::PathBuf);
-
-impl Stores for Folder {
-    fn open(&self, _kind: StoreKind, props: &Props, health: Health) -> Result<Arc<dyn ObjectSink>, StoreError> {
-        let props = Props::from([("lakehead.store.url".to_owned(), self.0.join(&props["s3.bucket.name"]).display().to_string())]);
-        urls::open(StoreKind::Url, &props, health)
-    }
-}
 
 fn props(kcql: &str, settings: &[(&str, &str)]) -> Props {
     [("connect.s3.kcql", kcql)].iter().chain(settings).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -56,7 +34,7 @@ fn task(folder: &Path, props: &Props, memory: Budget, tolerates: bool) -> Box<dy
         kafka: Arc::new(NoKafka),
         compute: Compute::Inline,
         memory,
-        stores: Arc::new(Folder(folder.to_owned())),
+        stores: Arc::new(Folder { root: folder.to_owned(), buckets: true }),
     };
     let cx = TaskContext { connector: "c".into(), task: 0, env, health: Health::default(), progress: Arc::default(), tolerates };
     S3.sink_task(props, cx).unwrap()
