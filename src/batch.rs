@@ -38,7 +38,7 @@ impl fmt::Display for TopicPartition {
 }
 
 /// Offsets `[start, end)` of one topic partition. May have gaps (compaction, transactions); never goes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OffsetRange {
     /// First offset, inclusive.
     pub start: i64,
@@ -55,6 +55,26 @@ impl fmt::Display for OffsetRange {
 
 /// Next offset to consume, by topic partition; ordered, so that iteration is deterministic.
 pub type Offsets = BTreeMap<TopicPartition, i64>;
+
+/// What a group's coordinator holds for a topic partition: Kafka's `OffsetAndMetadata`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
+pub struct Committed {
+    /// Next offset to consume.
+    pub offset: i64,
+    /// A text that was committed with it; empty when there is none. Brokers take 4096 bytes unless `offset.metadata.max.bytes` says otherwise.
+    pub metadata: String,
+}
+
+impl Committed {
+    /// An offset without a text.
+    #[must_use]
+    pub fn at(offset: i64) -> Self {
+        Self { offset, metadata: String::new() }
+    }
+}
+
+/// What is committed, or to be committed, by topic partition.
+pub type Commits = BTreeMap<TopicPartition, Committed>;
 
 /// Records of ONE topic partition as they came off the wire. All arrays have the same length n.
 #[derive(Debug, Clone)]

@@ -24,6 +24,9 @@ pub mod partition;
 // 5 roll: when open files end, and why.
 pub mod roll;
 
+// The commit protocol: what is planned, published and committed, in which order; and what a next owner makes of it.
+pub mod commit;
+
 // 7 store: objects that nobody sees until they are whole (6, encode, is `lakehead_formats::file`).
 pub mod store;
 

@@ -1,0 +1,378 @@
+//! The commit protocol: when files may become visible, what is committed with the offsets, and what the next owner does with it.
+//!
+//! The consumer group is the log. For one topic partition, [`Protocol`] turns "these files ended", "their bytes are stored", "they are visible" into commits of an
+//! offset and a text ([`Intent`]), and says which files may be made visible:
+//!
+//! 1. seal: every byte of a group of files is stored, and nothing is visible;
+//! 2. plan: an offset and the intent are committed; only the current owner of the partition can do that;
+//! 3. publish: the files become visible, under names that are a function of the configuration, the topic partition, the path and the first offset;
+//! 4. commit: the offset goes on to the first one that is not visible, and the intent says what is visible beyond it.
+//!
+//! Whoever owns the partition next reads from the committed offset; [`Replay`] says what the intent means for each record that comes: it is visible already, it belongs
+//! to a file that ends where the intent says, or it is free. Publishing a planned file again puts the same records under the same name, at whatever time a former
+//! owner does the same.
+//!
+//! Pure: no I/O, no clock. `docs/exactly-once.md` says what is assumed of Kafka and of the store; `tests/model.rs` checks every interleaving of a small world.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::batch::{Committed, OffsetRange};
+
+mod intent;
+mod replay;
+
+pub use intent::{Foreign, Intent, LaneIntent};
+pub use replay::{Fate, Replay};
+
+/// Which files end together: all of a topic partition ([`TOGETHER`]), or those of one path.
+pub type Lane = Arc<str>;
+
+/// The lane of files that end together whatever their path.
+pub const TOGETHER: &str = "";
+
+/// Bytes of text that a broker takes unless `offset.metadata.max.bytes` says otherwise.
+pub const TEXT_LIMIT: usize = 4096;
+
+/// Files of one lane that ended together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId {
+    lane: Lane,
+    number: u64,
+}
+
+/// Whether the coordinator holds an intent that has a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Planned {
+    No,
+    /// By its own span.
+    Told,
+    /// As a part of everything below an offset.
+    WithAll,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Group {
+    number: u64,
+    /// First offset of its first row, and the offset after its last.
+    span: OffsetRange,
+    /// Whether its rows were taken by this owner: one that a former owner planned is not built at first.
+    is_built: bool,
+    is_sealed: bool,
+    planned: Planned,
+    is_published: bool,
+}
+
+/// The files of one lane, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+struct Progress {
+    /// Everything of the lane below is visible; needed only while the committed offset is not past it.
+    ahead: Option<i64>,
+    /// Groups that ended and are not known to be visible.
+    groups: VecDeque<Group>,
+    /// First offset of what is open.
+    open: Option<i64>,
+}
+
+impl Progress {
+    /// The first offset that is not visible, if any is held.
+    fn start(&self) -> Option<i64> {
+        self.groups.front().map(|group| group.span.start).or(self.open)
+    }
+
+    fn unplanned(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| group.planned == Planned::No)
+    }
+}
+
+/// A commit that was asked for, and what it allows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Proposal {
+    commit: Committed,
+    groups: BTreeSet<GroupId>,
+    /// End of an intent that covers everything below it.
+    all: Option<i64>,
+}
+
+/// The state of one topic partition at its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Protocol {
+    configuration: u64,
+    limit: usize,
+    lanes: BTreeMap<Lane, Progress>,
+    /// Everything below was taken, or was visible.
+    position: Option<i64>,
+    /// Offsets from which on paths were made with these readings of the clock, in ms.
+    clock: Vec<(i64, i64)>,
+    /// Everything below ends at this offset, whatever its lane: an intent too long to be told lane by lane.
+    all: Option<i64>,
+    known: Option<Committed>,
+    proposal: Option<Proposal>,
+    next: u64,
+}
+
+/// Files that cannot be planned, because telling where they end takes more text than the broker holds: they have to be read again, and end together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crowded;
+
+impl Protocol {
+    /// Begins where the coordinator says. `configuration` stands for whatever rows, paths and names depend on.
+    ///
+    /// # Errors
+    /// [`Foreign`] when files are on their way that only another configuration, or another version, can finish.
+    pub fn recover(known: Option<Committed>, configuration: u64, limit: usize) -> Result<(Self, Replay), Foreign> {
+        let intent = known.as_ref().map(|known| Intent::read(known, configuration)).transpose()?.unwrap_or_default();
+        let mut protocol = Self {
+            configuration,
+            limit,
+            lanes: BTreeMap::new(),
+            position: known.as_ref().map(|known| known.offset),
+            clock: intent.clock.clone(),
+            all: None,
+            known,
+            proposal: None,
+            next: 0,
+        };
+        for (lane, LaneIntent { ahead, files }) in &intent.lanes {
+            let groups = files.iter().map(|span| protocol.group(*span, true)).collect();
+            protocol.lanes.insert(Arc::clone(lane), Progress { ahead: *ahead, groups, open: None });
+        }
+        Ok((protocol, Replay::new(intent)))
+    }
+
+    fn group(&mut self, span: OffsetRange, is_former: bool) -> Group {
+        self.next += 1;
+        let planned = if is_former { Planned::Told } else { Planned::No };
+        Group { number: self.next, span, is_built: !is_former, is_sealed: false, planned, is_published: false }
+    }
+
+    /// Paths of records from `offset` on were made with this reading of the clock, in ms.
+    pub fn clock(&mut self, offset: i64, ms: i64) {
+        if self.clock.last().is_none_or(|(known, at)| *known < offset && *at != ms) {
+            self.clock.push((offset, ms));
+        }
+    }
+
+    /// Files were opened in a lane that had none, at this offset.
+    pub fn open(&mut self, lane: &Lane, start: i64) {
+        self.lanes.entry(Arc::clone(lane)).or_default().open.get_or_insert(start);
+    }
+
+    /// What was open in a lane ended; `end` is the offset after its last record, or where the intent says that it ends. `None` when there is nothing to publish.
+    pub fn end(&mut self, lane: &Lane, end: i64) -> Option<GroupId> {
+        let id = |number| GroupId { lane: Arc::clone(lane), number };
+        let progress = self.lanes.entry(Arc::clone(lane)).or_default();
+        let start = progress.open.take();
+        if let Some(former) = progress.groups.iter_mut().find(|group| !group.is_built && group.span.end == end) {
+            former.is_built = true;
+            let number = former.number;
+            // Its records may be gone from the log since.
+            former.is_published = start.is_none();
+            self.settle(lane);
+            return start.map(|_| id(number));
+        }
+        let group = self.group(OffsetRange { start: start?, end }, false);
+        let number = group.number;
+        self.lanes.entry(Arc::clone(lane)).or_default().groups.push_back(group);
+        Some(id(number))
+    }
+
+    /// Every byte of the group is stored.
+    pub fn sealed(&mut self, id: &GroupId) {
+        if let Some(group) = self.find(id) {
+            group.is_sealed = true;
+        }
+    }
+
+    /// Whether the group's files may become visible: the coordinator holds an intent that has them, and every byte is stored.
+    #[must_use]
+    pub fn may_publish(&self, id: &GroupId) -> bool {
+        let groups = self.lanes.get(&id.lane).map(|progress| &progress.groups);
+        groups.into_iter().flatten().any(|group| group.number == id.number && group.planned != Planned::No && group.is_sealed)
+    }
+
+    /// Every file of the group is visible.
+    pub fn published(&mut self, id: &GroupId) {
+        if let Some(group) = self.find(id) {
+            group.is_published = true;
+            self.settle(&id.lane);
+        }
+    }
+
+    /// Every record below was taken, or was visible already.
+    pub fn pass(&mut self, position: i64) {
+        self.position = self.position.max(Some(position));
+    }
+
+    fn find(&mut self, id: &GroupId) -> Option<&mut Group> {
+        self.lanes.get_mut(&id.lane)?.groups.iter_mut().find(|group| group.number == id.number)
+    }
+
+    /// Counts what is visible from a lane's beginning on.
+    fn settle(&mut self, lane: &Lane) {
+        let Some(progress) = self.lanes.get_mut(lane) else { return };
+        while let Some(group) = progress.groups.pop_front_if(|group| group.is_published) {
+            progress.ahead = progress.ahead.max(Some(group.span.end));
+        }
+    }
+
+    /// The first offset that is not known to be visible: what is to be committed. `None` until a record was seen.
+    #[must_use]
+    pub fn offset(&self) -> Option<i64> {
+        let held = self.lanes.values().filter_map(Progress::start).min();
+        held.or(self.position)
+    }
+
+    /// True while groups are on their way that ended.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.lanes.values().any(|progress| progress.groups.iter().any(|group| group.is_built))
+    }
+
+    /// Groups that ended and are not known to be visible.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.lanes.values().map(|progress| progress.groups.iter().filter(|group| group.is_built).count()).sum()
+    }
+
+    /// What the coordinator is to be asked to hold now; the same until something happens. `None` when it holds it.
+    pub fn propose(&mut self) -> Option<Committed> {
+        let offset = self.offset()?;
+        self.forget(offset);
+        let (mut intent, mut groups) = (self.intent(offset, |_, _| false), BTreeSet::new());
+        let mut all = self.all;
+        let wanted = self.unplanned(|progress| progress.unplanned().take_while(|group| group.is_sealed).collect());
+        if !wanted.is_empty() && self.all.is_none() {
+            let full = self.intent_with(offset, &wanted);
+            if full.text(offset).len() <= self.limit {
+                (intent, groups) = (full, wanted);
+            } else if self.lanes.len() == 1 {
+                (intent, groups) = self.as_many_as_fit(offset, wanted);
+            } else if let Some(end) = self.end_of_all() {
+                all = Some(end);
+                groups = self.unplanned(|progress| progress.unplanned().collect());
+            }
+        }
+        if let Some(end) = all {
+            intent.lanes.entry(TOGETHER.into()).or_default().files.push(OffsetRange { start: offset, end });
+        }
+        let commit = Committed { offset, metadata: intent.text(offset) };
+        if self.known.as_ref() == Some(&commit) {
+            self.proposal = None;
+            return None;
+        }
+        self.proposal = Some(Proposal { commit: commit.clone(), groups, all });
+        Some(commit)
+    }
+
+    /// Groups that no intent has.
+    fn unplanned(&self, which: impl for<'a> Fn(&'a Progress) -> Vec<&'a Group>) -> BTreeSet<GroupId> {
+        let ids = |(lane, progress)| which(progress).into_iter().map(move |group| GroupId { lane: Arc::clone(lane), number: group.number });
+        self.lanes.iter().flat_map(ids).collect()
+    }
+
+    /// As many groups of the only lane as fit, from its beginning on.
+    fn as_many_as_fit(&self, offset: i64, wanted: BTreeSet<GroupId>) -> (Intent, BTreeSet<GroupId>) {
+        let wanted = Vec::from_iter(wanted);
+        let build = |count: usize| {
+            let some = wanted.iter().take(count).cloned().collect();
+            (self.intent_with(offset, &some), some)
+        };
+        let (mut low, mut high) = (0, wanted.len());
+        while low < high {
+            let middle = (low + high).div_ceil(2);
+            if build(middle).0.text(offset).len() <= self.limit { low = middle } else { high = middle - 1 }
+        }
+        build(low)
+    }
+
+    /// Where everything ends that is not planned: when nothing is open, all is sealed, and no lane has more than one group to be told apart.
+    fn end_of_all(&self) -> Option<i64> {
+        let is_ready = |progress: &Progress| progress.open.is_none() && progress.unplanned().count() <= 1 && progress.unplanned().all(|group| group.is_sealed);
+        self.lanes.values().all(is_ready).then_some(self.position).flatten()
+    }
+
+    /// Forgets what the committed offset says by itself.
+    fn forget(&mut self, offset: i64) {
+        self.all = self.all.filter(|end| *end > offset);
+        for progress in self.lanes.values_mut() {
+            progress.ahead = progress.ahead.filter(|ahead| *ahead > offset);
+        }
+        self.lanes.retain(|_, progress| progress.ahead.is_some() || progress.open.is_some() || !progress.groups.is_empty());
+        let current = self.clock.iter().rposition(|(from, _)| *from <= offset).unwrap_or(0);
+        self.clock.drain(..current);
+    }
+
+    /// The intent with these groups besides those that it has.
+    fn intent_with(&self, offset: i64, more: &BTreeSet<GroupId>) -> Intent {
+        self.intent(offset, |lane, group| more.contains(&GroupId { lane: Arc::clone(lane), number: group.number }))
+    }
+
+    fn intent(&self, offset: i64, has: impl Fn(&Lane, &Group) -> bool) -> Intent {
+        let lane = |(lane, progress): (&Lane, &Progress)| {
+            let is_told = |group: &&Group| group.planned == Planned::Told || (group.planned == Planned::No && has(lane, group));
+            let files: Vec<OffsetRange> = progress.groups.iter().filter(is_told).map(|group| group.span).collect();
+            let ahead = progress.ahead.filter(|ahead| *ahead > offset);
+            (ahead.is_some() || !files.is_empty()).then(|| (Arc::clone(lane), LaneIntent { ahead, files }))
+        };
+        let lanes: BTreeMap<_, _> = self.lanes.iter().filter_map(lane).collect();
+        Intent { configuration: self.configuration, lanes, clock: self.clock.clone() }
+    }
+
+    /// The coordinator holds this: what it allows may be published.
+    pub fn accepted(&mut self, commit: &Committed) -> BTreeSet<GroupId> {
+        let Some(proposal) = self.proposal.take_if(|proposal| proposal.commit == *commit) else { return BTreeSet::new() };
+        let planned = if self.all == proposal.all { Planned::Told } else { Planned::WithAll };
+        (self.known, self.all) = (Some(proposal.commit), proposal.all);
+        for id in &proposal.groups {
+            if let Some(group) = self.find(id) {
+                group.planned = planned;
+            }
+        }
+        proposal.groups
+    }
+
+    /// The broker does not take a text of this length.
+    ///
+    /// # Errors
+    /// The length, when nothing shorter can be said.
+    pub fn shorten(&mut self, refused: usize) -> Result<(), usize> {
+        const SHORTEST: usize = 128;
+        if refused <= SHORTEST {
+            return Err(refused);
+        }
+        self.limit = self.limit.min(refused / 2).max(SHORTEST);
+        Ok(())
+    }
+
+    /// Whether the intent would grow too long: nothing more should be taken, and everything that is open should end, until it is short again.
+    ///
+    /// # Errors
+    /// [`Crowded`] when a lane has more groups than can be told.
+    pub fn crowding(&self) -> Result<bool, Crowded> {
+        if self.lanes.len() <= 1 {
+            return Ok(false);
+        }
+        let Some(offset) = self.offset() else { return Ok(false) };
+        if self.all.is_some() {
+            return Ok(true);
+        }
+        if self.intent(offset, |_, _| true).text(offset).len() <= self.limit {
+            return Ok(false);
+        }
+        let is_apart = self.lanes.values().all(|progress| progress.unplanned().count() + usize::from(progress.open.is_some()) <= 1);
+        if is_apart { Ok(true) } else { Err(Crowded) }
+    }
+
+    /// The lane whose open files hold the offset back, when the intent has grown long: it should end.
+    #[must_use]
+    pub fn straggler(&self) -> Option<Lane> {
+        let offset = self.offset()?;
+        let is_long = self.lanes.len() > 1 && self.intent(offset, |_, _| true).text(offset).len() > self.limit / 2;
+        let open = self.lanes.iter().filter(|(_, progress)| progress.groups.is_empty()).filter_map(|(lane, progress)| Some((progress.open?, lane)));
+        open.min().filter(|(start, _)| is_long && *start == offset).map(|(_, lane)| Arc::clone(lane))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! The protocol as a story: files end, commits are asked for, files become visible, somebody else goes on.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const CONFIGURATION: u64 = 7;
+
+fn lane(name: &str) -> Lane {
+    name.into()
+}
+
+fn span(start: i64, end: i64) -> OffsetRange {
+    OffsetRange { start, end }
+}
+
+fn new(at: i64) -> Protocol {
+    Protocol::recover(Some(Committed::at(at)), CONFIGURATION, TEXT_LIMIT).unwrap().0
+}
+
+fn read(commit: &Committed) -> Intent {
+    Intent::read(commit, CONFIGURATION).unwrap()
+}
+
+/// The lanes of a text: ahead, and spans.
+fn lanes(commit: &Committed) -> Vec<(String, Option<i64>, Vec<(i64, i64)>)> {
+    let spans = |files: &[OffsetRange]| files.iter().map(|span| (span.start, span.end)).collect();
+    read(commit).lanes.iter().map(|(lane, of)| (lane.to_string(), of.ahead, spans(&of.files))).collect()
+}
+
+#[test]
+fn a_group_is_planned_when_it_is_stored_published_when_it_is_planned_and_passed_when_it_is_visible() {
+    let mut p = new(100);
+    let all = lane(TOGETHER);
+    p.open(&all, 100);
+    p.pass(130);
+    assert_eq!(p.propose(), None, "nothing ended");
+    let id = p.end(&all, 120).unwrap();
+    p.open(&all, 120);
+    assert_eq!(p.propose(), None, "nothing is stored");
+    p.sealed(&id);
+    assert!(!p.may_publish(&id), "nothing is planned");
+    let plan = p.propose().unwrap();
+    assert_eq!((plan.offset, lanes(&plan)), (100, vec![(String::new(), None, vec![(100, 120)])]));
+    assert!(!p.may_publish(&id), "the coordinator has not answered");
+    assert_eq!(p.accepted(&plan), BTreeSet::from([id.clone()]));
+    assert!(p.may_publish(&id));
+    assert_eq!(p.propose(), None, "it holds that already");
+    p.published(&id);
+    assert_eq!(p.propose(), Some(Committed::at(120)), "the open file holds the offset, and there is nothing to say");
+}
+
+#[test]
+fn files_of_one_lane_pass_those_of_another_and_the_text_says_so() {
+    let mut p = new(0);
+    let (late, new) = (lane("/hour=1"), lane("/hour=2"));
+    p.open(&late, 0);
+    p.open(&new, 1);
+    p.pass(50);
+    let id = p.end(&new, 40).unwrap();
+    p.sealed(&id);
+    let plan = p.propose().unwrap();
+    assert_eq!((plan.offset, lanes(&plan)), (0, vec![("/hour=2".to_owned(), None, vec![(1, 40)])]));
+    p.accepted(&plan);
+    p.published(&id);
+    let done = p.propose().unwrap();
+    assert_eq!((done.offset, lanes(&done)), (0, vec![("/hour=2".to_owned(), Some(40), vec![])]));
+    p.accepted(&done);
+    // Another owner: what is visible is left out, the rest is free.
+    let (mut other, replay) = Protocol::recover(Some(done), CONFIGURATION, TEXT_LIMIT).unwrap();
+    assert_eq!([replay.fate("/hour=2", 39), replay.fate("/hour=2", 40), replay.fate("/hour=1", 0)], [Fate::Visible, Fate::Free, Fate::Free]);
+    other.open(&late, 0);
+    other.pass(50);
+    let id = other.end(&late, 50).unwrap();
+    other.sealed(&id);
+    let plan = other.propose().unwrap();
+    other.accepted(&plan);
+    other.published(&id);
+    assert_eq!(other.propose(), Some(Committed::at(50)));
+}
+
+#[test]
+fn a_next_owner_ends_planned_files_where_the_intent_says_and_publishes_them_without_another_plan() {
+    let mut p = new(0);
+    let all = lane(TOGETHER);
+    for end in [10, 20] {
+        p.open(&all, end - 10);
+        p.pass(end);
+        let id = p.end(&all, end).unwrap();
+        p.sealed(&id);
+    }
+    let plan = p.propose().unwrap();
+    let (mut other, mut replay) = Protocol::recover(Some(plan), CONFIGURATION, TEXT_LIMIT).unwrap();
+    assert_eq!((replay.boundary(0), replay.boundary(10), replay.boundary(20)), (Some(10), Some(20), None));
+    assert!(replay.holds(TOGETHER));
+    assert_eq!(replay.fate("/a", 5), Fate::PlannedTogether);
+    other.open(&all, 0);
+    other.pass(10);
+    assert_eq!(replay.next_end(10), Some((lane(TOGETHER), 10)));
+    assert_eq!(replay.next_end(10), None);
+    let id = other.end(&all, 10).unwrap();
+    assert!(!other.may_publish(&id), "it is not stored yet");
+    other.sealed(&id);
+    assert!(other.may_publish(&id));
+    other.published(&id);
+    let rest = other.propose().unwrap();
+    assert_eq!((rest.offset, lanes(&rest)), (10, vec![(String::new(), None, vec![(10, 20)])]), "what is planned stays planned");
+}
+
+#[test]
+fn more_lanes_than_a_text_can_tell_end_together() {
+    let mut p = Protocol::recover(Some(Committed::at(0)), CONFIGURATION, 128).unwrap().0;
+    let lanes: Vec<Lane> = (0..100).map(|i| lane(&format!("/a rather long name of a directory={i}"))).collect();
+    let mut ids = Vec::new();
+    for (i, lane) in (0..).zip(&lanes) {
+        p.open(lane, i);
+    }
+    p.pass(100);
+    assert_eq!(p.crowding(), Ok(false));
+    for (i, lane) in (0..).zip(&lanes) {
+        ids.extend(p.end(lane, i + 1));
+        if i < 99 {
+            p.sealed(&ids[ids.len() - 1]);
+        }
+    }
+    assert_eq!(p.crowding(), Ok(true), "nothing more is taken");
+    assert_eq!(p.propose(), None, "one is not stored yet");
+    p.sealed(&ids[99]);
+    let plan = p.propose().unwrap();
+    assert_eq!((plan.offset, tests::lanes(&plan)), (0, vec![(String::new(), None, vec![(0, 100)])]));
+    assert_eq!(p.accepted(&plan).len(), 100);
+    for id in &ids[..60] {
+        p.published(id);
+    }
+    let some = p.propose().unwrap();
+    assert_eq!(some.offset, 60);
+    assert!(tests::lanes(&some).contains(&(String::new(), None, vec![(60, 100)])));
+    p.accepted(&some);
+    ids[60..].iter().for_each(|id| p.published(id));
+    assert_eq!(p.propose(), Some(Committed::at(100)));
+}
+
+#[test]
+fn a_lane_with_groups_that_cannot_be_told_apart_is_crowded() {
+    let mut p = Protocol::recover(Some(Committed::at(0)), CONFIGURATION, 64).unwrap().0;
+    let lanes: Vec<Lane> = (0..20).map(|i| lane(&format!("/a rather long name of a directory={i}"))).collect();
+    for (i, lane) in (0..).zip(&lanes) {
+        p.open(lane, i);
+        p.end(lane, i + 1);
+    }
+    p.open(&lanes[0], 20);
+    assert_eq!(p.crowding(), Err(Crowded));
+}
+
+#[test]
+fn a_configuration_does_not_carry_out_the_intent_of_another() {
+    let mut p = new(0);
+    p.open(&lane("/a"), 0);
+    p.pass(5);
+    let id = p.end(&lane("/a"), 5).unwrap();
+    p.sealed(&id);
+    let plan = p.propose().unwrap();
+    assert_eq!(Protocol::recover(Some(plan.clone()), CONFIGURATION + 1, TEXT_LIMIT).unwrap_err(), Foreign::Configuration(vec![lane("/a")]));
+    for (metadata, is_ours) in
+        [("", false), ("somebody's note", false), ("LH9.abc", true), ("LH1.abc", true), (&plan.metadata[..plan.metadata.len() - 3], true)]
+    {
+        let committed = Committed { offset: 0, metadata: metadata.to_owned() };
+        assert_eq!(Protocol::recover(Some(committed), CONFIGURATION, TEXT_LIMIT).is_err(), is_ours, "{metadata}");
+    }
+}
+
+#[test]
+fn the_clock_of_paths_is_told_with_the_files_that_it_made() {
+    let mut p = new(0);
+    let all = lane(TOGETHER);
+    p.open(&all, 0);
+    for (offset, ms) in [(0, 1_700_000_000_000), (4, 1_700_000_000_000), (8, 1_700_003_600_000)] {
+        p.clock(offset, ms);
+    }
+    p.pass(10);
+    let id = p.end(&all, 10).unwrap();
+    p.sealed(&id);
+    let plan = p.propose().unwrap();
+    assert_eq!(read(&plan).clock, [(0, 1_700_000_000_000), (8, 1_700_003_600_000)]);
+    let (_, replay) = Protocol::recover(Some(plan), CONFIGURATION, TEXT_LIMIT).unwrap();
+    assert_eq!(
+        [0, 7, 8, 9, 10].map(|offset| replay.clock(offset).map(|ms| ms / 3_600_000)),
+        [Some(472_222), Some(472_222), Some(472_223), Some(472_223), None]
+    );
+    assert_eq!(replay.boundary(0), Some(8), "records before and after it are taken apart");
+}
+
+fn intents() -> impl Strategy<Value = Intent> {
+    let spans = prop::collection::vec((0..1000_i64, 1..1000_i64), 0..4).prop_map(|pairs| {
+        let mut at = 0;
+        let next = |(gap, length)| {
+            let start = at + gap;
+            at = start + length;
+            OffsetRange { start, end: at }
+        };
+        pairs.into_iter().map(next).collect::<Vec<_>>()
+    });
+    let of = (prop::option::of(1..5000_i64), spans).prop_map(|(ahead, files)| LaneIntent { ahead, files });
+    let lanes = prop::collection::btree_map("[/a-c=é]{0,8}", of, 1..6).prop_map(|lanes| lanes.into_iter().map(|(lane, of)| (lane.into(), of)).collect());
+    let clock = prop::collection::vec((0..5000_i64, 0..i64::MAX / 2), 0..4);
+    (any::<u64>(), lanes, clock).prop_map(|(configuration, lanes, clock)| Intent { configuration, lanes, clock })
+}
+
+proptest! {
+    #[test]
+    fn an_intent_is_read_as_it_was_told(mut intent in intents(), base in 0..i64::MAX / 4) {
+        for of in intent.lanes.values_mut() {
+            of.ahead = of.ahead.map(|ahead| ahead + base);
+            of.files.iter_mut().for_each(|span| *span = tests::span(span.start + base, span.end + base));
+        }
+        intent.clock.iter_mut().for_each(|(from, _)| *from += base);
+        prop_assert_eq!(Intent::parse(&intent.text(base), base), Ok(intent));
+    }
+
+    #[test]
+    fn no_text_is_too_odd_to_be_read_or_refused(text in "(LH1\\.)?[A-Za-z0-9_-]{0,80}", offset in any::<i64>()) {
+        drop(Intent::parse(&text, offset));
+    }
+
+    #[test]
+    fn no_body_is_too_odd_to_be_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..60), offset in any::<i64>()) {
+        drop(Intent::parse(&intent::framed(body), offset));
+    }
+}
