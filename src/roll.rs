@@ -86,8 +86,12 @@ pub enum Reason {
     SchemaChange,
     /// The next row goes to a path that has no file, and there are as many open ones as are allowed.
     OpenFiles,
-    /// Memory ran out, or an offset's metadata would grow too large.
+    /// Memory ran out.
     Memory,
+    /// A former owner of the topic partition has planned that it ends here.
+    Planned,
+    /// What has to be committed with the offset would grow too long while it is open.
+    Crowded,
 }
 
 impl Reason {
@@ -105,6 +109,8 @@ impl Reason {
             Self::SchemaChange => "schema-change",
             Self::OpenFiles => "open-files",
             Self::Memory => "memory",
+            Self::Planned => "planned",
+            Self::Crowded => "crowded",
         }
     }
 }
@@ -296,24 +302,6 @@ impl Policy {
             max_age_ms: None,
         };
         if errors.is_empty() { Ok(policy) } else { Err(errors) }
-    }
-}
-
-/// Whether the same records always end up in the same files: what exactly-once delivery without a plan rests on.
-///
-/// # Errors
-/// Why they may not, for the task's status.
-pub fn is_deterministic(policy: &Policy, partitioner_is_deterministic: bool) -> Result<(), &'static str> {
-    if !partitioner_is_deterministic {
-        Err("paths depend on the clock (timestamp.extractor=Wallclock)")
-    } else if policy.schedule.is_some() {
-        Err("files end by the clock (rotate.schedule.interval.ms)")
-    } else if policy.max_file_bytes.is_some() {
-        Err("files end by their encoded size (rotate.file.size.bytes)")
-    } else if policy.max_age_ms.is_some() {
-        Err("files end by their age")
-    } else {
-        Ok(())
     }
 }
 

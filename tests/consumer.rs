@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
-use lakehead::batch::{Offsets, RawBatch, TopicPartition};
+use lakehead::batch::{Commits, Committed, Offsets, RawBatch, TopicPartition};
 use lakehead::kafka::librdkafka::Librdkafka;
 use lakehead::kafka::{Consumer, Kafka, Polled, Props, Subscription, Wanted};
 use rdkafka::ClientConfig;
@@ -102,7 +102,11 @@ async fn a_successor_starts_where_the_group_has_committed() {
     produce(&cluster, "t", 1, 0..100);
     let mut first = consumer(&props, "t");
     take(&mut first, 100).await;
-    first.commit(&Offsets::from([(TopicPartition::new("t", 0), 40)])).await.unwrap();
+    let from = TopicPartition::new("t", 0);
+    assert_eq!(first.committed(std::slice::from_ref(&from)).await.unwrap(), Commits::new());
+    let commits = Commits::from([(from.clone(), Committed { offset: 40, metadata: "LH1.äß".to_owned() })]);
+    first.commit(&commits).await.unwrap();
+    assert_eq!(first.committed(&[from]).await.unwrap(), commits);
     first.close().await;
     let mut second = consumer(&props, "t");
     assert_eq!(take(&mut second, 60).await[0].span.start, 40);

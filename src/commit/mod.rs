@@ -107,6 +107,8 @@ pub struct Protocol {
     /// Everything below ends at this offset, whatever its lane: an intent too long to be told lane by lane.
     all: Option<i64>,
     known: Option<Committed>,
+    /// Where records began to come, while nothing was committed.
+    begin: Option<i64>,
     proposal: Option<Proposal>,
     next: u64,
 }
@@ -130,6 +132,7 @@ impl Protocol {
             clock: intent.clock.clone(),
             all: None,
             known,
+            begin: None,
             proposal: None,
             next: 0,
         };
@@ -137,7 +140,8 @@ impl Protocol {
             let groups = files.iter().map(|span| protocol.group(*span, true)).collect();
             protocol.lanes.insert(Arc::clone(lane), Progress { ahead: *ahead, groups, open: None });
         }
-        Ok((protocol, Replay::new(intent)))
+        let from = protocol.position.unwrap_or(i64::MIN);
+        Ok((protocol, Replay::new(intent, from)))
     }
 
     fn group(&mut self, span: OffsetRange, is_former: bool) -> Group {
@@ -153,9 +157,35 @@ impl Protocol {
         }
     }
 
-    /// Files were opened in a lane that had none, at this offset.
+    /// The same where the coordinator may hold something else, which is given up.
+    #[must_use]
+    pub fn begin_at(offset: i64, configuration: u64, limit: usize) -> (Self, Replay) {
+        let protocol = Self {
+            configuration,
+            limit,
+            lanes: BTreeMap::new(),
+            position: Some(offset),
+            clock: Vec::new(),
+            all: None,
+            known: None,
+            begin: None,
+            proposal: None,
+            next: 0,
+        };
+        (protocol, Replay::new(Intent::default(), offset))
+    }
+
+    /// Files were opened in a lane that had none; the offset of their first record.
     pub fn open(&mut self, lane: &Lane, start: i64) {
-        self.lanes.entry(Arc::clone(lane)).or_default().open.get_or_insert(start);
+        if self.position.is_none() {
+            self.begin.get_or_insert(start);
+        }
+        let position = self.position;
+        let progress = self.lanes.entry(Arc::clone(lane)).or_default();
+        // As upstream, files that end together begin where those before them ended: what lies between was left out.
+        let before = progress.groups.back().map(|group| group.span.end).max(progress.ahead).max(position);
+        let start = before.filter(|before| lane.is_empty() && *before < start).unwrap_or(start);
+        progress.open.get_or_insert(start);
     }
 
     /// What was open in a lane ended; `end` is the offset after its last record, or where the intent says that it ends. `None` when there is nothing to publish.
@@ -191,6 +221,20 @@ impl Protocol {
         groups.into_iter().flatten().any(|group| group.number == id.number && group.planned != Planned::No && group.is_sealed)
     }
 
+    /// Whether the coordinator holds an intent that has the group.
+    #[must_use]
+    pub fn is_planned(&self, id: &GroupId) -> bool {
+        let groups = self.lanes.get(&id.lane).map(|progress| &progress.groups);
+        groups.into_iter().flatten().any(|group| group.number == id.number && group.planned != Planned::No)
+    }
+
+    /// True when nothing is open or on its way, and nothing visible lies past the offset.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        let offset = self.offset();
+        self.lanes.values().all(|lane| lane.start().is_none() && lane.ahead <= offset)
+    }
+
     /// Every file of the group is visible.
     pub fn published(&mut self, id: &GroupId) {
         if let Some(group) = self.find(id) {
@@ -223,18 +267,6 @@ impl Protocol {
         held.or(self.position)
     }
 
-    /// True while groups are on their way that ended.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        self.lanes.values().any(|progress| progress.groups.iter().any(|group| group.is_built))
-    }
-
-    /// Groups that ended and are not known to be visible.
-    #[must_use]
-    pub fn pending(&self) -> usize {
-        self.lanes.values().map(|progress| progress.groups.iter().filter(|group| group.is_built).count()).sum()
-    }
-
     /// What the coordinator is to be asked to hold now; the same until something happens. `None` when it holds it.
     pub fn propose(&mut self) -> Option<Committed> {
         let offset = self.offset()?;
@@ -246,7 +278,7 @@ impl Protocol {
             let full = self.intent_with(offset, &wanted);
             if full.text(offset).len() <= self.limit {
                 (intent, groups) = (full, wanted);
-            } else if self.lanes.len() == 1 {
+            } else if wanted.iter().all(|id| id.lane.is_empty()) || self.lanes.len() == 1 {
                 (intent, groups) = self.as_many_as_fit(offset, wanted);
             } else if let Some(end) = self.end_of_all() {
                 all = Some(end);
@@ -257,7 +289,8 @@ impl Protocol {
             intent.lanes.entry(TOGETHER.into()).or_default().files.push(OffsetRange { start: offset, end });
         }
         let commit = Committed { offset, metadata: intent.text(offset) };
-        if self.known.as_ref() == Some(&commit) {
+        let nothing = self.begin.filter(|_| self.known.is_none()).map(Committed::at);
+        if self.known.as_ref().or(nothing.as_ref()) == Some(&commit) {
             self.proposal = None;
             return None;
         }
@@ -271,7 +304,7 @@ impl Protocol {
         self.lanes.iter().flat_map(ids).collect()
     }
 
-    /// As many groups of the only lane as fit, from its beginning on.
+    /// As many groups of one lane as fit, from its beginning on.
     fn as_many_as_fit(&self, offset: i64, wanted: BTreeSet<GroupId>) -> (Intent, BTreeSet<GroupId>) {
         let wanted = Vec::from_iter(wanted);
         let build = |count: usize| {
@@ -360,7 +393,9 @@ impl Protocol {
         if self.intent(offset, |_, _| true).text(offset).len() <= self.limit {
             return Ok(false);
         }
-        let is_apart = self.lanes.values().all(|progress| progress.unplanned().count() + usize::from(progress.open.is_some()) <= 1);
+        // Groups of the lane of all paths can be told a few at a time.
+        let is_single = |(lane, progress): (&Lane, &Progress)| lane.is_empty() || progress.unplanned().count() + usize::from(progress.open.is_some()) <= 1;
+        let is_apart = self.lanes.iter().all(is_single);
         if is_apart { Ok(true) } else { Err(Crowded) }
     }
 

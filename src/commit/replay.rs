@@ -25,17 +25,19 @@ pub struct Replay {
     intent: Intent,
     /// Ends that are still to come, ascending.
     ends: VecDeque<(i64, Lane)>,
+    /// Everything below is visible: the committed offset, where records from before it come all the same.
+    from: i64,
     /// Everything from here on is free.
     until: i64,
 }
 
 impl Replay {
-    pub(super) fn new(intent: Intent) -> Self {
+    pub(super) fn new(intent: Intent, from: i64) -> Self {
         let mut ends: Vec<(i64, Lane)> = intent.lanes.iter().flat_map(|(lane, of)| of.files.iter().map(|span| (span.end, Arc::clone(lane)))).collect();
         ends.sort();
         let ahead = intent.lanes.values().filter_map(|of| of.ahead).max();
-        let until = ahead.into_iter().chain(ends.last().map(|(end, _)| *end)).max().unwrap_or(i64::MIN);
-        Self { intent, ends: ends.into(), until }
+        let until = ahead.into_iter().chain(ends.last().map(|(end, _)| *end)).max().unwrap_or(from);
+        Self { intent, ends: ends.into(), from, until }
     }
 
     /// True when records from this offset on are free, and every planned end was reported.
@@ -48,7 +50,7 @@ impl Replay {
     #[must_use]
     pub fn boundary(&self, after: i64) -> Option<i64> {
         let ends = self.intent.lanes.values().flat_map(|of| of.ahead.into_iter().chain(of.files.iter().flat_map(|span| [span.start, span.end])));
-        ends.chain(self.intent.clock.iter().map(|(from, _)| *from)).filter(|offset| *offset > after && *offset <= self.until).min()
+        ends.chain(self.intent.clock.iter().map(|(from, _)| *from)).chain([self.from]).filter(|offset| *offset > after && *offset <= self.until).min()
     }
 
     /// Where a record of that lane (of its path, if files end together) belongs.
@@ -58,6 +60,7 @@ impl Replay {
         let is_planned = |lane: &str| of(lane).is_some_and(|of| of.files.iter().any(|span: &OffsetRange| (span.start..span.end).contains(&offset)));
         let is_visible = |lane: &str| of(lane).and_then(|of| of.ahead).is_some_and(|ahead| offset < ahead);
         match lane {
+            _ if offset < self.from => Fate::Visible,
             _ if offset >= self.until => Fate::Free,
             TOGETHER => self.fate_together(is_planned(TOGETHER), is_visible(TOGETHER)),
             _ if is_planned(lane) => Fate::Planned,

@@ -1,9 +1,10 @@
 //! Errors at the task's border: kinds by what is done next.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::config::ConfigError;
-use crate::batch::{Offsets, TopicPartition};
+use crate::batch::TopicPartition;
 
 /// What the runtime does about a [`TaskError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,15 +32,15 @@ pub struct TaskError {
     pub message: String,
     /// Where: connector, topic, partition, offset, key, object.
     pub context: Vec<(&'static str, String)>,
-    /// For [`ErrorKind::Rewind`]: the partitions that are read again, and from where; empty = all of the task's, from their committed offsets.
-    pub back_to: Offsets,
+    /// For [`ErrorKind::Rewind`]: the partitions that are read again, and from where (`None` = from what is committed); empty = all of the task's.
+    pub back_to: BTreeMap<TopicPartition, Option<i64>>,
 }
 
 impl TaskError {
     /// An error of that kind.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), context: Vec::new(), back_to: Offsets::new() }
+        Self { kind, message: message.into(), context: Vec::new(), back_to: BTreeMap::new() }
     }
 
     /// A configuration with these problems.
@@ -59,9 +60,9 @@ impl TaskError {
         self
     }
 
-    /// Says from where a partition is read again.
+    /// Says that a partition is read again, and from where, when that is not what is committed.
     #[must_use]
-    pub fn back_to(mut self, partition: TopicPartition, offset: i64) -> Self {
+    pub fn back_to(mut self, partition: TopicPartition, offset: Option<i64>) -> Self {
         self.back_to.insert(partition, offset);
         self
     }

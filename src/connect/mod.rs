@@ -7,13 +7,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 use lakehead_formats::column::Reject;
 
-use crate::batch::{Batch, Offsets, TopicPartition};
+use crate::batch::{Batch, Commits, TopicPartition};
 use crate::env::Env;
 
 pub mod config;
@@ -82,7 +81,7 @@ pub struct TaskContext {
     pub env: Env,
     /// Where the task says what it is waiting for.
     pub health: Health,
-    /// Rung when [`SinkTask::durable`] or [`SinkTask::has_room`] may have news.
+    /// Rung when [`SinkTask::pre_commit`], [`SinkTask::finish`] or [`SinkTask::has_room`] may have news.
     pub progress: Arc<tokio::sync::Notify>,
     /// True when bad records are tolerated (`errors.tolerance=all`).
     pub tolerates: bool,
@@ -119,11 +118,12 @@ pub trait SinkTask: Send {
     /// [`TaskError`]; the task becomes FAILED with its message.
     async fn start(&mut self) -> Result<(), TaskError>;
 
-    /// These partitions are ours from now on.
+    /// These partitions are ours from now on. `committed` is what the group's coordinator holds for them; a partition for which it holds nothing is not in it.
+    /// Records come from the committed offsets on.
     ///
     /// # Errors
     /// [`TaskError`].
-    async fn open(&mut self, partitions: &[TopicPartition]) -> Result<(), TaskError>;
+    async fn open(&mut self, partitions: &[TopicPartition], committed: &Commits) -> Result<(), TaskError>;
 
     /// Takes records; does not wait for the outside world. Rows that cannot be taken come back, numbered as in `batch`, when [`TaskContext::tolerates`]; otherwise
     /// the first of them is the error and no row of the batch was taken.
@@ -144,19 +144,35 @@ pub trait SinkTask: Send {
     /// [`TaskError`].
     async fn tick(&mut self) -> Result<(), TaskError>;
 
-    /// Next offset per partition below which everything is durable (upstream's `preCommit`). It may be asked for again: what was said once is not taken as
-    /// committed. Partitions of which nothing is durable may be absent.
+    /// What is to be committed per partition (upstream's `preCommit`): an offset below which everything is durable, with a text of the task's own, which
+    /// [`open`](Self::open) is given by whoever owns the partition next. It may be asked for again: what was said once is not taken as committed. Partitions of
+    /// which there is nothing to say may be absent.
     ///
     /// # Errors
     /// [`TaskError`] of work that went on in the background.
-    async fn durable(&mut self) -> Result<Offsets, TaskError>;
+    async fn pre_commit(&mut self) -> Result<Commits, TaskError>;
 
-    /// These partitions go away. Waits up to `patience` for what is being published, gives up the rest and drops what is open. [`durable`](Self::durable) is
-    /// asked once more afterwards.
+    /// The coordinator has taken these. What it has not confirmed it may have taken all the same.
+    fn committed(&mut self, accepted: &Commits) {
+        let _ = accepted;
+    }
+
+    /// The broker does not take texts as long as these.
     ///
     /// # Errors
-    /// [`TaskError`].
-    async fn close(&mut self, partitions: &[TopicPartition], patience: Duration) -> Result<(), TaskError>;
+    /// [`TaskError`] when they cannot be shorter.
+    fn refused(&mut self, too_large: &Commits) -> Result<(), TaskError> {
+        let tp = too_large.keys().next().map(ToString::to_string).unwrap_or_default();
+        Err(TaskError::new(ErrorKind::BadConfig, "the broker refuses the text that goes with a committed offset; raise offset.metadata.max.bytes")
+            .with("partition", tp))
+    }
+
+    /// These partitions are about to go away: begins what is worth finishing, and says whether anything is on its way that is. Asked again until nothing is, or
+    /// patience ends, with [`pre_commit`](Self::pre_commit) in between.
+    fn finish(&mut self, partitions: &[TopicPartition]) -> bool;
+
+    /// These partitions go away now: everything that is held of them is dropped.
+    async fn close(&mut self, partitions: &[TopicPartition]);
 
     /// Figures and guarantees, for the status.
     fn report(&self) -> TaskReport;

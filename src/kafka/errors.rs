@@ -17,6 +17,7 @@ pub(super) fn kind(code: Code) -> KafkaErrorKind {
         Code::InvalidArgument | Code::InvalidConfig | Code::InvalidGroupId | Code::InvalidSessionTimeout | Code::InconsistentGroupProtocol => {
             KafkaErrorKind::Config
         }
+        Code::OffsetMetadataTooLarge => KafkaErrorKind::TooLarge,
         Code::Fatal | Code::Fenced => KafkaErrorKind::Fatal,
         _ => KafkaErrorKind::Transient,
     }

@@ -5,18 +5,23 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
-use super::poll::{Command, Context, Poller, Records, Shared, offset_list};
+use super::poll::{Command, Context, Poller, Records, Shared, commit_list};
 use super::{Consumer, EVENTS_BOUND, Kafka, KafkaError, KafkaErrorKind, Polled, Props, Subscription, Wanted, errors, properties};
-use crate::batch::{Offsets, TopicPartition};
+use crate::batch::{Commits, Committed, Offsets, TopicPartition};
 
 /// Payload bytes in batches that are being built at which all of them are handed over.
 pub const PENDING_BYTES: usize = 4 << 20;
+
+/// How long the coordinator may take to say what is committed.
+const COMMITTED_WAIT: Duration = Duration::from_secs(10);
 
 /// Makes librdkafka clients.
 #[derive(Debug, Clone, Copy, Default)]
@@ -152,15 +157,46 @@ impl Consumer for Member {
     }
 
     #[expect(clippy::disallowed_methods, reason = "librdkafka's commit blocks; it waits for the network, not for a CPU")]
-    async fn commit(&self, offsets: &Offsets) -> Result<(), KafkaError> {
+    async fn commit(&self, commits: &Commits) -> Result<(), KafkaError> {
         let Some(inner) = self.inner.clone() else { return Err(self.ended()) };
         let shared = Arc::clone(&self.shared);
         let explain = move |error| errors::explain(&error, &shared.doing, "committing offsets");
-        let list = offset_list(offsets).map_err(&explain)?;
+        let list = commit_list(commits).map_err(&explain)?;
         let done = tokio::task::spawn_blocking(move || inner.commit(&list, CommitMode::Sync)).await;
         match done {
             Ok(result) => result.map_err(explain),
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "librdkafka's request blocks; it waits for the network, not for a CPU")]
+    async fn committed(&self, partitions: &[TopicPartition]) -> Result<Commits, KafkaError> {
+        let Some(inner) = self.inner.clone() else { return Err(self.ended()) };
+        let doing = self.shared.doing.clone();
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for tp in partitions {
+            list.add_partition(&tp.topic, tp.partition);
+        }
+        let explain = move |error| errors::explain(&error, &doing, "asking for committed offsets");
+        let ask = move || {
+            let held = inner.committed_offsets(list, COMMITTED_WAIT)?;
+            let mut commits = Commits::new();
+            for element in held.elements() {
+                element.error()?;
+                if let Offset::Offset(offset) = element.offset() {
+                    let committed = Committed { offset, metadata: element.metadata().to_owned() };
+                    commits.insert(TopicPartition::new(element.topic(), element.partition()), committed);
+                }
+            }
+            Ok(commits)
+        };
+        match tokio::task::spawn_blocking(ask).await {
+            Ok(result) => result.map_err(explain),
+            // The client panics over a text that is not UTF-8.
+            Err(_) => Err(KafkaError::new(
+                KafkaErrorKind::Fatal,
+                format!("{}: somebody committed an offset with a text that is not UTF-8; commit the offsets again without it", self.shared.doing),
+            )),
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::batch::{Offsets, RawBatch, TopicPartition};
+use crate::batch::{Commits, Offsets, RawBatch, TopicPartition};
 
 mod batches;
 mod errors;
@@ -50,11 +50,19 @@ pub trait Consumer: fmt::Debug + Send {
     /// membership goes on. Cancel-safe: an event is returned or stays.
     async fn next(&mut self, wanted: Wanted) -> Polled;
 
-    /// Commits offsets for the group, waiting for the coordinator's answer.
+    /// Commits offsets and their texts for the group, waiting for the coordinator's answer. After an error the coordinator may have taken them all the same.
     ///
     /// # Errors
-    /// [`KafkaError`] with [`KafkaErrorKind::Fenced`] when the member's generation is over (the partitions belong to someone else).
-    async fn commit(&self, offsets: &Offsets) -> Result<(), KafkaError>;
+    /// [`KafkaError`] with [`KafkaErrorKind::Fenced`] when the member's generation is over (the partitions belong to someone else), with
+    /// [`KafkaErrorKind::TooLarge`] when a text is longer than the broker takes.
+    async fn commit(&self, commits: &Commits) -> Result<(), KafkaError>;
+
+    /// What the coordinator holds for these partitions, those left out for which it holds nothing. Waits for its answer. While the partitions are assigned, and
+    /// this member commits nothing, no other member can change it.
+    ///
+    /// # Errors
+    /// [`KafkaError`]; a coordinator that cannot be reached is [`KafkaErrorKind::Transient`].
+    async fn committed(&self, partitions: &[TopicPartition]) -> Result<Commits, KafkaError>;
 
     /// Continues at these offsets.
     ///
@@ -130,6 +138,8 @@ pub enum KafkaErrorKind {
     Interrupted,
     /// The member's generation is over; nothing more may be committed for the old assignment.
     Fenced,
+    /// The text that goes with an offset is longer than the broker takes.
+    TooLarge,
     /// A setting is wrong.
     Config,
     /// The principal may not do this.

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use super::batches::{Batches, Message};
 use super::{Acknowledge, KafkaError, KafkaErrorKind, Polled, errors, librdkafka::PENDING_BYTES};
-use crate::batch::{Offsets, RawBatch, TopicPartition};
+use crate::batch::{Commits, Committed, Offsets, RawBatch, TopicPartition};
 
 /// How long the thread waits for the task to take a set of batches before it pauses delivery.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -97,7 +97,7 @@ impl Shared {
         let error = errors::explain(error, &self.doing, detail);
         let generation = self.generation.load(Ordering::Acquire);
         let event = match error.kind {
-            KafkaErrorKind::Transient | KafkaErrorKind::Interrupted | KafkaErrorKind::Fenced => {
+            KafkaErrorKind::Transient | KafkaErrorKind::Interrupted | KafkaErrorKind::Fenced | KafkaErrorKind::TooLarge => {
                 // The client reports each of its attempts; one line tells of the trouble, and the status shows it while it lasts.
                 if self.is_troubled.swap(true, Ordering::AcqRel) {
                     tracing::debug!("{error}");
@@ -168,6 +168,19 @@ impl ConsumerContext for Context {
 
 fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements().iter().map(|e| TopicPartition::new(e.topic(), e.partition())).collect()
+}
+
+/// Offsets with their texts as librdkafka takes them.
+pub(super) fn commit_list(commits: &Commits) -> Result<TopicPartitionList, RdError> {
+    let mut list = TopicPartitionList::with_capacity(commits.len());
+    for (tp, Committed { offset, metadata }) in commits {
+        let mut element = list.add_partition(&tp.topic, tp.partition);
+        element.set_offset(Offset::Offset(*offset))?;
+        if !metadata.is_empty() {
+            element.set_metadata(metadata);
+        }
+    }
+    Ok(list)
 }
 
 /// The offsets as librdkafka takes them.

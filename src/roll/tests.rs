@@ -224,20 +224,6 @@ fn what_is_ignored_is_said() {
     assert_eq!((ignored_setting(&settings, true), ignored_setting(&props(&[("rotate.interval.ms", "-1")]), false)), (None, None));
 }
 
-#[test]
-fn boundaries_that_the_records_determine() {
-    let interval = Policy { rotate_interval_ms: Some(1), ..policy() };
-    assert_eq!((is_deterministic(&policy(), true), is_deterministic(&interval, true)), (Ok(()), Ok(())));
-    for (policy, partitioner, part) in [
-        (policy(), false, "Wallclock"),
-        (Policy { schedule: Some(Schedule { period_ms: 1, zone: Zone::UTC }), ..policy() }, true, "rotate.schedule.interval.ms"),
-        (Policy { max_file_bytes: Some(NonZeroU64::MIN), ..policy() }, true, "rotate.file.size.bytes"),
-        (Policy { max_age_ms: Some(1), ..policy() }, true, "age"),
-    ] {
-        assert!(is_deterministic(&policy, partitioner).unwrap_err().contains(part));
-    }
-}
-
 proptest! {
     #[test]
     fn boundaries_are_upstreams_however_rows_are_cut_into_batches(

@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::status::Live;
-use crate::batch::{Batch, Offsets, RawBatch, TopicPartition};
+use crate::batch::{Batch, Commits, Committed, Offsets, RawBatch, TopicPartition};
 use crate::connect::{Connector, ErrorKind, Props, SinkTask, TaskContext, TaskError};
 use crate::convert;
 use crate::env::Env;
@@ -25,8 +25,12 @@ use crate::transform::Chain;
 
 /// How often time is looked at: schedules, figures, retried commits.
 const TICK: Duration = Duration::from_millis(200);
-/// Commits are at most this frequent, whatever `offset.flush.interval.ms` says; and never rarer than it says.
+/// Commits of offsets alone are at most this frequent, whatever `offset.flush.interval.ms` says; and never rarer than it says.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// Commits for which work waits (their text has changed) are at most this frequent.
+const URGENT_EVERY: Duration = Duration::from_millis(20);
+/// How long to wait before a coordinator that did not answer is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// How long the end of an assignment waits for what is being published; then the next owner publishes it again, under the same names.
 const REVOKE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -100,8 +104,10 @@ pub async fn run(spec: SinkTaskSpec, control: TaskControl) -> Result<(), TaskErr
         owned: BTreeMap::new(),
         inbox: VecDeque::new(),
         departed: BTreeSet::new(),
-        committed: Offsets::new(),
+        committed: Commits::new(),
+        asked_at: None,
         commit_at: None,
+        is_waiting: false,
     };
     task.run(Box::new(Core { stage, chain })).await
 }
@@ -121,7 +127,7 @@ fn kafka_error(error: &KafkaError) -> TaskError {
         KafkaErrorKind::Config => ErrorKind::BadConfig,
         KafkaErrorKind::Denied => ErrorKind::Denied,
         KafkaErrorKind::Fenced => ErrorKind::Fenced,
-        KafkaErrorKind::Transient | KafkaErrorKind::Interrupted | KafkaErrorKind::Fatal => ErrorKind::Bug,
+        KafkaErrorKind::Transient | KafkaErrorKind::Interrupted | KafkaErrorKind::TooLarge | KafkaErrorKind::Fatal => ErrorKind::Bug,
     };
     TaskError::new(kind, error.message.clone())
 }
@@ -174,9 +180,14 @@ struct Task {
     inbox: VecDeque<RawBatch>,
     /// Partitions that went away while a batch was out of the inbox: even when they came back, that batch is of the old assignment.
     departed: BTreeSet<TopicPartition>,
-    committed: Offsets,
-    /// When the next commit may be sent.
+    /// What the coordinator is known to hold.
+    committed: Commits,
+    /// When the sink was last asked what to commit.
+    asked_at: Option<Instant>,
+    /// When the next commit of offsets alone may be sent.
     commit_at: Option<Instant>,
+    /// Something may be there to commit that was not asked for.
+    is_waiting: bool,
 }
 
 /// How waiting for something else ended.
@@ -194,9 +205,9 @@ impl Task {
         // As upstream, a task that a bad record ends finishes and commits what came before it. After any other error nothing more is waited for or committed:
         // the records will be read again.
         let is_orderly = outcome.as_ref().err().is_none_or(|error| error.kind == ErrorKind::BadRecord);
-        let closed = self.sink.close(&all, if is_orderly { self.stop_patience } else { Duration::ZERO }).await;
-        let committed = if is_orderly && closed.is_ok() { self.commit(true).await } else { Ok(()) };
-        let ended = outcome.and(closed).and(committed);
+        let settled = if is_orderly { self.settle(&all, self.stop_patience).await } else { Ok(()) };
+        self.sink.close(&all).await;
+        let ended = outcome.and(settled);
         self.consumer.close().await;
         self.update_live();
         ended
@@ -224,6 +235,7 @@ impl Task {
                 }
                 () = self.progress.notified() => {}
                 () = self.env.memory.room(), if !takes_records && self.is_short() => {}
+                () = tokio::time::sleep_until(self.asked_at.unwrap_or_else(Instant::now) + URGENT_EVERY), if self.is_waiting => {}
                 _ = self.paused.changed() => {}
                 _ = ticker.tick() => {}
             }
@@ -339,7 +351,7 @@ impl Task {
             Polled::Assigned(partitions) => {
                 tracing::info!(connector = %self.connector, partitions = %list(&partitions), "assigned");
                 self.owned.extend(partitions.iter().map(|tp| (tp.clone(), None)));
-                self.sink.open(&partitions).await
+                self.open(&partitions, BTreeMap::new()).await
             }
             Polled::Revoked { partitions, lost, done } => self.revoked(&partitions, lost, done).await,
             Polled::Trouble(trouble) => {
@@ -355,55 +367,124 @@ impl Task {
         tracing::info!(connector = %self.connector, partitions = %list(partitions), lost, "revoked");
         self.inbox.retain(|raw| !partitions.contains(&raw.from));
         self.departed.extend(partitions.iter().cloned());
-        match self.sink.close(partitions, if lost { Duration::ZERO } else { REVOKE_PATIENCE }).await {
-            // What could not be published is read again by whoever gets the partitions.
-            Err(error) if error.kind == ErrorKind::Rewind => tracing::warn!(connector = %self.connector, %error, "given up with its partitions"),
-            closed => closed?,
-        }
-        // Others may ask to be read again just now: what these partitions have done is committed all the same, and those others are not forgotten.
-        let mut others: Option<TaskError> = None;
-        let committed = loop {
-            match if lost { self.sink.durable().await.map(drop) } else { self.commit(true).await } {
-                Err(more) if more.kind == ErrorKind::Rewind => {
-                    others = Some(match others {
-                        Some(known) => known.and_back_to(more),
-                        None => more,
-                    });
-                }
-                ended => break ended,
-            }
-        };
+        let settled = if lost { Ok(()) } else { self.settle(partitions, REVOKE_PATIENCE).await };
+        self.sink.close(partitions).await;
         self.owned.retain(|tp, _| !partitions.contains(tp));
         self.committed.retain(|tp, _| !partitions.contains(tp));
         drop(done);
-        committed.and(others.map_or(Ok(()), Err))
+        match settled {
+            // What could not be published is read again by whoever gets the partitions; others that want to be read again are not forgotten.
+            Err(error) if error.kind == ErrorKind::Rewind && !error.back_to.is_empty() && error.back_to.keys().all(|tp| !self.owned.contains_key(tp)) => {
+                tracing::warn!(connector = %self.connector, %error, "given up with its partitions");
+                Ok(())
+            }
+            settled => settled,
+        }
     }
 
-    /// Commits what became durable. A refused or unreachable coordinator is not an error: the offsets are tried again, or belong to someone else.
-    async fn commit(&mut self, now: bool) -> Result<(), TaskError> {
-        if !now && self.commit_at.is_some_and(|at| Instant::now() < at) {
-            return Ok(());
+    /// Opens partitions with what the coordinator holds for them, or with `instead` where it has these.
+    async fn open(&mut self, partitions: &[TopicPartition], instead: Offsets) -> Result<(), TaskError> {
+        let Some(mut committed) = self.ask_committed(partitions).await? else { return Ok(()) };
+        for tp in partitions {
+            self.committed.remove(tp);
         }
-        let durable = self.sink.durable().await?;
-        let news: Offsets =
-            durable.into_iter().filter(|(tp, offset)| self.owned.contains_key(tp) && self.committed.get(tp).is_none_or(|c| c < offset)).collect();
-        if news.is_empty() {
-            return Ok(());
+        self.committed.extend(committed.clone());
+        committed.extend(instead.into_iter().map(|(tp, offset)| (tp, Committed::at(offset))));
+        for (tp, Committed { offset, .. }) in &committed {
+            self.owned.insert(tp.clone(), Some(*offset));
         }
-        self.commit_at = Some(Instant::now() + self.commit_every);
-        match self.consumer.commit(&news).await {
-            Ok(()) => {
-                for (tp, offset) in &news {
-                    if let Some(start) = self.owned.get_mut(tp) {
-                        *start = Some(*offset);
+        self.sink.open(partitions, &committed).await
+    }
+
+    /// What the coordinator holds, however long it takes; `None` when the task is to stop.
+    async fn ask_committed(&mut self, partitions: &[TopicPartition]) -> Result<Option<Commits>, TaskError> {
+        loop {
+            let answer = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(None),
+                answer = self.consumer.committed(partitions) => answer,
+            };
+            match answer {
+                Ok(commits) => {
+                    self.live.health.set("coordinator", None);
+                    return Ok(Some(commits));
+                }
+                Err(error) if matches!(error.kind, KafkaErrorKind::Transient | KafkaErrorKind::Fenced) => {
+                    self.live.health.set("coordinator", Some(error.to_string()));
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                Err(error) => return Err(kafka_error(&error)),
+            }
+        }
+    }
+
+    /// Has what is on its way of these partitions finished and committed, as far as `patience` lasts.
+    async fn settle(&mut self, partitions: &[TopicPartition], patience: Duration) -> Result<(), TaskError> {
+        let deadline = Instant::now() + patience;
+        let mut again: Option<TaskError> = None;
+        loop {
+            let is_busy = self.sink.finish(partitions);
+            match self.commit(true).await {
+                Err(more) if more.kind == ErrorKind::Rewind => {
+                    again = Some(match again {
+                        Some(known) => known.and_back_to(more),
+                        None => more,
+                    });
+                    if Instant::now() < deadline {
+                        continue; // what the others have done is committed all the same
                     }
                 }
-                self.live.set_committed(&news);
+                committed => committed?,
+            }
+            if !is_busy || Instant::now() >= deadline {
+                return again.map_or(Ok(()), Err);
+            }
+            tokio::select! {
+                () = self.progress.notified() => {}
+                () = tokio::time::sleep_until(deadline.min(Instant::now() + TICK)) => {}
+            }
+        }
+    }
+
+    /// Commits what there is to commit. A refused or unreachable coordinator is not an error: the same is tried again, or belongs to someone else.
+    async fn commit(&mut self, now: bool) -> Result<(), TaskError> {
+        let started = Instant::now();
+        if !now && self.asked_at.is_some_and(|at| started < at + URGENT_EVERY) {
+            self.is_waiting = true;
+            return Ok(());
+        }
+        (self.asked_at, self.is_waiting) = (Some(started), false);
+        let wanted = self.sink.pre_commit().await?;
+        let is_news = |(tp, commit): &(TopicPartition, Committed)| {
+            self.owned.contains_key(tp) && self.committed.get(tp).is_none_or(|known| known != commit && known.offset <= commit.offset)
+        };
+        let news: Commits = wanted.into_iter().filter(is_news).collect();
+        // Work waits for a text that the coordinator does not have; an offset alone can wait.
+        let is_urgent = |(tp, commit): (&TopicPartition, &Committed)| {
+            !commit.metadata.is_empty() && self.committed.get(tp).is_none_or(|known| known.metadata != commit.metadata)
+        };
+        if news.is_empty() || !(now || self.commit_at.is_none_or(|at| started >= at) || news.iter().any(is_urgent)) {
+            return Ok(());
+        }
+        self.commit_at = Some(started + self.commit_every);
+        match self.consumer.commit(&news).await {
+            Ok(()) => {
+                for (tp, commit) in &news {
+                    if let Some(start) = self.owned.get_mut(tp) {
+                        *start = Some(commit.offset);
+                    }
+                }
+                self.live.set_committed(&news.iter().map(|(tp, commit)| (tp.clone(), commit.offset)).collect());
+                self.sink.committed(&news);
                 self.committed.extend(news);
                 Ok(())
             }
+            Err(error) if error.kind == KafkaErrorKind::TooLarge => {
+                tracing::warn!(connector = %self.connector, %error, "shorter texts are tried");
+                self.sink.refused(&news)
+            }
             Err(error) if matches!(error.kind, KafkaErrorKind::Transient | KafkaErrorKind::Fenced) => {
-                tracing::warn!(connector = %self.connector, %error, "offsets not committed; the files are published, and will be read again at worst");
+                tracing::warn!(connector = %self.connector, %error, "offsets not committed; the same is tried again while the partitions are ours");
                 Ok(())
             }
             Err(error) => Err(kafka_error(&error)),
@@ -419,8 +500,8 @@ impl Task {
         // Partitions that have to be sought; others may join them meanwhile, and none is forgotten.
         let mut again = BTreeSet::new();
         loop {
-            while let Some(error) = trouble.take() {
-                trouble = self.start_anew(error, &mut again).await?;
+            if let Some(error) = trouble.take() {
+                self.start_anew(error, &mut again).await?;
             }
             let of = |(tp, start): (&TopicPartition, &Option<i64>)| Some((tp.clone(), (*start)?)).filter(|(tp, _)| again.contains(tp));
             let back: Offsets = self.owned.iter().filter_map(of).collect();
@@ -437,35 +518,18 @@ impl Task {
         }
     }
 
-    /// Drops what is held of the partitions that an error names, and opens them anew; comes back with the next such error, if there is one.
-    async fn start_anew(&mut self, error: TaskError, again: &mut BTreeSet<TopicPartition>) -> Result<Option<TaskError>, TaskError> {
+    /// Drops what is held of the partitions that an error names, and opens them anew.
+    async fn start_anew(&mut self, error: TaskError, again: &mut BTreeSet<TopicPartition>) -> Result<(), TaskError> {
         let is_named = |tp: &&TopicPartition| error.back_to.is_empty() || error.back_to.contains_key(*tp);
         let named: Vec<TopicPartition> = self.owned.keys().filter(is_named).cloned().collect();
         tracing::warn!(connector = %self.connector, %error, partitions = %list(&named), "reading again");
         self.inbox.retain(|raw| !named.contains(&raw.from));
         self.departed.extend(named.iter().cloned());
-        match self.sink.close(&named, Duration::ZERO).await {
-            Err(error) if error.kind != ErrorKind::Rewind => return Err(error),
-            _ => {} // of these partitions, which are read again
-        }
-        let others = match self.sink.durable().await {
-            Err(error) if error.kind == ErrorKind::Rewind => Some(error),
-            durable => {
-                // What was published, and not committed yet, is not published again.
-                for (tp, offset) in durable? {
-                    if let Some(start) = self.owned.get_mut(&tp).filter(|_| named.contains(&tp)) {
-                        *start = (*start).max(Some(offset));
-                    }
-                }
-                None
-            }
-        };
-        self.sink.open(&named).await?;
-        for (tp, offset) in error.back_to {
-            self.owned.entry(tp).and_modify(|start| *start = Some(offset));
-        }
+        self.sink.close(&named).await;
+        let back = error.back_to.into_iter().filter_map(|(tp, offset)| Some((tp, offset?))).filter(|(tp, _)| self.owned.contains_key(tp)).collect();
+        self.open(&named, back).await?;
         again.extend(named);
-        Ok(others)
+        Ok(())
     }
 
     fn update_live(&self) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::DateTime;
-use lakehead::batch::TopicPartition;
+use lakehead::batch::{Commits, Committed, TopicPartition};
 use lakehead::clock::Clock;
 use lakehead::compute::Compute;
 use lakehead::connect::{Connector, ErrorKind, Health, Props, SinkTask, TaskContext, TaskError};
@@ -113,6 +113,8 @@ struct Player<'a> {
     want: Want,
     stages: BTreeMap<(Wire, Wire), Stage>,
     known: BTreeMap<TopicPartition, i64>,
+    /// What the coordinator holds.
+    held: Commits,
     played: Played,
 }
 
@@ -124,7 +126,8 @@ pub(crate) async fn play(script: &Script, store: &Recorder, again: bool) -> Play
         Ok(task) => task,
         Err(error) => return Played { error: Some(seen(&error, 0)), ..Played::default() },
     };
-    let mut player = Player { script, store, env, task, want, stages: BTreeMap::new(), known: BTreeMap::new(), played: Played::default() };
+    let mut player =
+        Player { script, store, env, task, want, stages: BTreeMap::new(), known: BTreeMap::new(), held: Commits::new(), played: Played::default() };
     let mut outcome = player.open().await.map_err(|error| seen(&error, 0));
     for (number, (now_ms, records)) in script.steps.iter().enumerate() {
         if outcome.is_ok() {
@@ -137,19 +140,22 @@ pub(crate) async fn play(script: &Script, store: &Recorder, again: bool) -> Play
     }
     // A bad record ends the task in good order: what ended before it is published, and nothing from it on counts.
     let bad = outcome.as_ref().err().filter(|error| error.kind == ErrorKind::BadRecord).and_then(|error| error.place.clone());
-    let patience = if bad.is_some() { Duration::from_secs(60) } else { Duration::ZERO };
-    // What is open is dropped, as at the end of any assignment; an error of that would be one of the error before.
-    player.task.close(&script.assignment, patience).await.ok();
     if let Some((from, offset)) = bad {
-        let passed = player.task.durable().await.ok().and_then(|durable| durable.into_iter().find(|(tp, end)| tp.to_string() == from && *end > offset));
+        while player.task.finish(&script.assignment) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            player.commit().await.ok();
+        }
+        let passed = player.held.iter().find(|(tp, held)| tp.to_string() == from && held.offset > offset);
         assert!(passed.is_none(), "the bad record at {from}, offset {offset} was passed: {passed:?}");
     }
+    // What is open is dropped, as at the end of any assignment.
+    player.task.close(&script.assignment).await;
     player.played.error = outcome.err();
     player.played
 }
 
 fn seen(error: &TaskError, step: usize) -> Seen {
-    let rewind = error.back_to.iter().map(|(tp, offset)| (tp.to_string(), *offset)).collect();
+    let rewind = error.back_to.iter().filter_map(|(tp, offset)| Some((tp.to_string(), (*offset)?))).collect();
     Seen { step, kind: error.kind, message: error.to_string(), rewind, place: place(error) }
 }
 
@@ -162,7 +168,7 @@ fn place(error: &TaskError) -> Option<(String, i64)> {
 impl Player<'_> {
     async fn open(&mut self) -> Result<(), TaskError> {
         self.task.start().await?;
-        self.task.open(&self.script.assignment).await
+        self.task.open(&self.script.assignment, &Commits::new()).await
     }
 
     async fn step(&mut self, now_ms: i64, records: &[Record]) -> Result<(), TaskError> {
@@ -175,13 +181,25 @@ impl Player<'_> {
         self.commit().await
     }
 
-    /// Takes what is durable, as far as it is news.
+    /// Commits what there is to commit, until nothing more is: files are planned, then published, then passed. Offsets alone are taken down, as far as they are news.
     async fn commit(&mut self) -> Result<(), TaskError> {
         let mut news = BTreeMap::new();
-        for (from, offset) in self.task.durable().await? {
-            if self.known.insert(from.clone(), offset) != Some(offset) {
-                news.insert(from.to_string(), offset);
+        loop {
+            let mut wanted = self.task.pre_commit().await?;
+            wanted.retain(|from, commit| self.held.get(from) != Some(commit));
+            let calls = self.store.calls();
+            self.settle().await;
+            if wanted.is_empty() && self.store.calls() == calls {
+                break;
             }
+            self.task.committed(&wanted);
+            for (from, Committed { offset, metadata }) in &wanted {
+                if metadata.is_empty() && self.known.insert(from.clone(), *offset) != Some(*offset) {
+                    news.insert(from.to_string(), *offset);
+                }
+            }
+            self.held.extend(wanted);
+            self.settle().await;
         }
         self.played.commits.push(news);
         Ok(())
@@ -252,9 +270,11 @@ impl Player<'_> {
     /// Gives the records again from where the error says, or from where they were durable.
     async fn read_again(&mut self, step: usize, back: &BTreeMap<String, i64>) -> Result<(), TaskError> {
         self.played.rewinds += 1;
-        self.task.close(&self.script.assignment, Duration::ZERO).await?;
-        self.task.durable().await?;
-        self.task.open(&self.script.assignment).await?;
+        self.task.close(&self.script.assignment).await;
+        let mut held = self.held.clone();
+        let sought = self.script.assignment.iter().filter_map(|tp| Some((tp.clone(), Committed::at(*back.get(&tp.to_string())?))));
+        held.extend(sought);
+        self.task.open(&self.script.assignment, &held).await?;
         let so_far = self.script.steps.iter().take(step + 1).flat_map(|(_, records)| records);
         let from = |tp: &TopicPartition| back.get(&tp.to_string()).or_else(|| self.known.get(tp)).copied();
         let open: Vec<Record> = so_far.filter(|record| from(&record.from).is_none_or(|start| record.offset >= start)).cloned().collect();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lakehead::batch::{Batch, Offsets, TopicPartition};
+use lakehead::batch::{Batch, Commits, Offsets, TopicPartition};
 use lakehead::clock::Clock;
 use lakehead::compute::Compute;
 use lakehead::connect::config::{Check, ConfigKey, Importance, Report, Type, check};
@@ -83,7 +83,7 @@ impl SinkTask for BlackholeTask {
             _ => Ok(()),
         }
     }
-    async fn open(&mut self, _: &[TopicPartition]) -> Result<(), TaskError> {
+    async fn open(&mut self, _: &[TopicPartition], _: &Commits) -> Result<(), TaskError> {
         Ok(())
     }
     async fn put(&mut self, _: Batch) -> Result<Vec<Reject>, TaskError> {
@@ -96,11 +96,16 @@ impl SinkTask for BlackholeTask {
     async fn tick(&mut self) -> Result<(), TaskError> {
         Ok(())
     }
-    async fn durable(&mut self) -> Result<Offsets, TaskError> {
-        if self.mode == "stuck" { std::future::pending().await } else { Ok(Offsets::new()) }
+    async fn pre_commit(&mut self) -> Result<Commits, TaskError> {
+        if self.mode == "stuck" { std::future::pending().await } else { Ok(Commits::new()) }
     }
-    async fn close(&mut self, _: &[TopicPartition], _: std::time::Duration) -> Result<(), TaskError> {
-        if self.mode == "stuck" { std::future::pending().await } else { Ok(()) }
+    fn finish(&mut self, _: &[TopicPartition]) -> bool {
+        self.mode == "stuck"
+    }
+    async fn close(&mut self, _: &[TopicPartition]) {
+        if self.mode == "stuck" {
+            std::future::pending::<()>().await;
+        }
     }
     fn report(&self) -> TaskReport {
         TaskReport { guarantee: "at-least-once".to_owned(), ..TaskReport::default() }
@@ -122,8 +127,11 @@ impl Consumer for Silence {
     async fn next(&mut self, _: Wanted) -> Polled {
         std::future::pending().await
     }
-    async fn commit(&self, _: &Offsets) -> Result<(), KafkaError> {
+    async fn commit(&self, _: &Commits) -> Result<(), KafkaError> {
         Ok(())
+    }
+    async fn committed(&self, _: &[TopicPartition]) -> Result<Commits, KafkaError> {
+        Ok(Commits::new())
     }
     async fn seek(&mut self, _: &Offsets) -> Result<(), KafkaError> {
         Ok(())

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use arrow::array::{Array, UInt32Array};
 use arrow::compute::take;
@@ -21,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::config::Settings;
 use super::groups::Groups;
 use super::rows::rows;
-use crate::batch::{Batch, OffsetRange, Offsets, TopicPartition};
+use crate::batch::{Batch, Commits, Committed, OffsetRange, TopicPartition};
 use crate::connect::{ErrorKind, SinkTask, TaskContext, TaskError, TaskReport};
 use crate::connectors::cloud_storage::store_error;
 use crate::memory::{Budget, Permit};
@@ -38,7 +37,6 @@ pub(super) struct AivenTask {
     store: Arc<dyn ObjectSink>,
     partitions: BTreeMap<TopicPartition, Owned>,
     next_flush: DateTime<Utc>,
-    closed: Offsets,
     counts: Arc<Counts>,
 }
 
@@ -78,7 +76,7 @@ struct Flush {
 impl AivenTask {
     pub(super) fn new(cx: TaskContext, settings: Settings, store: Arc<dyn ObjectSink>) -> Self {
         let next_flush = cx.env.clock.now() + chrono::TimeDelta::milliseconds(settings.flush_ms);
-        Self { cx, settings: Arc::new(settings), store, partitions: BTreeMap::new(), next_flush, closed: Offsets::new(), counts: Arc::default() }
+        Self { cx, settings: Arc::new(settings), store, partitions: BTreeMap::new(), next_flush, counts: Arc::default() }
     }
 
     /// Begins to write what waits, of these partitions, where nothing is being written already.
@@ -274,7 +272,7 @@ impl SinkTask for AivenTask {
         self.store.check().await.map_err(store_error)
     }
 
-    async fn open(&mut self, partitions: &[TopicPartition]) -> Result<(), TaskError> {
+    async fn open(&mut self, partitions: &[TopicPartition], _committed: &Commits) -> Result<(), TaskError> {
         self.partitions.extend(partitions.iter().map(|from| (from.clone(), Owned::default())));
         Ok(())
     }
@@ -320,32 +318,23 @@ impl SinkTask for AivenTask {
         Ok(())
     }
 
-    async fn durable(&mut self) -> Result<Offsets, TaskError> {
-        let mut offsets = std::mem::take(&mut self.closed);
+    async fn pre_commit(&mut self) -> Result<Commits, TaskError> {
+        let mut commits = Commits::new();
         for (from, owned) in &mut self.partitions {
             owned.settle().await?;
-            offsets.extend(owned.durable.map(|offset| (from.clone(), offset)));
+            commits.extend(owned.durable.map(|offset| (from.clone(), Committed::at(offset))));
         }
-        Ok(offsets)
+        Ok(commits)
     }
 
-    async fn close(&mut self, partitions: &[TopicPartition], patience: Duration) -> Result<(), TaskError> {
-        let deadline = tokio::time::Instant::now() + patience;
+    fn finish(&mut self, partitions: &[TopicPartition]) -> bool {
         // as upstream, where the framework flushes before partitions go away
         self.flush(|from| partitions.contains(from));
-        for from in partitions {
-            let Some(mut owned) = self.partitions.remove(from) else { continue };
-            if let Some(flush) = &mut owned.flush
-                && let Ok(joined) = tokio::time::timeout_at(deadline, &mut flush.work).await
-            {
-                outcome(joined)?;
-                owned.durable = Some(flush.end);
-            }
-            if let Some(offset) = owned.durable {
-                self.closed.insert(from.clone(), offset);
-            }
-        }
-        Ok(())
+        self.partitions.iter().any(|(from, owned)| owned.flush.is_some() && partitions.contains(from))
+    }
+
+    async fn close(&mut self, partitions: &[TopicPartition]) {
+        self.partitions.retain(|from, _| !partitions.contains(from));
     }
 
     fn report(&self) -> TaskReport {

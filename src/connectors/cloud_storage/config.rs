@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use lakehead_formats::file::{self, FileFormat};
 use lakehead_formats::schema::compatibility::Compatibility;
+use md5::{Digest as _, Md5};
 
 use super::file::Ratio;
 use super::format_keys;
 use super::intake::OnNull;
 use super::publish::{Rules, Tags};
 use super::shape::{self, Shape, View};
-use super::task::EXACTLY_ONCE;
-use super::writer::Plan;
+use super::task::OnFormer;
+use super::writer::{Plan, Scope};
 use crate::connect::Props;
 use crate::connect::config::{Check, ConfigError, ConfigKey, Importance, Report, Type, Values, check};
 use crate::memory::Budget;
@@ -171,7 +172,29 @@ pub static KEYS: &[ConfigKey] = &[
         Check::Range(1, 10_000),
         "Names that are tried for one that is free, with enable.conditional.writes.",
     ),
+    key(
+        "lakehead.rotation.scope",
+        Type::String,
+        Some(TOPIC_PARTITION),
+        Importance::Medium,
+        Check::OneOf(&[TOPIC_PARTITION, "path"]),
+        "Ours. Which files end together: all of a topic partition (topic-partition, as upstream), or each by itself (path): then the limits of size, rows and time hold \
+         for each file, late records close no other file, and what lies between is told in the committed offset's metadata.",
+    ),
 ];
+
+/// Keys of every sink that plans its files.
+pub static PLAN_KEYS: &[ConfigKey] = &[key(
+    "lakehead.former.plan",
+    Type::String,
+    Some("halt"),
+    Importance::Low,
+    Check::OneOf(&["halt", "continue"]),
+    "Ours. What is done when a task died while its files were becoming visible, and its successor has another configuration, which cannot finish them: halt (the task \
+         fails and says so; started once with the former configuration it finishes them), or continue (their records may be in two files).",
+)];
+
+const TOPIC_PARTITION: &str = "topic-partition";
 
 /// A configuration, checked and built.
 #[derive(Debug)]
@@ -187,6 +210,8 @@ pub(super) struct Settings {
     pub(super) max_open: Option<NonZeroUsize>,
     pub(super) rules: Rules,
     pub(super) row_group_bytes: u64,
+    pub(super) scope: Scope,
+    pub(super) on_former: OnFormer,
 }
 
 impl Settings {
@@ -208,7 +233,8 @@ impl Settings {
         }
         let natural = |key| values.long(key).and_then(|n| usize::try_from(n).ok());
         // As upstream: with keys or headers one record has several objects, which cannot be conditional together.
-        let is_conditional = values.boolean("enable.conditional.writes") && policy.schedule.is_some() && shapes.len() == 1;
+        let scope = if values.text("lakehead.rotation.scope") == "path" { Scope::Path } else { Scope::TopicPartition };
+        let is_conditional = values.boolean("enable.conditional.writes") && policy.schedule.is_some() && shapes.len() == 1 && scope == Scope::TopicPartition;
         let typed_bytes = values.long("lakehead.row.group.bytes").and_then(|n| u64::try_from(n).ok()).unwrap_or(64 << 20);
         let is_columnar = shapes.first().is_some_and(|shape| shape.format.needs_columns());
         Ok(Self {
@@ -223,6 +249,8 @@ impl Settings {
             tombstones: values.text("tombstone.encoded.partition").to_owned(),
             compatibility: Compatibility::parse(values.text("schema.compatibility")).0,
             max_open: natural("partitioner.max.open.files").and_then(NonZeroUsize::new),
+            scope,
+            on_former: on_former(props),
             rules: Rules { scan_limit: natural("max.files.scan.limit").filter(|_| is_conditional), tags },
         })
     }
@@ -239,6 +267,7 @@ impl Settings {
         Plan {
             partitioner: self.partitioner,
             policy: self.policy,
+            scope: self.scope,
             delim: self.layout.directory_delim.clone(),
             naming: Arc::new(self.layout),
             shapes: self.shapes,
@@ -253,19 +282,30 @@ impl Settings {
         }
     }
 
-    /// What holds when the process dies at any moment.
-    pub(super) fn guarantee(&self) -> String {
-        match roll::is_deterministic(&self.policy, self.partitioner.is_deterministic()) {
-            Ok(()) => EXACTLY_ONCE.to_owned(),
-            Err(why) => format!("at-least-once: {why}"),
-        }
-    }
-
     /// The first guess of encoded bytes per byte of waiting rows.
     pub(super) fn expected_ratio(&self) -> Ratio {
         let shrinks = self.shapes.first().is_some_and(|shape| shape.format.needs_columns() || shape.extension.ends_with(".gz"));
         if shrinks { Ratio::new(4 << 20, 1 << 20) } else { Ratio::new(1 << 20, 1 << 20) }
     }
+}
+
+/// `lakehead.former.plan`.
+pub(in crate::connectors) fn on_former(props: &Props) -> OnFormer {
+    if (Values { tables: &[PLAN_KEYS], props }).text("lakehead.former.plan") == "continue" { OnFormer::Continue } else { OnFormer::Halt }
+}
+
+/// Stands for whatever decides on rows, paths and names: all settings but those that do not, such as limits, credentials and what is said of errors.
+pub(in crate::connectors) fn fingerprint(props: &Props) -> u64 {
+    const WITHOUT: [&str; 9] =
+        ["name", "connector.class", "tasks.max", "topics", "topics.regex", "flush.size", "s3.part.size", "lakehead.row.group.bytes", "lakehead.former.plan"];
+    const BEGINNINGS: [&str; 8] = ["rotate.", "errors.", "consumer.override.", "confluent.", "aws.", "retry.", "s3.retry.", "s3.proxy."];
+    const PARTS: [&str; 7] = ["secret", "password", "token", "credential", "account.key", "sasl", "ssl."];
+    let decides = |key: &str| !WITHOUT.contains(&key) && !BEGINNINGS.iter().any(|part| key.starts_with(part)) && !PARTS.iter().any(|part| key.contains(part));
+    let mut digest = Md5::new();
+    for (key, value) in props.iter().filter(|(key, _)| decides(key)) {
+        digest.update(format!("{key}\u{0}{}\u{0}", value.trim()));
+    }
+    u64::from_le_bytes(*digest.finalize().first_chunk().unwrap_or(&[0; 8]))
 }
 
 /// The objects that a record becomes.
@@ -339,8 +379,8 @@ pub(super) fn format(props: &Props, key: &str) -> Result<Arc<dyn FileFormat>, Co
 }
 
 /// Every table of keys that a sink for that store understands.
-pub(super) fn tables(store: StoreKind) -> [&'static [ConfigKey]; 6] {
-    [KEYS, format_keys::KEYS, roll::KEYS, partition::KEYS, names::KEYS, store.keys()]
+pub(super) fn tables(store: StoreKind) -> [&'static [ConfigKey]; 7] {
+    [KEYS, PLAN_KEYS, format_keys::KEYS, roll::KEYS, partition::KEYS, names::KEYS, store.keys()]
 }
 
 /// Every problem of a configuration, key by key and across keys.

@@ -124,6 +124,8 @@ pub(super) struct OpenFile {
     staged_rows: usize,
     staged: Permit,
     delivery: Option<Delivery>,
+    /// Whether a former owner has planned its end: its rows must fit into one file, however their schema widens.
+    pub(super) is_held: bool,
 }
 
 impl OpenFile {
@@ -145,6 +147,7 @@ impl OpenFile {
             staged_rows: 0,
             staged: memory.take(0),
             delivery: None,
+            is_held: false,
         }
     }
 
@@ -229,9 +232,14 @@ impl OpenFile {
         self.pieces.iter().map(|piece| adapt(piece, &self.field).unwrap()).collect()
     }
 
+    /// True when rows cannot be encoded before the file ends: its name is not known yet, or its schema may still widen and it may not end for that.
+    fn must_wait(&self) -> bool {
+        self.naming.is_late() || (self.is_held && self.is_inferred())
+    }
+
     /// Heap of the rows that wait and could be encoded now.
     pub(super) fn encodable_bytes(&self) -> u64 {
-        if self.naming.is_late() { 0 } else { self.staged.bytes() }
+        if self.must_wait() { 0 } else { self.staged.bytes() }
     }
 
     /// The object's size if the file ended now, estimated by what rows like these became so far.
@@ -247,7 +255,7 @@ impl OpenFile {
     /// Has the rows that wait encoded as one row group, beside the task.
     /// A file whose name is not known yet keeps them.
     pub(super) fn encode_staged(&mut self, workshop: &Workshop) {
-        if !self.naming.is_late() {
+        if !self.must_wait() {
             self.encode(workshop);
         }
     }
@@ -275,12 +283,6 @@ impl OpenFile {
         let delivery = delivery.unwrap_or_else(|| Delivery::start(workshop, key, &format, field));
         delivery.send(Work::Finish(labels));
         delivery.outcome
-    }
-
-    /// Drops the rows and takes back what was uploaded.
-    pub(super) fn discard(self) {
-        // Ends the delivery wherever it is, also while the store does not answer; the upload removes itself when it is dropped.
-        drop(self);
     }
 }
 

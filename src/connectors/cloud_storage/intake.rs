@@ -10,10 +10,12 @@ use lakehead_formats::column::{Column, Reject};
 use lakehead_formats::file::unusable_headers;
 use lakehead_formats::schema;
 
+use super::lane::Ended;
 use super::naming::FileName;
 use super::shape::{Shape, View};
-use super::writer::{Ended, Incoming, Plan, Writer};
+use super::writer::{Incoming, Plan, Writer, cut};
 use crate::batch::Batch;
+use crate::commit::Lane;
 use crate::connect::{ErrorKind, TaskError};
 use crate::partition::{Paths, with_tombstones};
 use crate::store::objects::key_problem;
@@ -38,6 +40,10 @@ pub(in crate::connectors) enum OnNull {
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     pub(super) ended: Vec<Ended>,
+    /// Lanes in which files are open that were not before, and their first offsets.
+    pub(super) opened: Vec<(Lane, i64)>,
+    /// An offset from which on paths were made with another reading of the clock, and that reading in ms.
+    pub(super) clock: Vec<(i64, i64)>,
     /// Bad rows, numbered as in the batch that came.
     pub(super) rejects: Vec<Reject>,
     pub(super) ignored_nulls: u64,
@@ -47,6 +53,34 @@ pub(super) struct Taken {
 
 /// One batch through stages 4 and 5.
 pub(super) fn take(writer: &mut Writer, batch: Batch, plan: &Plan, now: DateTime<Utc>, tolerates: bool) -> Result<Taken, TaskError> {
+    let mut whole = Taken { ended: writer.end_planned(batch.span.start), ..Taken::default() };
+    let (mut rest, mut row) = (batch, 0);
+    // Records that a former owner has read already are taken as that owner took them, up to where that changes.
+    while let Some(at) = writer.replay.boundary(rest.span.start).filter(|at| *at < rest.span.end && whole.error.is_none()) {
+        let (before, after) = cut(&rest, at);
+        let rows = before.len();
+        whole.add(take_part(writer, before, plan, now, tolerates)?, row);
+        (rest, row) = (after, row + rows);
+    }
+    if whole.error.is_none() {
+        whole.add(take_part(writer, rest, plan, now, tolerates)?, row);
+    }
+    Ok(whole)
+}
+
+impl Taken {
+    /// Adds what the next part of the batch led to, which began at that row.
+    fn add(&mut self, part: Self, first: usize) {
+        self.ended.extend(part.ended);
+        self.opened.extend(part.opened);
+        self.clock.extend(part.clock);
+        self.rejects.extend(part.rejects.into_iter().map(|reject| Reject { row: reject.row + first, ..reject }));
+        self.ignored_nulls += part.ignored_nulls;
+        self.error = self.error.take().or(part.error);
+    }
+}
+
+fn take_part(writer: &mut Writer, batch: Batch, plan: &Plan, now: DateTime<Utc>, tolerates: bool) -> Result<Taken, TaskError> {
     let offsets = batch.offsets.clone();
     let came = offsets.values();
     let (batch, nulls) = without_nulls(batch, plan.on_null)?;
@@ -55,7 +89,7 @@ pub(super) fn take(writer: &mut Writer, batch: Batch, plan: &Plan, now: DateTime
         taken.rejects.extend(nulls.into_iter().map(|row| Reject { row, reason: "Skipping null value record.".to_owned() }));
     }
     let columns: Vec<Column> = plan.shapes.iter().map(|shape| shape.column(&batch)).collect();
-    let mut paths = if batch.is_empty() { Paths::default() } else { paths(&batch, plan, now) };
+    let mut paths = if batch.is_empty() { Paths::default() } else { timed_paths(writer, &batch, plan, now, &mut taken.clock) };
     let unnamed = unnamed(writer, &batch, plan, &paths)?;
     refuse(&mut paths, unnamed);
     refuse(&mut paths, unwritable(writer, &batch, plan, &columns));
@@ -67,7 +101,10 @@ pub(super) fn take(writer: &mut Writer, batch: Batch, plan: &Plan, now: DateTime
     let mut incoming = Incoming { batch: &batch, columns, paths };
     let bug = |e: arrow::error::ArrowError| TaskError::new(ErrorKind::Bug, e.to_string()).with("partition", &batch.from);
     let written = writer.write(&mut incoming, end, plan, now, tolerates).map_err(bug)?;
-    taken.ended = written.ended;
+    (taken.ended, taken.opened) = (written.ended, written.opened);
+    if taken.error.is_none() && written.stopped_at.is_none() {
+        taken.ended.extend(writer.end_planned(batch.span.end));
+    }
     if let Some(reject) = &written.stopped_at {
         taken.error = Some(reject_error(&batch, reject));
     }
@@ -81,6 +118,31 @@ pub(super) fn take(writer: &mut Writer, batch: Batch, plan: &Plan, now: DateTime
         taken.rejects.sort_by_key(|reject| reject.row);
     }
     Ok(taken)
+}
+
+/// The directory of each row, by the clock that a former owner had, or by ours: whoever reads these records again has to know it.
+fn timed_paths(writer: &mut Writer, batch: &Batch, plan: &Plan, now: DateTime<Utc>, clock: &mut Vec<(i64, i64)>) -> Paths {
+    if plan.partitioner.is_deterministic() {
+        return paths(batch, plan, now);
+    }
+    if let Some(former) = writer.replay.clock(batch.span.start) {
+        writer.clock = Some(former);
+        return paths(batch, plan, DateTime::from_timestamp_millis(former).unwrap_or(now));
+    }
+    let all = paths(batch, plan, now);
+    let path_of = |paths: &Paths, row: usize| paths.codes.get(row).and_then(|code| paths.distinct.get(*code as usize)).cloned();
+    if let Some(row) = all.codes.iter().position(|code| *code != Paths::REJECTED) {
+        // Readings that lead to the same path are one: only the change of an hour, a day … is told.
+        let same = writer.clock.and_then(DateTime::from_timestamp_millis).is_some_and(|known| {
+            let (_, from) = cut(batch, batch.offsets.value(row));
+            path_of(&paths(&from, plan, known), 0) == path_of(&all, row)
+        });
+        if !same {
+            writer.clock = Some(now.timestamp_millis());
+            clock.push((batch.span.start, now.timestamp_millis()));
+        }
+    }
+    all
 }
 
 /// The directory of each row.
@@ -105,7 +167,7 @@ fn paths(batch: &Batch, plan: &Plan, now: DateTime<Utc>) -> Paths {
 fn unnamed(writer: &Writer, batch: &Batch, plan: &Plan, paths: &Paths) -> Result<Vec<Reject>, TaskError> {
     let mut rejects = Vec::new();
     for (code, path) in (0_u32..).zip(&paths.distinct) {
-        if writer.is_open(&batch.topic, path, paths.tombstones == Some(code)) {
+        if writer.is_open(batch, path, paths.tombstones == Some(code)) {
             continue; // it has names already
         }
         let named = |path: Arc<str>| FileName { topic: Arc::clone(&batch.topic), from: batch.from.clone(), path };

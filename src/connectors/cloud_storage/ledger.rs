@@ -1,148 +1,173 @@
-//! Which offsets of one topic partition are durable: groups of files are published side by side, and count in order.
+//! What is on its way of one topic partition: the [commit protocol](crate::commit), and the work beside the task that it steers.
 //!
-//! Pure bookkeeping over background work. A group that is published before an earlier one waits for it here, so the durable offset never
-//! passes a file that is not visible yet.
+//! Groups of files are encoded and uploaded side by side; each then waits here until the coordinator holds its plan, and is published.
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::batch::Committed;
+use crate::commit::{Crowded, GroupId, Lane, Protocol};
 use crate::connect::{ErrorKind, TaskError};
 
-/// Groups of one topic partition that are on their way.
-#[derive(Debug, Default)]
+/// Groups of one topic partition.
+#[derive(Debug)]
 pub(super) struct Ledger {
-    pending: VecDeque<Pending>,
-    durable: Option<i64>,
-    /// A group failed: nothing after it counts.
+    protocol: Protocol,
+    groups: BTreeMap<GroupId, Group>,
+    /// A group failed: nothing of the partition counts any more until it is read again.
     has_failed: bool,
 }
 
+/// A group that is being encoded, uploaded and published.
 #[derive(Debug)]
-struct Pending {
-    /// Everything below is durable once this group and those before it are.
-    end: i64,
+struct Group {
+    is_sealed: Arc<AtomicBool>,
+    /// Taken when the group may be published.
+    go: Option<oneshot::Sender<()>>,
     work: AbortOnDropHandle<Result<(), TaskError>>,
 }
 
+/// The two ends of a group's work: it says that every byte is stored, then waits until it may go on.
+#[derive(Debug)]
+pub(super) struct Gate {
+    is_sealed: Arc<AtomicBool>,
+    go: oneshot::Receiver<()>,
+    progress: Arc<Notify>,
+}
+
+impl Gate {
+    /// Says that every byte is stored, and waits until the plan is committed. False when the group is given up.
+    pub(super) async fn pass(self) -> bool {
+        self.is_sealed.store(true, Ordering::Release);
+        self.progress.notify_one();
+        self.go.await.is_ok()
+    }
+}
+
 impl Ledger {
-    /// Adds a group that ends at `end`, whose `work` publishes its files.
-    pub(super) fn add(&mut self, end: i64, work: AbortOnDropHandle<Result<(), TaskError>>) {
-        if !self.has_failed {
-            self.pending.push_back(Pending { end, work });
+    /// A ledger without groups.
+    pub(super) fn new(protocol: Protocol) -> Self {
+        Self { protocol, groups: BTreeMap::new(), has_failed: false }
+    }
+
+    /// Paths from that offset on were made with this reading of the clock, in ms.
+    pub(super) fn clock(&mut self, offset: i64, ms: i64) {
+        self.protocol.clock(offset, ms);
+    }
+
+    /// Files are open in a lane; their first offset.
+    pub(super) fn open(&mut self, lane: &Lane, start: i64) {
+        self.protocol.open(lane, start);
+    }
+
+    /// Files of a lane ended. `work` encodes, uploads and, behind the gate, publishes them; it is told whether a former owner has planned them.
+    pub(super) fn end<F>(&mut self, lane: &Lane, end: i64, progress: &Arc<Notify>, work: impl FnOnce(Gate, bool) -> F)
+    where
+        F: Future<Output = Result<(), TaskError>> + Send + 'static,
+    {
+        let Some(id) = self.protocol.end(lane, end) else { return };
+        if self.has_failed {
+            return;
         }
+        let is_sealed = Arc::new(AtomicBool::new(false));
+        let (go, wait) = oneshot::channel();
+        let gate = Gate { is_sealed: Arc::clone(&is_sealed), go: wait, progress: Arc::clone(progress) };
+        let work = work(gate, self.protocol.is_planned(&id));
+        let progress = Arc::clone(progress);
+        let work = tokio::spawn(async move {
+            let outcome = work.await;
+            progress.notify_one();
+            outcome
+        });
+        self.groups.insert(id, Group { is_sealed, go: Some(go), work: AbortOnDropHandle::new(work) });
+    }
+
+    /// Every record below was taken, or was visible already.
+    pub(super) fn pass(&mut self, position: i64) {
+        self.protocol.pass(position);
     }
 
     /// Groups on their way.
     pub(super) fn pending(&self) -> usize {
-        self.pending.len()
+        self.groups.len()
     }
 
-    /// Notes that everything below `offset` needs no file; call it only when no group is pending and no file is open.
-    pub(super) fn pass(&mut self, offset: i64) {
-        if !self.has_failed {
-            self.durable = self.durable.max(Some(offset));
-        }
+    /// See [`Protocol::crowding`].
+    pub(super) fn crowding(&self) -> Result<bool, Crowded> {
+        self.protocol.crowding()
     }
 
-    /// Next offset below which everything is visible, as far as is known without waiting.
+    /// See [`Protocol::straggler`].
+    pub(super) fn straggler(&self) -> Option<Lane> {
+        self.protocol.straggler()
+    }
+
+    /// True when nothing is open, on its way, or told in the committed text.
+    pub(super) fn is_clear(&self) -> bool {
+        self.protocol.is_clear()
+    }
+
+    /// Takes down what the work beside the task has done since, and lets go what may go.
     ///
     /// # Errors
-    /// Of the first group that failed.
-    pub(super) async fn durable(&mut self) -> Result<Option<i64>, TaskError> {
-        while let Some(front) = self.pending.front_mut().filter(|p| p.work.is_finished()) {
-            if let Err(error) = outcome((&mut front.work).await) {
-                // What comes after a group that failed must never count; it is given up with it.
-                self.pending.clear();
+    /// Of a group that failed; once.
+    pub(super) async fn look(&mut self) -> Result<(), TaskError> {
+        let finished: Vec<GroupId> = self.groups.iter().filter(|(_, group)| group.work.is_finished()).map(|(id, _)| id.clone()).collect();
+        for id in finished {
+            let Some(mut group) = self.groups.remove(&id) else { continue };
+            if let Err(error) = outcome((&mut group.work).await) {
                 self.has_failed = true;
+                self.groups.clear();
                 return Err(error);
             }
-            self.durable = Some(front.end);
-            self.pending.pop_front();
+            self.protocol.published(&id);
         }
-        Ok(self.durable)
+        for (id, group) in &mut self.groups {
+            if group.go.is_some() && group.is_sealed.load(Ordering::Acquire) {
+                self.protocol.sealed(id);
+                if self.protocol.may_publish(id) {
+                    group.go.take().map(|go| go.send(()));
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// Waits for the groups on their way, up to `patience`, and gives up the rest: what is durable by then.
+    /// What the coordinator is to hold, if that is not what it holds.
+    pub(super) fn propose(&mut self) -> Option<Committed> {
+        if self.has_failed { None } else { self.protocol.propose() }
+    }
+
+    /// The coordinator holds this now: what it allows goes on.
+    pub(super) fn accepted(&mut self, commit: &Committed) {
+        for id in self.protocol.accepted(commit) {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.go.take().map(|go| go.send(()));
+            }
+        }
+    }
+
+    /// The broker does not take a text of that length.
     ///
     /// # Errors
-    /// Of the first group that failed.
-    pub(super) async fn settle(mut self, patience: Duration) -> Result<Option<i64>, TaskError> {
-        let deadline = tokio::time::Instant::now() + patience;
-        while let Some(front) = self.pending.front_mut() {
-            let Ok(joined) = tokio::time::timeout_at(deadline, &mut front.work).await else { break };
-            outcome(joined)?;
-            self.durable = Some(front.end);
-            self.pending.pop_front();
-        }
-        Ok(self.durable)
+    /// When nothing shorter can be said.
+    pub(super) fn shorten(&mut self, length: usize) -> Result<(), TaskError> {
+        let too_long = |length| {
+            let message = format!(
+                "the broker refuses {length} bytes of text beside a committed offset, without which no file can be planned; raise offset.metadata.max.bytes"
+            );
+            TaskError::new(ErrorKind::BadConfig, message)
+        };
+        self.protocol.shorten(length).map_err(too_long)
     }
 }
 
 fn outcome(joined: Result<Result<(), TaskError>, JoinError>) -> Result<(), TaskError> {
     joined.unwrap_or_else(|error| Err(TaskError::new(ErrorKind::Bug, format!("publishing a file ended early: {error}"))))
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::sync::oneshot;
-
-    use super::*;
-
-    fn group() -> (oneshot::Sender<Result<(), TaskError>>, AbortOnDropHandle<Result<(), TaskError>>) {
-        let (done, wait) = oneshot::channel();
-        (done, AbortOnDropHandle::new(tokio::spawn(async move { wait.await.unwrap() })))
-    }
-
-    async fn settle_tasks() {
-        for _ in 0..8 {
-            tokio::task::yield_now().await;
-        }
-    }
-
-    #[tokio::test]
-    async fn a_group_counts_only_after_those_before_it() {
-        let mut ledger = Ledger::default();
-        let ((first, a), (second, b)) = (group(), group());
-        ledger.add(100, a);
-        ledger.add(200, b);
-        second.send(Ok(())).unwrap();
-        settle_tasks().await;
-        assert_eq!(ledger.durable().await.unwrap(), None);
-        first.send(Ok(())).unwrap();
-        settle_tasks().await;
-        assert_eq!(ledger.durable().await.unwrap(), Some(200));
-        assert_eq!(ledger.pending(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_failed_group_stops_the_offset_where_it_was() {
-        let mut ledger = Ledger::default();
-        let ((first, a), (second, b)) = (group(), group());
-        ledger.add(100, a);
-        ledger.add(200, b);
-        first.send(Ok(())).unwrap();
-        second.send(Err(TaskError::new(ErrorKind::Denied, "no"))).unwrap();
-        settle_tasks().await;
-        assert!(ledger.durable().await.is_err());
-        assert_eq!(ledger.durable().await.unwrap(), Some(100), "asked again, it stands where it stood");
-        assert_eq!(ledger.settle(Duration::ZERO).await.unwrap(), Some(100));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn settling_waits_for_what_ends_in_time_and_gives_up_the_rest() {
-        let mut ledger = Ledger::default();
-        let ((first, a), (second, b)) = (group(), group());
-        ledger.add(100, a);
-        ledger.add(200, b);
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            first.send(Ok(())).unwrap();
-            tokio::time::sleep(Duration::from_secs(10)).await;
-            assert!(second.is_closed(), "the group that was given up no longer runs");
-        });
-        assert_eq!(ledger.settle(Duration::from_secs(5)).await.unwrap(), Some(100));
-    }
 }

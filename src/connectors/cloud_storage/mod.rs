@@ -1,8 +1,8 @@
 //! The cloud storage sinks: Confluent's S3, GCS, Azure Blob and ADLS Gen2 connectors, and our own for any URL.
 //!
 //! One connector in five dressings: the dressings differ in the keys that name the store. `config` holds the keys and their cross-checks; `task`
-//! composes stages 4 to 7 (partition, roll, encode, store): `intake` decides on each row of a batch, `writer` is one topic partition, `shape` what a record becomes,
-//! `naming` what it is called, `file` one open file, `publish` the moment when objects appear, `ledger` what is durable.
+//! composes stages 4 to 7 (partition, roll, encode, store): `intake` decides on each row of a batch, `writer` is one topic partition, `lane` files that end together, `shape` what a record becomes,
+//! `naming` what it is called, `file` one open file, `publish` the moment when objects appear, `ledger` what is on its way, and steers it by the commit protocol.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,6 +22,7 @@ pub mod config;
 mod file;
 mod format_keys;
 pub(in crate::connectors) mod intake;
+mod lane;
 mod ledger;
 pub(in crate::connectors) mod naming;
 mod publish;
@@ -30,6 +31,7 @@ mod task;
 mod writer;
 
 pub(in crate::connectors) use file::store_error;
+use writer::Scope;
 
 /// One dressing of the connector.
 #[derive(Debug)]
@@ -71,19 +73,18 @@ pub(in crate::connectors) struct Files {
     pub(in crate::connectors) naming: Arc<dyn naming::Naming>,
     pub(in crate::connectors) format: Arc<dyn FileFormat>,
     pub(in crate::connectors) on_null: intake::OnNull,
-    /// What holds when the process dies at any moment.
-    pub(in crate::connectors) guarantee: String,
 }
 
 impl Files {
-    /// The task that writes them.
-    pub(in crate::connectors) fn into_task(self, store: Arc<dyn ObjectSink>, cx: TaskContext) -> Box<dyn SinkTask> {
-        let Self { partitioner, policy, naming, format, on_null, guarantee } = self;
+    /// The task that writes them; `props` is the connector's configuration.
+    pub(in crate::connectors) fn into_task(self, store: Arc<dyn ObjectSink>, props: &Props, cx: TaskContext) -> Box<dyn SinkTask> {
+        let Self { partitioner, policy, naming, format, on_null } = self;
         // the first guess; what files become corrects it
         let ratio = Arc::new(if format.needs_columns() { file::Ratio::new(4 << 20, 1 << 20) } else { file::Ratio::new(1 << 20, 1 << 20) });
         let plan = writer::Plan {
             partitioner,
             policy,
+            scope: Scope::TopicPartition,
             naming,
             shapes: vec![shape::Shape::new(shape::View::Value, format)],
             on_null,
@@ -103,9 +104,11 @@ impl Files {
             workshop,
             rules: publish::Rules::default(),
             row_group_bytes: 64 << 20,
-            guarantee,
+            configuration: config::fingerprint(props),
+            on_former: config::on_former(props),
             partitions: std::collections::BTreeMap::new(),
-            closed: crate::batch::Offsets::new(),
+            behind: crate::batch::Offsets::new(),
+            together: std::collections::BTreeSet::new(),
             counts: Arc::default(),
         })
     }
@@ -146,7 +149,7 @@ impl Connector for CloudStorage {
         }
         let store = cx.env.stores.open(self.store, props, cx.health.clone()).map_err(store_error)?;
         let ratio = Arc::new(settings.expected_ratio());
-        let guarantee = settings.guarantee();
+        let (configuration, on_former) = (config::fingerprint(props), settings.on_former);
         let (rules, row_group_bytes) = (settings.rules.clone(), settings.row_group_bytes);
         let plan = settings.into_plan(cx.env.memory.clone(), Arc::clone(&ratio));
         let workshop = file::Workshop { store, compute: cx.env.compute.clone(), memory: cx.env.memory.clone(), ratio, encoding: Arc::new(AtomicU64::new(0)) };
@@ -156,9 +159,11 @@ impl Connector for CloudStorage {
             workshop,
             rules,
             row_group_bytes,
-            guarantee,
+            configuration,
+            on_former,
             partitions: std::collections::BTreeMap::new(),
-            closed: crate::batch::Offsets::new(),
+            behind: crate::batch::Offsets::new(),
+            together: std::collections::BTreeSet::new(),
             counts: Arc::default(),
         }))
     }

@@ -9,6 +9,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::file::{Ready, store_error};
+use super::ledger::Gate;
 use crate::batch::{OffsetRange, TopicPartition};
 use crate::connect::{ErrorKind, TaskError};
 use crate::roll::Reason;
@@ -59,6 +60,8 @@ pub(super) struct Publishing {
     pub(super) connector: Arc<str>,
     pub(super) from: TopicPartition,
     pub(super) reason: Reason,
+    /// Whether a former owner has planned it: what is there already under its names is the same.
+    pub(super) is_again: bool,
     /// Offset and would-be name of the group's first records; ascending.
     pub(super) names: Vec<(i64, String)>,
     pub(super) rules: Rules,
@@ -74,15 +77,18 @@ struct Whole {
 }
 
 impl Publishing {
-    /// Waits until every object of the group is whole, then makes them visible.
+    /// Waits until every object of the group is whole and the gate opens, then makes them visible.
     ///
     /// # Errors
     /// Of the first object that failed. [`ErrorKind::Rewind`] with the offset to go on from when a name was taken.
-    pub(super) async fn run(self, objects: Vec<Object>) -> Result<(), TaskError> {
+    pub(super) async fn run(self, objects: Vec<Object>, gate: Gate) -> Result<(), TaskError> {
         let mut whole = Vec::with_capacity(objects.len());
         for Object { offsets, leads, delivery } in objects {
             let ready = delivery.await.unwrap_or_else(|e| Err(TaskError::new(ErrorKind::Bug, format!("encoding a file ended early: {e}"))))?;
             whole.push(Whole { offsets, leads, ready });
+        }
+        if !gate.pass().await {
+            return Err(TaskError::new(ErrorKind::Fenced, "the files were given up").with("partition", &self.from));
         }
         if self.rules.scan_limit.is_some() { self.one_by_one(whole).await } else { self.side_by_side(whole).await }
     }
@@ -104,12 +110,17 @@ impl Publishing {
                 self.published(&mut object).await?;
                 continue;
             }
+            if self.is_again {
+                tracing::info!(connector = %self.connector, key = %object.ready.key, "published already by a former owner of the partition");
+                object.ready.upload.abort().await;
+                continue;
+            }
             let next = self.next_free(object.offsets.start).await?;
             let back = rest.map(|later| later.offsets.start).fold(next, i64::min);
             let message = "the object is there already and is not replaced (enable.conditional.writes): reading goes on behind it";
             let error = TaskError::new(ErrorKind::Rewind, message).with("key", &object.ready.key).with("partition", &self.from).with("offset", back);
             object.ready.upload.abort().await;
-            return Err(error.back_to(self.from.clone(), back));
+            return Err(error.back_to(self.from.clone(), Some(back)));
         }
         Ok(())
     }

@@ -2,21 +2,21 @@
 //!
 //! `put`: paths → writer (on the CPU pool) → groups of files that ended → published beside the task. What is durable comes out of the ledgers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use lakehead_formats::column::Reject;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::file::{Labels, OpenFile, Workshop, store_error};
 use super::intake::{self, Taken};
+use super::lane::Ended;
 use super::ledger::Ledger;
 use super::publish::{Figures, Object, Publishing, Rules};
-use super::writer::{Ended, Plan, Writer};
-use crate::batch::{Batch, OffsetRange, Offsets, TopicPartition};
+use super::writer::{Plan, Scope, Writer};
+use crate::batch::{Batch, Commits, Committed, OffsetRange, Offsets, TopicPartition};
+use crate::commit::{Crowded, Foreign, Protocol, Replay, TEXT_LIMIT};
 use crate::connect::{ErrorKind, SinkTask, TaskContext, TaskError, TaskReport};
 use crate::roll::Reason;
 
@@ -36,10 +36,14 @@ pub(super) struct CloudStorageTask {
     pub(super) rules: Rules,
     /// Bytes of waiting rows at which a file's row group is encoded.
     pub(super) row_group_bytes: u64,
-    pub(super) guarantee: String,
+    /// Stands for whatever rows, paths and names depend on.
+    pub(super) configuration: u64,
+    pub(super) on_former: OnFormer,
     pub(super) partitions: BTreeMap<TopicPartition, Owned>,
-    /// Last word on partitions that were closed, until it is asked for.
-    pub(super) closed: Offsets,
+    /// Partitions that are read on behind objects that were there before, and from where.
+    pub(super) behind: Offsets,
+    /// Partitions whose files end together for a while, because too many ended at once to be told apart.
+    pub(super) together: BTreeSet<TopicPartition>,
     pub(super) counts: Arc<Counts>,
 }
 
@@ -47,6 +51,17 @@ pub(super) struct CloudStorageTask {
 pub(super) struct Owned {
     writer: Writer,
     ledger: Ledger,
+    /// Too much is to be told in what is committed with the offset: nothing more is taken.
+    is_crowded: bool,
+}
+
+/// What to do when files of another configuration were on their way when their task died (`lakehead.former.plan`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::connectors) enum OnFormer {
+    /// The task fails, and says what to do.
+    Halt,
+    /// Their records are read again, and may be in two files.
+    Continue,
 }
 
 /// Figures that the background work adds to.
@@ -54,8 +69,6 @@ pub(super) struct Owned {
 pub(super) struct Counts {
     published: Arc<Figures>,
     early_closes: AtomicU64,
-    /// Files that ended because an inferred schema widened after encoding had begun.
-    late_widenings: AtomicU64,
     ignored_nulls: AtomicU64,
 }
 
@@ -65,15 +78,25 @@ impl SinkTask for CloudStorageTask {
         self.workshop.store.check().await.map_err(store_error)
     }
 
-    async fn open(&mut self, partitions: &[TopicPartition]) -> Result<(), TaskError> {
+    async fn open(&mut self, partitions: &[TopicPartition], committed: &Commits) -> Result<(), TaskError> {
         for tp in partitions {
-            self.partitions.insert(tp.clone(), Owned { writer: Writer::new(tp.clone()), ledger: Ledger::default() });
+            let held = committed.get(tp).cloned();
+            // What was planned of records that others had written already is given up.
+            let behind = self.behind.remove(tp).filter(|offset| held == Some(Committed::at(*offset)));
+            let recovered = behind.map(|offset| Ok(Protocol::begin_at(offset, self.configuration, TEXT_LIMIT)));
+            let (protocol, replay) = match recovered.unwrap_or_else(|| Protocol::recover(held.clone(), self.configuration, TEXT_LIMIT)) {
+                Ok(recovered) => recovered,
+                Err(foreign) => self.on_foreign(tp, held.unwrap_or_default().offset, &foreign)?,
+            };
+            let scope = if self.together.contains(tp) { Scope::TopicPartition } else { self.plan.scope };
+            let writer = Writer::new(tp.clone(), scope, replay);
+            self.partitions.insert(tp.clone(), Owned { writer, ledger: Ledger::new(protocol), is_crowded: false });
         }
         Ok(())
     }
 
     async fn put(&mut self, batch: Batch) -> Result<Vec<Reject>, TaskError> {
-        let Some(Owned { mut writer, ledger }) = self.partitions.remove(&batch.from) else {
+        let Some(Owned { mut writer, ledger, is_crowded }) = self.partitions.remove(&batch.from) else {
             return Err(TaskError::new(ErrorKind::Bug, "records of a partition that is not assigned").with("partition", &batch.from));
         };
         let from = batch.from.clone();
@@ -83,24 +106,24 @@ impl SinkTask for CloudStorageTask {
             (writer, outcome)
         };
         let (writer, outcome) = self.workshop.compute.run(job).await;
-        self.partitions.insert(from.clone(), Owned { writer, ledger });
-        let Taken { ended, rejects, ignored_nulls, error } = outcome?;
+        let position = writer.position();
+        let owned = self.partitions.entry(from.clone()).insert_entry(Owned { writer, ledger, is_crowded }).into_mut();
+        let Taken { ended, opened, clock, rejects, ignored_nulls, error } = outcome?;
+        clock.into_iter().for_each(|(offset, ms)| owned.ledger.clock(offset, ms));
         self.counts.ignored_nulls.fetch_add(ignored_nulls, Ordering::Relaxed);
-        for group in ended {
-            if group.reason == Reason::SchemaChange && group.files.iter().any(OpenFile::is_inferred) {
-                self.counts.late_widenings.fetch_add(1, Ordering::Relaxed);
-            }
-            self.publish(&from, group);
-        }
-        if let Some(owned) = self.partitions.get_mut(&from) {
+        self.publish(&from, ended);
+        if let Some(Owned { writer, ledger, .. }) = self.partitions.get_mut(&from) {
+            opened.iter().for_each(|(lane, start)| ledger.open(lane, *start));
+            position.into_iter().for_each(|position| ledger.pass(position));
             let due = |staged: u64| staged >= self.row_group_bytes;
-            owned.writer.open_files().filter(|f| due(f.encodable_bytes())).for_each(|f| f.encode_staged(&self.workshop));
+            writer.open_files().filter(|f| due(f.encodable_bytes())).for_each(|f| f.encode_staged(&self.workshop));
         }
+        self.watch_crowd(&from)?;
         error.map_or(Ok(rejects), Err)
     }
 
     fn has_room(&self) -> bool {
-        self.partitions.values().map(|p| p.ledger.pending()).sum::<usize>() < GROUPS_BOUND
+        self.partitions.values().map(|p| p.ledger.pending()).sum::<usize>() < GROUPS_BOUND && !self.partitions.values().any(|p| p.is_crowded)
     }
 
     fn relieve(&mut self) {
@@ -126,55 +149,62 @@ impl SinkTask for CloudStorageTask {
 
     async fn tick(&mut self) -> Result<(), TaskError> {
         let now = self.cx.env.clock.now();
-        let due: Vec<_> = self.partitions.iter_mut().filter_map(|(tp, p)| Some((tp.clone(), p.writer.tick(&self.plan, now)?))).collect();
+        let due: Vec<_> =
+            self.partitions.iter_mut().map(|(tp, p)| (tp.clone(), p.writer.tick(&self.plan, now))).filter(|(_, ended)| !ended.is_empty()).collect();
         for (tp, ended) in due {
             self.publish(&tp, ended);
+            self.watch_crowd(&tp)?;
         }
         Ok(())
     }
 
-    async fn durable(&mut self) -> Result<Offsets, TaskError> {
-        let mut offsets = std::mem::take(&mut self.closed);
+    async fn pre_commit(&mut self) -> Result<Commits, TaskError> {
+        let mut commits = Commits::new();
         for (tp, owned) in &mut self.partitions {
-            if let Some(position) = owned.writer.idle_position().filter(|_| owned.ledger.pending() == 0) {
-                owned.ledger.pass(position);
+            if let Err(error) = owned.ledger.look().await {
+                let error = of_partition(error, tp);
+                self.behind.extend(error.back_to.iter().filter_map(|(tp, offset)| Some((tp.clone(), (*offset)?))));
+                return Err(error);
             }
-            match owned.ledger.durable().await {
-                Ok(Some(offset)) => drop(offsets.insert(tp.clone(), offset)),
-                Ok(None) => {}
-                Err(error) => {
-                    self.closed = offsets; // what the others have done still counts
-                    return Err(error);
-                }
+            if owned.is_crowded {
+                owned.is_crowded = owned.ledger.crowding() != Ok(false);
+            }
+            commits.extend(owned.ledger.propose().map(|commit| (tp.clone(), commit)));
+            if owned.ledger.is_clear() && owned.writer.is_idle() && self.together.remove(tp) {
+                owned.writer.scope = self.plan.scope;
             }
         }
-        Ok(offsets)
+        Ok(commits)
     }
 
-    async fn close(&mut self, partitions: &[TopicPartition], patience: Duration) -> Result<(), TaskError> {
-        let mut settling = Vec::new();
-        for tp in partitions {
-            if let Some(Owned { writer, mut ledger }) = self.partitions.remove(tp) {
-                if let Some(position) = writer.idle_position().filter(|_| ledger.pending() == 0) {
-                    ledger.pass(position);
-                }
-                writer.discard();
-                settling.push(async move { ledger.settle(patience).await.map(|offset| offset.map(|o| (tp.clone(), o))) });
+    fn committed(&mut self, accepted: &Commits) {
+        for (tp, commit) in accepted {
+            if let Some(owned) = self.partitions.get_mut(tp) {
+                owned.ledger.accepted(commit);
             }
         }
-        for settled in futures::future::join_all(settling).await {
-            if let Some((tp, offset)) = settled? {
-                self.closed.insert(tp, offset);
-            }
-        }
-        Ok(())
+    }
+
+    fn refused(&mut self, too_large: &Commits) -> Result<(), TaskError> {
+        let Some((tp, commit)) = too_large.iter().max_by_key(|(_, commit)| commit.metadata.len()) else { return Ok(()) };
+        let length = commit.metadata.len();
+        self.partitions.values_mut().try_for_each(|owned| owned.ledger.shorten(length)).map_err(|error| error.with("partition", tp))
+    }
+
+    fn finish(&mut self, partitions: &[TopicPartition]) -> bool {
+        partitions.iter().filter_map(|tp| self.partitions.get(tp)).any(|owned| owned.ledger.pending() > 0)
+    }
+
+    async fn close(&mut self, partitions: &[TopicPartition]) {
+        // What is open or on its way ends with its owner, also while the store does not answer; uploads remove themselves.
+        self.partitions.retain(|tp, _| !partitions.contains(tp));
     }
 
     fn report(&self) -> TaskReport {
         let (open_files, open_rows) = self.partitions.values().map(|p| p.writer.open()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         TaskReport {
-            guarantee: self.guarantee_now(),
+            guarantee: EXACTLY_ONCE.to_owned(),
             files: load(&self.counts.published.files),
             rows: load(&self.counts.published.rows),
             bytes: load(&self.counts.published.bytes),
@@ -187,65 +217,80 @@ impl SinkTask for CloudStorageTask {
 }
 
 impl CloudStorageTask {
-    /// The guarantee of the configuration, unless this run has ended files where the records alone would not have.
-    fn guarantee_now(&self) -> String {
-        let has = |count: &AtomicU64| count.load(Ordering::Relaxed) > 0;
-        if self.guarantee != EXACTLY_ONCE {
-            self.guarantee.clone()
-        } else if has(&self.counts.early_closes) {
-            "at-least-once: files ended early because memory ran out; raise lakehead.memory.limit".to_owned()
-        } else if has(&self.counts.late_widenings) {
-            "at-least-once: an inferred schema widened after encoding had begun; declare value.schema".to_owned()
-        } else {
-            self.guarantee.clone()
+    /// Files are on their way that only another configuration can finish.
+    fn on_foreign(&self, tp: &TopicPartition, offset: i64, foreign: &Foreign) -> Result<(Protocol, Replay), TaskError> {
+        if self.on_former == OnFormer::Halt {
+            let what = "start the connector once with the configuration that it had, which finishes them; or set lakehead.former.plan=continue: then their records are \
+                        read again, and may be in two files";
+            return Err(TaskError::new(ErrorKind::BadConfig, format!("{foreign}; {what}")).with("partition", tp).with("offset", offset));
         }
+        tracing::warn!(connector = %self.cx.connector, partition = %tp, offset, "{foreign}; their records may be in two files (lakehead.former.plan=continue)");
+        let bug = |foreign: Foreign| TaskError::new(ErrorKind::Bug, foreign.to_string());
+        Protocol::recover(Some(Committed::at(offset)), self.configuration, TEXT_LIMIT).map_err(bug)
     }
 
-    /// Has a group of files encoded, uploaded and published, beside the task.
-    fn publish(&mut self, from: &TopicPartition, group: Ended) {
+    /// Sees to it that what is committed with the offset stays short: ends the files that hold the offset back, or all.
+    fn watch_crowd(&mut self, tp: &TopicPartition) -> Result<(), TaskError> {
+        let Some(owned) = self.partitions.get_mut(tp) else { return Ok(()) };
+        let ended = match owned.ledger.crowding() {
+            Ok(true) => {
+                owned.is_crowded = true;
+                owned.writer.end_all(Reason::Crowded)
+            }
+            Ok(false) => owned.ledger.straggler().and_then(|lane| owned.writer.end_straggler(&lane)).into_iter().collect(),
+            Err(Crowded) => {
+                self.together.insert(tp.clone());
+                let message = "more files ended at once than an offset's metadata can tell: they are read again, and end together";
+                return Err(TaskError::new(ErrorKind::Rewind, message).with("partition", tp).back_to(tp.clone(), None));
+            }
+        };
+        self.publish(tp, ended);
+        Ok(())
+    }
+
+    /// Has groups of files encoded, uploaded and, when that is planned, published, beside the task.
+    fn publish(&mut self, from: &TopicPartition, ended: Vec<Ended>) {
         let Some(owned) = self.partitions.get_mut(from) else { return };
-        let Ended { files, end, reason, names } = group;
-        let connector = Arc::clone(&self.cx.connector);
-        let mut objects = Vec::with_capacity(files.len());
-        for file in files {
-            let offsets = OffsetRange { start: file.start, end: file.end };
-            let leads = file.leads;
-            let labels = Labels(vec![
-                ("lakehead-connector", connector.to_string()),
-                ("lakehead-topic", from.topic.to_string()),
-                ("lakehead-partition", from.partition.to_string()),
-                ("lakehead-offsets", offsets.to_string()),
-                ("lakehead-rows", file.rows.to_string()),
-            ]);
-            objects.push(Object { offsets, leads, delivery: file.end(&self.workshop, labels) });
+        for Ended { lane, files, start, end, reason, names } in ended {
+            if !files.is_empty() {
+                owned.ledger.open(&lane, start);
+            }
+            let connector = &self.cx.connector;
+            let objects: Vec<Object> = files.into_iter().map(|file| object(file, connector, from, &self.workshop)).collect();
+            let (connector, store) = (Arc::clone(connector), Arc::clone(&self.workshop.store));
+            let (rules, figures, tp) = (self.rules.clone(), Arc::clone(&self.counts.published), from.clone());
+            let work = move |gate, is_again| Publishing { connector, from: tp, reason, is_again, names, rules, store, figures }.run(objects, gate);
+            owned.ledger.end(&lane, end, &self.cx.progress, work);
         }
-        let publishing = Publishing {
-            connector,
-            from: from.clone(),
-            reason,
-            names,
-            rules: self.rules.clone(),
-            store: Arc::clone(&self.workshop.store),
-            figures: Arc::clone(&self.counts.published),
-        };
-        let progress = Arc::clone(&self.cx.progress);
-        let work = async move {
-            let outcome = publishing.run(objects).await;
-            progress.notify_one();
-            outcome
-        };
-        owned.ledger.add(end, AbortOnDropHandle::new(tokio::spawn(work)));
     }
 
-    /// The last resort when memory is short: ends the files of the partition that holds most.
+    /// The last resort when memory is short: ends the files that hold most.
     fn close_early(&mut self) {
         let ratio = Arc::clone(&self.workshop.ratio);
         let held = |p: &mut Owned| p.writer.open_files().map(|f| f.held_bytes(&ratio)).sum::<u64>();
         let most = self.partitions.iter_mut().map(|(tp, p)| (held(p), tp.clone())).max();
         let Some((bytes, tp)) = most.filter(|(bytes, _)| *bytes > 0) else { return };
-        let Some(ended) = self.partitions.get_mut(&tp).and_then(|p| p.writer.end(Reason::Memory)) else { return };
+        let Some(ended) = self.partitions.get_mut(&tp).and_then(|p| p.writer.end_largest(&ratio)) else { return };
         self.counts.early_closes.fetch_add(ended.files.len() as u64, Ordering::Relaxed);
         tracing::warn!(connector = %self.cx.connector, partition = %tp, files = ended.files.len(), bytes, "lakehead.memory.limit is used up: files end early");
-        self.publish(&tp, ended);
+        self.publish(&tp, vec![ended]);
     }
+}
+
+/// A file that ended, on its way.
+fn object(file: OpenFile, connector: &str, from: &TopicPartition, workshop: &Workshop) -> Object {
+    let offsets = OffsetRange { start: file.start, end: file.end };
+    let labels = Labels(vec![
+        ("lakehead-connector", connector.to_owned()),
+        ("lakehead-topic", from.topic.to_string()),
+        ("lakehead-partition", from.partition.to_string()),
+        ("lakehead-offsets", offsets.to_string()),
+        ("lakehead-rows", file.rows.to_string()),
+    ]);
+    Object { offsets, leads: file.leads, delivery: file.end(workshop, labels) }
+}
+
+/// What can be healed by reading a partition again is healed for that partition alone.
+fn of_partition(error: TaskError, tp: &TopicPartition) -> TaskError {
+    if error.kind == ErrorKind::Rewind && error.back_to.is_empty() { error.back_to(tp.clone(), None) } else { error }
 }

@@ -1,37 +1,47 @@
-//! The writer of one topic partition: rows → paths → open files, and the moments when files end.
+//! The writer of one topic partition: rows → lanes → open files, and what a former owner's intent says about them.
 //!
-//! Stands for Confluent's `TopicPartitionWriter`, over batches. Synchronous and without I/O: it takes batches and returns the groups of files that
-//! ended. As upstream, every rotation ends all open files of the topic partition together, so that a file's boundaries and its object's name are a
-//! function of the records and the configuration (unless the rotation asks for a clock). What is asked before a row is written, in this order: has the
-//! group's time passed, does the row's schema go into the open file, are there too many files.
+//! Synchronous and without I/O: it takes batches and returns the groups of files that ended. Which files end together is its [`Scope`]; when they do is a
+//! [lane](super::lane)'s business. While records are read again that a former owner has planned, its [`Replay`] says which are visible already, and where files end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::{max, min, take};
-use arrow::datatypes::{FieldRef, TimestampMillisecondType};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::FieldRef;
 use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use lakehead_formats::column::{Column, Reject};
 use lakehead_formats::schema::compatibility::Compatibility;
 
-use super::file::{Fits, OpenFile, Ratio};
+use super::file::{OpenFile, Ratio};
 use super::intake::OnNull;
-use super::naming::{FileName, Naming};
-use super::shape::{Shape, View};
+use super::lane::{Ended, LaneWriter, Terms, Written, is_tombstone};
+use super::naming::Naming;
+use super::shape::Shape;
 use crate::batch::{Batch, TopicPartition};
+use crate::commit::{Fate, Lane, Replay, TOGETHER};
 use crate::memory::Budget;
-use crate::partition::{Affix, Partitioner, Paths, Rows, split_rows};
-use crate::roll::{Group, Policy, Reason};
+use crate::partition::{Affix, Partitioner, Paths};
+use crate::roll::{Policy, Reason};
+
+/// Which files end together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All of a topic partition: upstream's way.
+    TopicPartition,
+    /// Those of a path: late records close nobody else's files.
+    Path,
+}
 
 /// How a connector's records become files; shared by all its writers.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) partitioner: Box<dyn Partitioner>,
     pub(super) policy: Policy,
+    pub(super) scope: Scope,
     pub(super) naming: Arc<dyn Naming>,
     /// The objects that a record goes to: its value's first.
     pub(super) shapes: Vec<Shape>,
@@ -61,37 +71,16 @@ pub(super) struct Incoming<'a> {
     pub(super) paths: Paths,
 }
 
-/// What writing a batch led to.
+/// What taking a batch led to.
 #[derive(Debug, Default)]
-pub(super) struct Written {
+pub(super) struct Outcome {
     /// Groups of files that ended, in order.
     pub(super) ended: Vec<Ended>,
+    /// Lanes in which files are open that were not before, and their first offsets.
+    pub(super) opened: Vec<(Lane, i64)>,
     /// A bad row that is not tolerated: it and what follows was not taken.
     pub(super) stopped_at: Option<Reject>,
 }
-
-/// Files that ended together.
-#[derive(Debug)]
-pub(super) struct Ended {
-    /// In the order in which they were opened; a record's value before its key and its headers.
-    pub(super) files: Vec<OpenFile>,
-    /// Everything below this offset is in these files or in earlier ones.
-    pub(super) end: i64,
-    pub(super) reason: Reason,
-    /// Offset and would-be name of the first records, for conditional writes; ascending.
-    pub(super) names: Vec<(i64, String)>,
-}
-
-/// The open files of one path.
-#[derive(Debug)]
-struct OpenPath {
-    /// How many were opened before it.
-    number: usize,
-    files: Vec<OpenFile>,
-}
-
-/// Topic (after transforms), encoded partition, and whether tombstones go there: they are kept apart from values in a directory of the same name.
-type PathKey = (Arc<str>, Arc<str>, bool);
 
 /// A schema, and why a format cannot hold it.
 type Checked = (FieldRef, Option<String>);
@@ -100,138 +89,164 @@ type Checked = (FieldRef, Option<String>);
 #[derive(Debug)]
 pub(super) struct Writer {
     from: TopicPartition,
-    group: Group,
-    open: BTreeMap<PathKey, OpenPath>,
+    pub(super) scope: Scope,
+    lanes: BTreeMap<Lane, LaneWriter>,
     /// End of the last span taken.
     position: Option<i64>,
-    /// Offset and would-be name of the group's first records.
-    names: Vec<(i64, String)>,
+    pub(super) replay: Replay,
+    /// The reading of the clock, in ms, with which the last paths were made.
+    pub(super) clock: Option<i64>,
     /// The last answer of each shape's format.
     checked: Vec<Option<Checked>>,
 }
 
-/// Why a row cannot go on with the open files.
-#[derive(Debug, Clone)]
-enum Obstacle {
-    /// They end before it.
-    Ends(Reason),
-    /// It is a bad record.
-    Bad(String),
-}
-
-/// What stands in the way of the paths of one batch; kept up while its rows are written.
-struct Obstacles {
-    /// By code: whether the path has open files.
-    is_open: Vec<bool>,
-    /// By code: why rows of this batch cannot go into them.
-    conflicts: BTreeMap<usize, Obstacle>,
-    /// Open paths, those of other batches too.
-    count: usize,
-}
-
-impl Obstacles {
-    /// The first row of the range that cannot go on with the open files, and why; the range's end when there is none.
-    fn next(&self, codes: &[u32], range: Range<usize>, plan: &Plan) -> (usize, Option<Obstacle>) {
-        if self.conflicts.is_empty() && plan.max_open.is_none() {
-            return (range.end, None);
-        }
-        let mut opened = BTreeSet::new();
-        for row in range.clone() {
-            let code = codes.get(row).map_or(usize::MAX, |code| *code as usize);
-            let Some(is_open) = self.is_open.get(code) else { continue }; // rejected
-            if let Some(obstacle) = self.conflicts.get(&code) {
-                return (row, Some(obstacle.clone()));
-            }
-            if let Some(most) = plan.max_open.filter(|_| !is_open && !opened.contains(&code)) {
-                if self.count + opened.len() >= most.get() {
-                    return (row, Some(Obstacle::Ends(Reason::OpenFiles)));
-                }
-                opened.insert(code);
-            }
-        }
-        (range.end, None)
-    }
-
-    /// Rows of these paths went into files, which were opened where there were none.
-    fn opened(&mut self, codes: &[u32]) {
-        for code in codes {
-            if let Some(is_open) = self.is_open.get_mut(*code as usize).filter(|is_open| !**is_open) {
-                *is_open = true;
-                self.count += 1;
-            }
-        }
-    }
-
-    /// All open files ended.
-    fn ended(&mut self) {
-        self.is_open.fill(false);
-        self.conflicts.clear();
-        self.count = 0;
-    }
-}
-
 impl Writer {
     /// A writer without files.
-    pub(super) fn new(from: TopicPartition) -> Self {
-        Self { from, group: Group::default(), open: BTreeMap::new(), position: None, names: Vec::new(), checked: Vec::new() }
+    pub(super) fn new(from: TopicPartition, scope: Scope, replay: Replay) -> Self {
+        Self { from, scope, lanes: BTreeMap::new(), position: None, replay, clock: None, checked: Vec::new() }
     }
 
     /// Takes the rows `0..end` of a batch that have a path. With `tolerates`, bad rows lose their path and the others go on; without, the first ends it.
-    pub(super) fn write(&mut self, incoming: &mut Incoming<'_>, end: usize, plan: &Plan, now: DateTime<Utc>, tolerates: bool) -> Result<Written, ArrowError> {
-        let now_ms = now.timestamp_millis();
-        let mut written = Written::default();
+    /// The batch does not reach over a [boundary](Replay::boundary).
+    pub(super) fn write(&mut self, incoming: &mut Incoming<'_>, end: usize, plan: &Plan, now: DateTime<Utc>, tolerates: bool) -> Result<Outcome, ArrowError> {
+        let terms = |is_held| Terms { plan, now_ms: now.timestamp_millis(), tolerates, is_held };
+        let mut outcome = Outcome::default();
+        let apart = self.route(incoming);
         let mut bad = Vec::new();
-        let mut obstacles = self.obstacles(incoming, plan);
-        let mut at = 0;
-        while at < end {
-            let (limit, obstacle) = obstacles.next(&incoming.paths.codes, at..end, plan);
-            let fit = self.group.fit(&plan.policy, &incoming.paths, at..limit.max(at + 1), now_ms);
-            let reason = match obstacle {
-                Some(Obstacle::Bad(reason)) if limit == at && fit.rows > 0 => {
-                    let reject = Reject { row: at, reason };
-                    if !tolerates {
-                        written.stopped_at = Some(reject);
-                        break;
-                    }
-                    if let Some(code) = incoming.paths.codes.get_mut(at) {
-                        *code = Paths::REJECTED;
-                    }
-                    bad.push(reject);
-                    at += 1;
-                    continue;
-                }
-                Some(Obstacle::Ends(reason)) if limit == at => Some(reason),
-                _ if limit == at => fit.then, // its time ends the group before the row is looked at
-                _ => {
-                    let range = at..at + fit.rows;
-                    if !range.is_empty() {
-                        self.group.record(&plan.policy, &incoming.paths, range.clone(), now_ms);
-                        self.append(incoming, range.clone(), plan)?;
-                        obstacles.opened(incoming.paths.codes.get(range).unwrap_or(&[]));
-                    }
-                    at += fit.rows;
-                    fit.then.or_else(|| self.full(plan))
-                }
-            };
-            if let Some(reason) = reason {
-                written.ended.extend(self.end(reason));
-                obstacles.ended();
-            }
+        if incoming.paths.codes.iter().any(|code| *code != Paths::REJECTED && !apart.contains_key(code)) {
+            let codes = incoming.paths.codes.clone();
+            incoming.paths.codes.iter_mut().filter(|code| apart.contains_key(code)).for_each(|code| *code = Paths::REJECTED);
+            let lane: Lane = TOGETHER.into();
+            let is_held = self.replay.holds(&lane);
+            let written = self.lane(&lane).write(incoming, end, terms(is_held))?;
+            incoming.paths.codes = codes;
+            bad.extend(self.note(&lane, written, &mut outcome));
+        }
+        for (code, lane) in apart {
+            let Some((mut part, rows)) = part(incoming, code, end)? else { continue };
+            let is_held = self.replay.holds(&lane);
+            let count = part.batch.len();
+            let mut incoming = Incoming { batch: &part.batch, columns: std::mem::take(&mut part.columns), paths: std::mem::take(&mut part.paths) };
+            let mut written = self.lane(&lane).write(&mut incoming, count, terms(is_held))?;
+            let renumber = |reject: &mut Reject| reject.row = rows.values().get(reject.row).map_or(reject.row, |row| *row as usize);
+            written.bad.iter_mut().chain(&mut written.stopped_at).for_each(renumber);
+            bad.extend(self.note(&lane, written, &mut outcome));
+        }
+        while let Some(most) = plan.max_open.filter(|most| self.scope == Scope::Path && self.lanes.len() > most.get()) {
+            let Some(lane) = self.oldest() else { break };
+            tracing::debug!(partition = %self.from, %lane, most, "more paths have open files than partitioner.max.open.files: the oldest end");
+            outcome.ended.extend(self.end_lane(&lane, Reason::OpenFiles));
         }
         // What was not taken is not passed: the offset of the first such row, or the whole span.
-        self.position = Some(incoming.batch.offsets.values().get(at).copied().unwrap_or(incoming.batch.span.end));
+        let stopped = outcome.stopped_at.as_ref().map(|reject| reject.row).or((end < incoming.batch.len()).then_some(end));
+        let position = stopped.and_then(|row| incoming.batch.offsets.values().get(row).copied());
+        self.position = Some(position.unwrap_or(incoming.batch.span.end));
+        for reject in &bad {
+            if let Some(code) = incoming.paths.codes.get_mut(reject.row) {
+                *code = Paths::REJECTED;
+            }
+        }
         incoming.paths.rejects.extend(bad);
         incoming.paths.rejects.sort_by_key(|reject| reject.row);
-        Ok(written)
+        Ok(outcome)
     }
 
-    fn full(&self, plan: &Plan) -> Option<Reason> {
-        plan.policy.max_file_bytes?;
-        plan.policy.full(self.files().map(|f| f.estimated_bytes(&plan.ratio)).max().unwrap_or(0))
+    /// The codes whose rows go to a lane of their own; rows that are visible already lose their path.
+    fn route(&self, incoming: &mut Incoming<'_>) -> BTreeMap<u32, Lane> {
+        let Incoming { batch, paths, .. } = incoming;
+        let offset = batch.span.start;
+        if self.scope == Scope::TopicPartition && self.replay.is_over(offset) {
+            return BTreeMap::new();
+        }
+        let mut apart = BTreeMap::new();
+        let mut visible = Vec::new();
+        for (code, path) in (0_u32..).zip(&paths.distinct) {
+            let lane = lane_of(batch, path, is_tombstone(paths, code as usize));
+            match self.replay.fate(&lane, offset) {
+                Fate::Visible => visible.push(code),
+                Fate::Planned => drop(apart.insert(code, lane)),
+                Fate::PlannedTogether => {}
+                Fate::Free if self.scope == Scope::Path => drop(apart.insert(code, lane)),
+                Fate::Free => {}
+            }
+        }
+        if !visible.is_empty() {
+            paths.codes.iter_mut().filter(|code| visible.contains(code)).for_each(|code| *code = Paths::REJECTED);
+        }
+        apart
     }
 
-    fn files(&self) -> impl Iterator<Item = &OpenFile> {
-        self.open.values().flat_map(|path| &path.files)
+    fn lane(&mut self, lane: &Lane) -> &mut LaneWriter {
+        self.lanes.entry(Arc::clone(lane)).or_insert_with(|| LaneWriter::new(self.from.clone(), Arc::clone(lane)))
+    }
+
+    /// Takes down what writing into a lane led to; comes back with rows that were refused.
+    fn note(&mut self, lane: &Lane, written: Written, outcome: &mut Outcome) -> Vec<Reject> {
+        outcome.ended.extend(written.ended);
+        let first = [outcome.stopped_at.take(), written.stopped_at].into_iter().flatten().min_by_key(|reject| reject.row);
+        outcome.stopped_at = first;
+        match self.lanes.get(lane).and_then(LaneWriter::start) {
+            Some(start) => outcome.opened.push((Arc::clone(lane), start)),
+            None => self.forget(lane),
+        }
+        written.bad
+    }
+
+    /// A lane of a path goes when nothing of it is open; the one of all paths remembers the times that it has seen.
+    fn forget(&mut self, lane: &Lane) {
+        if !lane.is_empty() {
+            self.lanes.remove(lane);
+        }
+    }
+
+    /// Ends what the intent ends now that everything below the position was taken.
+    pub(super) fn end_planned(&mut self, position: i64) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        while let Some((lane, end)) = self.replay.next_end(position) {
+            let nothing = Ended { lane: Arc::clone(&lane), files: Vec::new(), start: end, end, reason: Reason::Planned, names: Vec::new() };
+            let group = self.end_lane(&lane, Reason::Planned).unwrap_or(nothing);
+            ended.push(Ended { end, ..group });
+        }
+        ended
+    }
+
+    fn end_lane(&mut self, lane: &Lane, reason: Reason) -> Option<Ended> {
+        let ended = self.lanes.get_mut(lane)?.end(reason);
+        self.forget(lane);
+        ended
+    }
+
+    /// The lane that has been open for the most records, of those that no intent holds.
+    fn oldest(&self) -> Option<Lane> {
+        let open = self.lanes.values().filter(|lane| !self.replay.holds(&lane.lane)).filter_map(|lane| Some((lane.start()?, &lane.lane)));
+        open.min().map(|(_, lane)| Arc::clone(lane))
+    }
+
+    /// Ends the files of that lane, unless an intent says when they end.
+    pub(super) fn end_straggler(&mut self, lane: &Lane) -> Option<Ended> {
+        if self.replay.holds(lane) { None } else { self.end_lane(lane, Reason::Crowded) }
+    }
+
+    /// Ends everything that is open, but for what an intent holds.
+    pub(super) fn end_all(&mut self, reason: Reason) -> Vec<Ended> {
+        let lanes: Vec<Lane> = self.lanes.keys().filter(|lane| !self.replay.holds(lane)).cloned().collect();
+        lanes.iter().filter_map(|lane| self.end_lane(lane, reason)).collect()
+    }
+
+    /// Ends the lane that holds most memory, but for those that an intent holds.
+    pub(super) fn end_largest(&mut self, ratio: &Ratio) -> Option<Ended> {
+        let held = |lane: &mut LaneWriter| lane.open_files().map(|file| file.held_bytes(ratio)).sum::<u64>();
+        let replay = &self.replay;
+        let open = self.lanes.values_mut().filter(|lane| !replay.holds(&lane.lane)).map(|lane| (held(lane), Arc::clone(&lane.lane)));
+        let (_, lane) = open.max().filter(|(bytes, _)| *bytes > 0)?;
+        self.end_lane(&lane, Reason::Memory)
+    }
+
+    /// Ends files that are due, whether or not records come.
+    pub(super) fn tick(&mut self, plan: &Plan, now: DateTime<Utc>) -> Vec<Ended> {
+        let due = |lane: &LaneWriter| lane.due(plan, now.timestamp_millis()).filter(|_| !self.replay.holds(&lane.lane));
+        let lanes: Vec<(Lane, Reason)> = self.lanes.values().filter_map(|lane| Some((Arc::clone(&lane.lane), due(lane)?))).collect();
+        lanes.into_iter().filter_map(|(lane, reason)| self.end_lane(&lane, reason)).collect()
     }
 
     /// Why a format cannot hold this type, asked once for each schema.
@@ -250,169 +265,110 @@ impl Writer {
         }
     }
 
-    /// What stands in the way of a batch's paths, as things are.
-    fn obstacles(&self, incoming: &Incoming<'_>, plan: &Plan) -> Obstacles {
-        let Incoming { batch, columns, paths } = incoming;
-        let mut found = Obstacles { is_open: vec![false; paths.distinct.len()], conflicts: BTreeMap::new(), count: self.open.len() };
-        if self.open.is_empty() {
-            return found;
-        }
-        for (code, path) in paths.distinct.iter().enumerate() {
-            let key = (Arc::clone(&batch.topic), Arc::clone(path), is_tombstone(paths, code));
-            let Some(open) = self.open.get(&key) else { continue };
-            if let Some(flag) = found.is_open.get_mut(code) {
-                *flag = true;
-            }
-            if let Some(obstacle) = open.files.iter().find_map(|file| conflict(file, columns, plan)) {
-                found.conflicts.insert(code, obstacle);
-            }
-        }
-        found
-    }
-
     /// True when the path has open files.
-    pub(super) fn is_open(&self, topic: &Arc<str>, path: &Arc<str>, is_tombstone: bool) -> bool {
-        self.open.contains_key(&(Arc::clone(topic), Arc::clone(path), is_tombstone))
+    pub(super) fn is_open(&self, batch: &Batch, path: &Arc<str>, is_tombstone: bool) -> bool {
+        let is_in = |lane: &str| self.lanes.get(lane).is_some_and(|lane| lane.is_open(&batch.topic, path, is_tombstone));
+        is_in(TOGETHER) || is_in(&lane_of(batch, path, is_tombstone))
     }
 
-    fn append(&mut self, incoming: &Incoming<'_>, range: Range<usize>, plan: &Plan) -> Result<(), ArrowError> {
-        let Incoming { batch, columns, paths } = incoming;
-        self.remember(batch, paths, range.clone(), plan);
-        for (code, rows) in split_rows(&paths.codes, range.clone(), paths.distinct.len()) {
-            let code = code as usize;
-            let Some(path) = paths.distinct.get(code) else { continue };
-            self.add(batch, columns, (path, is_tombstone(paths, code)), (&rows, &range), plan)?;
-        }
-        Ok(())
-    }
-
-    /// Rows of one path into its files, which are opened when they are not there.
-    fn add(
-        &mut self,
-        batch: &Batch,
-        columns: &[Column],
-        (path, is_null): (&Arc<str>, bool),
-        (rows, range): (&Rows, &Range<usize>),
-        plan: &Plan,
-    ) -> Result<(), ArrowError> {
-        let (first, last) = ends(rows, range);
-        let (start, end) = (batch.offsets.value(first), batch.offsets.value(last) + 1);
-        let timestamps: ArrayRef = Arc::new(batch.timestamps.clone());
-        let number = self.open.len();
-        let open = self.open.entry((Arc::clone(&batch.topic), Arc::clone(path), is_null)).or_insert_with(|| {
-            let shapes = plan.shapes.iter().enumerate().filter(|(_, shape)| !(is_null && shape.view == View::Value));
-            let name = FileName { topic: Arc::clone(&batch.topic), from: self.from.clone(), path: Arc::clone(path) };
-            let files = shapes.filter_map(|(index, shape)| {
-                let field = FieldRef::clone(&columns.get(index)?.field);
-                Some(OpenFile::new(name.clone(), Arc::clone(&plan.naming), (index, shape), start, field, &plan.memory))
-            });
-            let mut files: Vec<OpenFile> = files.collect();
-            if let Some(first) = files.first_mut() {
-                first.leads = true;
-            }
-            OpenPath { number, files }
-        });
-        for file in &mut open.files {
-            let Some(column) = columns.get(file.shape) else { continue };
-            let array = pick(&column.array, rows, range)?;
-            let bytes = match rows {
-                Rows::All => column.array.get_array_memory_size().saturating_mul(array.len()) / batch.len().max(1),
-                Rows::Take(_) => array.get_array_memory_size(),
-            };
-            let times = if plan.naming.is_late() { times(&pick(&timestamps, rows, range)?) } else { (None, None) };
-            file.append(Column::new(FieldRef::clone(&column.field), array), u64::try_from(bytes).unwrap_or(u64::MAX), end, times)?;
-        }
-        Ok(())
-    }
-
-    /// Notes the names that files would have if they began at these rows.
-    fn remember(&mut self, batch: &Batch, paths: &Paths, range: Range<usize>, plan: &Plan) {
-        let Some(shape) = plan.shapes.first().filter(|_| self.names.len() < plan.scan_limit) else { return };
-        for row in range {
-            let Some(path) = paths.codes.get(row).and_then(|code| paths.distinct.get(*code as usize)) else { continue };
-            if self.names.len() >= plan.scan_limit {
-                return;
-            }
-            let name = FileName { topic: Arc::clone(&batch.topic), from: self.from.clone(), path: Arc::clone(path) };
-            let offset = batch.offsets.value(row);
-            self.names.push((offset, plan.naming.at_start(&name, offset, &shape.extension)));
-        }
-    }
-
-    /// Ends the open files when they are due, whether or not records come.
-    pub(super) fn tick(&mut self, plan: &Plan, now: DateTime<Utc>) -> Option<Ended> {
-        self.group.due(&plan.policy, now.timestamp_millis()).and_then(|reason| self.end(reason))
-    }
-
-    /// Ends all open files; `None` when there is none.
-    pub(super) fn end(&mut self, reason: Reason) -> Option<Ended> {
-        self.group = Group::default();
-        let names = std::mem::take(&mut self.names);
-        let mut open: Vec<OpenPath> = std::mem::take(&mut self.open).into_values().collect();
-        open.sort_by_key(|path| path.number);
-        let files: Vec<OpenFile> = open.into_iter().flat_map(|path| path.files).collect();
-        let end = files.iter().map(|f| f.end).max()?;
-        Some(Ended { files, end, reason, names })
-    }
-
-    /// Where the next file would start if nothing is open: everything below is in files that ended, or was left out on purpose.
-    pub(super) fn idle_position(&self) -> Option<i64> {
-        self.position.filter(|_| self.open.is_empty())
+    /// Everything below was taken, or left out on purpose; `None` before the first record.
+    pub(super) fn position(&self) -> Option<i64> {
+        self.position
     }
 
     /// The open files.
     pub(super) fn open_files(&mut self) -> impl Iterator<Item = &mut OpenFile> {
-        self.open.values_mut().flat_map(|path| &mut path.files)
+        self.lanes.values_mut().flat_map(LaneWriter::open_files)
     }
 
     /// Number of open files, records in them.
     pub(super) fn open(&self) -> (u64, u64) {
-        let records = |path: &OpenPath| path.files.first().map_or(0, |file| file.rows);
-        (self.files().count() as u64, self.open.values().map(records).sum())
+        self.lanes.values().map(LaneWriter::open).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
     }
 
-    /// Drops everything that is open.
-    pub(super) fn discard(self) {
-        self.open.into_values().flat_map(|path| path.files).for_each(OpenFile::discard);
-    }
-}
-
-/// Whether rows of this schema go into that file.
-fn conflict(file: &OpenFile, columns: &[Column], plan: &Plan) -> Option<Obstacle> {
-    let column = columns.get(file.shape)?;
-    let mode =
-        plan.shapes.get(file.shape).map_or(Compatibility::None, |shape| if shape.view == View::Value { plan.compatibility } else { Compatibility::None });
-    match file.fits(&column.field, mode) {
-        Fits::Yes => None,
-        Fits::No => Some(Obstacle::Ends(Reason::SchemaChange)),
-        Fits::Bad(reason) => Some(Obstacle::Bad(reason)),
+    /// True when nothing is open.
+    pub(super) fn is_idle(&self) -> bool {
+        self.lanes.values().all(LaneWriter::is_empty)
     }
 }
 
-fn is_tombstone(paths: &Paths, code: usize) -> bool {
-    paths.tombstones.is_some_and(|tombstones| tombstones as usize == code)
+/// The lane of a path: where it is not told by the path alone, the topic's new name and what tells tombstones apart.
+fn lane_of(batch: &Batch, path: &str, is_tombstone: bool) -> Lane {
+    let renamed = if batch.topic == batch.from.topic { "" } else { &*batch.topic };
+    let rest = if is_tombstone {
+        format!("\u{1}{renamed}\u{1}")
+    } else if renamed.is_empty() {
+        String::new()
+    } else {
+        format!("\u{1}{renamed}")
+    };
+    format!("/{path}{rest}").into()
 }
 
-/// The first and the last of the rows, numbered as in the batch.
-fn ends(rows: &Rows, range: &Range<usize>) -> (usize, usize) {
-    match rows {
-        Rows::All => (range.start, range.end.saturating_sub(1)),
-        Rows::Take(indices) => (indices.values().first().map_or(0, |row| *row as usize), indices.values().last().map_or(0, |row| *row as usize)),
+/// Rows of one path as a batch of their own.
+struct Part {
+    batch: Batch,
+    columns: Vec<Column>,
+    paths: Paths,
+}
+
+/// The rows `0..end` of that code, and their numbers in the whole; `None` when there are none.
+fn part(incoming: &Incoming<'_>, code: u32, end: usize) -> Result<Option<(Part, UInt32Array)>, ArrowError> {
+    let Incoming { batch, columns, paths } = incoming;
+    let rows = (0_u32..).zip(paths.codes.get(..end).unwrap_or(&paths.codes)).filter(|(_, of)| **of == code).map(|(row, _)| row);
+    let rows = UInt32Array::from_iter_values(rows);
+    if rows.is_empty() {
+        return Ok(None);
     }
+    let is_whole = rows.len() == batch.len();
+    let pick = |array: &ArrayRef| if is_whole { Ok(Arc::clone(array)) } else { take(array, &rows, None) };
+    let offsets: ArrayRef = Arc::new(batch.offsets.clone());
+    let timestamps: ArrayRef = Arc::new(batch.timestamps.clone());
+    let nothing = Column::new(FieldRef::clone(&batch.key.field), batch.key.array.slice(0, 0));
+    let part = Batch {
+        from: batch.from.clone(),
+        span: batch.span,
+        topic: Arc::clone(&batch.topic),
+        offsets: pick(&offsets)?.as_primitive().clone(),
+        timestamps: pick(&timestamps)?.as_primitive().clone(),
+        // Keys, values and headers are in the columns, as the files want them.
+        key: nothing.clone(),
+        value: nothing,
+        headers: None,
+    };
+    let times = if paths.timestamps.is_empty() {
+        Vec::new()
+    } else {
+        rows.values().iter().map(|row| paths.timestamps.get(*row as usize).copied().unwrap_or(Paths::NO_TIME)).collect()
+    };
+    let columns = columns.iter().map(|column| Ok(Column::new(FieldRef::clone(&column.field), pick(&column.array)?))).collect::<Result<_, ArrowError>>()?;
+    let paths = Paths {
+        codes: vec![0; rows.len()],
+        distinct: paths.distinct.get(code as usize).cloned().into_iter().collect(),
+        timestamps: times,
+        rejects: Vec::new(),
+        tombstones: (paths.tombstones == Some(code)).then_some(0),
+    };
+    Ok(Some((Part { batch: part, columns, paths }, rows)))
 }
 
-/// The earliest and the latest of Kafka timestamps.
-fn times(timestamps: &ArrayRef) -> (Option<i64>, Option<i64>) {
-    let times = timestamps.as_primitive::<TimestampMillisecondType>();
-    (min(times), max(times))
-}
-
-/// The rows as an array of their own.
-fn pick(values: &ArrayRef, rows: &Rows, range: &Range<usize>) -> Result<ArrayRef, ArrowError> {
-    match rows {
-        Rows::All => Ok(values.slice(range.start, range.len())),
-        Rows::Take(indices) => take(values, indices, None),
-    }
+/// The batch up to and from an offset within its span.
+pub(super) fn cut(batch: &Batch, at: i64) -> (Batch, Batch) {
+    let row = batch.offsets.values().partition_point(|offset| *offset < at);
+    let slice = |rows: Range<usize>, start: i64, end: i64| {
+        let column = |column: &Column| Column::new(FieldRef::clone(&column.field), column.array.slice(rows.start, rows.len()));
+        Batch {
+            from: batch.from.clone(),
+            span: crate::batch::OffsetRange { start, end },
+            topic: Arc::clone(&batch.topic),
+            offsets: batch.offsets.slice(rows.start, rows.len()),
+            timestamps: batch.timestamps.slice(rows.start, rows.len()),
+            key: column(&batch.key),
+            value: column(&batch.value),
+            headers: batch.headers.as_ref().map(|headers| headers.slice(rows.start, rows.len())),
+        }
+    };
+    (slice(0..row, batch.span.start, at), slice(row..batch.len(), at, batch.span.end))
 }
 
 #[cfg(test)]

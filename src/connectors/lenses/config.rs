@@ -13,12 +13,10 @@ use super::{Cloud, keys, store};
 use crate::connect::Props;
 use crate::connect::config::{ConfigError, Report, Values, check};
 use crate::connectors::cloud_storage::Files;
+use crate::connectors::cloud_storage::config::PLAN_KEYS;
 use crate::connectors::cloud_storage::intake::OnNull;
 use crate::roll::Policy;
 use crate::store::urls;
-
-/// What holds when the process dies at any moment.
-const GUARANTEE: &str = "at-least-once: time and size decide when files end, and upstream's lock objects are not written";
 
 /// A statement, checked and built.
 #[derive(Debug)]
@@ -40,7 +38,7 @@ impl Target {
     /// Its files.
     pub(super) fn into_files(self) -> Files {
         let Self { format, flush, paths, names, on_null, .. } = self;
-        Files { partitioner: Box::new(paths), policy: policy(flush), naming: Arc::new(names), format, on_null, guarantee: GUARANTEE.to_owned() }
+        Files { partitioner: Box::new(paths), policy: policy(flush), naming: Arc::new(names), format, on_null }
     }
 }
 
@@ -131,7 +129,7 @@ pub(super) fn no_statement(topic: &str) -> String {
 pub(super) fn validate(cloud: Cloud, props: &Props) -> Report {
     let tables = [cloud.keys()];
     let props = &lower_cased(cloud, props);
-    let mut report = check(&tables, props, |_| false);
+    let mut report = check(&[cloud.keys(), PLAN_KEYS], props, |_| false);
     let mut across = store::problems(cloud, Values { tables: &tables, props });
     match targets(cloud, props) {
         Err(errors) => across.extend(errors),

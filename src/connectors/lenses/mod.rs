@@ -10,6 +10,7 @@ use lakehead_formats::wire::Want;
 
 use crate::connect::config::{ConfigKey, Report};
 use crate::connect::{Connector, Kind, Props, SinkTask, TaskContext, TaskError};
+use crate::connectors::cloud_storage::config::PLAN_KEYS;
 
 mod config;
 mod format;
@@ -17,6 +18,7 @@ mod kcql;
 mod keys;
 mod names;
 mod paths;
+mod shares;
 mod store;
 mod task;
 
@@ -77,7 +79,7 @@ impl Connector for Lenses {
     }
 
     fn keys(&self) -> Vec<&'static [ConfigKey]> {
-        vec![self.cloud.keys()]
+        vec![self.cloud.keys(), PLAN_KEYS]
     }
 
     fn validate(&self, props: &Props) -> Report {
@@ -97,7 +99,7 @@ impl Connector for Lenses {
         let route = |target: config::Target| {
             let (kind, translated) = store::translated(self.cloud, &props, &target.bucket, &target.prefix);
             let store = cx.env.stores.open(kind, &translated, cx.health.clone()).map_err(crate::connectors::cloud_storage::store_error)?;
-            Ok(task::Route { topic: target.topic.clone(), task: target.into_files().into_task(store, cx.clone()) })
+            Ok(task::Route { topic: target.topic.clone(), task: target.into_files().into_task(store, &props, cx.clone()) })
         };
         Ok(Box::new(task::LensesTask::new(targets.into_iter().map(route).collect::<Result<_, TaskError>>()?)))
     }

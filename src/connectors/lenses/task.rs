@@ -1,16 +1,16 @@
 //! The sink task: a task of the cloud storage sinks for each statement, between which records are divided by their topic.
 //!
 //! Usually all records of a Kafka partition go to one statement. Where transforms spread them over several, what is durable of the partition is what is durable
-//! of all: [`Home`] keeps account of that.
+//! of all: [`Home`] keeps account of that, and [`super::shares`] of what each has to say about its own.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use lakehead_formats::column::Reject;
 
 use super::config::no_statement;
-use crate::batch::{Batch, OffsetRange, Offsets, TopicPartition};
+use super::shares::{self, Shares};
+use crate::batch::{Batch, Commits, Committed, OffsetRange, TopicPartition};
 use crate::connect::{ErrorKind, SinkTask, TaskError, TaskReport};
 
 /// The records of one statement.
@@ -35,6 +35,10 @@ struct Home {
     accounts: BTreeMap<usize, Account>,
     /// Where reading began.
     known: Option<i64>,
+    /// What each route wants to have committed.
+    shares: Shares,
+    /// What was asked for last, and the shares in it.
+    asked: Option<(Committed, Shares)>,
 }
 
 impl Home {
@@ -55,6 +59,14 @@ impl Home {
         }
     }
 
+    /// What is to be committed for all routes together.
+    fn commit(&mut self, routes: usize) -> Option<Committed> {
+        let offset = self.news().or_else(|| self.shares.values().map(|share| share.offset).min())?;
+        let commit = Committed { offset, metadata: shares::text(&self.shares, offset, routes) };
+        self.asked = Some((commit.clone(), self.shares.clone()));
+        Some(commit)
+    }
+
     /// The offset below which everything is durable, when that is past where reading began.
     fn news(&self) -> Option<i64> {
         let owing = self.accounts.values().filter(|account| account.durable < account.end).map(|account| account.durable).min();
@@ -67,14 +79,12 @@ impl Home {
 pub(super) struct LensesTask {
     routes: Vec<Route>,
     homes: BTreeMap<TopicPartition, Home>,
-    /// Partitions that went away, until they have been asked for once more.
-    closed: BTreeSet<TopicPartition>,
 }
 
 impl LensesTask {
     /// A task of these statements, in their order.
     pub(super) fn new(routes: Vec<Route>) -> Self {
-        Self { routes, homes: BTreeMap::new(), closed: BTreeSet::new() }
+        Self { routes, homes: BTreeMap::new() }
     }
 }
 
@@ -87,13 +97,18 @@ impl SinkTask for LensesTask {
         Ok(())
     }
 
-    async fn open(&mut self, partitions: &[TopicPartition]) -> Result<(), TaskError> {
+    async fn open(&mut self, partitions: &[TopicPartition], committed: &Commits) -> Result<(), TaskError> {
+        let mut of_routes = vec![Commits::new(); self.routes.len()];
         for from in partitions {
-            self.closed.remove(from);
             self.homes.insert(from.clone(), Home::default());
+            let Some(held) = committed.get(from) else { continue };
+            let read = shares::read(held, self.routes.len()).map_err(|why| TaskError::new(ErrorKind::BadConfig, why).with("partition", from))?;
+            for (commits, share) in of_routes.iter_mut().zip(read) {
+                commits.insert(from.clone(), share);
+            }
         }
-        for route in &mut self.routes {
-            route.task.open(partitions).await?;
+        for (route, commits) in self.routes.iter_mut().zip(&of_routes) {
+            route.task.open(partitions, commits).await?;
         }
         Ok(())
     }
@@ -129,26 +144,43 @@ impl SinkTask for LensesTask {
         Ok(())
     }
 
-    async fn durable(&mut self) -> Result<Offsets, TaskError> {
+    async fn pre_commit(&mut self) -> Result<Commits, TaskError> {
         for (number, route) in self.routes.iter_mut().enumerate() {
-            for (from, offset) in route.task.durable().await? {
+            for (from, commit) in route.task.pre_commit().await? {
                 if let Some(home) = self.homes.get_mut(&from) {
-                    home.settle(number, offset);
+                    home.settle(number, commit.offset);
+                    home.shares.insert(number, commit);
                 }
             }
         }
-        let news = self.homes.iter().filter_map(|(from, home)| Some((from.clone(), home.news()?))).collect();
-        for from in std::mem::take(&mut self.closed) {
-            self.homes.remove(&from);
-        }
-        Ok(news)
+        let routes = self.routes.len();
+        Ok(self.homes.iter_mut().filter_map(|(from, home)| Some((from.clone(), home.commit(routes)?))).collect())
     }
 
-    async fn close(&mut self, partitions: &[TopicPartition], patience: Duration) -> Result<(), TaskError> {
-        let closing = self.routes.iter_mut().map(|route| route.task.close(partitions, patience));
-        let outcomes = futures::future::join_all(closing).await;
-        self.closed.extend(partitions.iter().filter(|from| self.homes.contains_key(*from)).cloned());
-        outcomes.into_iter().collect()
+    fn committed(&mut self, accepted: &Commits) {
+        for (from, commit) in accepted {
+            let Some((_, shares)) = self.homes.get_mut(from).and_then(|home| home.asked.take_if(|(asked, _)| asked == commit)) else { continue };
+            for (number, share) in shares {
+                if let Some(route) = self.routes.get_mut(number) {
+                    route.task.committed(&Commits::from([(from.clone(), share)]));
+                }
+            }
+        }
+    }
+
+    fn refused(&mut self, too_large: &Commits) -> Result<(), TaskError> {
+        self.routes.iter_mut().try_for_each(|route| route.task.refused(too_large))
+    }
+
+    fn finish(&mut self, partitions: &[TopicPartition]) -> bool {
+        self.routes.iter_mut().fold(false, |is_busy, route| route.task.finish(partitions) || is_busy)
+    }
+
+    async fn close(&mut self, partitions: &[TopicPartition]) {
+        for route in &mut self.routes {
+            route.task.close(partitions).await;
+        }
+        self.homes.retain(|from, _| !partitions.contains(from));
     }
 
     fn report(&self) -> TaskReport {

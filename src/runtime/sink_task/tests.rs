@@ -19,8 +19,17 @@ use crate::memory::Budget;
 
 #[derive(Debug, Default, Clone)]
 struct Seen {
-    commits: Vec<Offsets>,
+    commits: Vec<Commits>,
     seeks: Vec<Offsets>,
+}
+
+impl Seen {
+    /// What the coordinator holds in the end; nothing is on its way.
+    fn last(&self) -> Offsets {
+        let held: Commits = self.commits.iter().flatten().map(|(tp, commit)| (tp.clone(), commit.clone())).collect();
+        assert!(held.values().all(|commit| commit.metadata.is_empty()), "{held:?}");
+        held.into_iter().map(|(tp, commit)| (tp, commit.offset)).collect()
+    }
 }
 
 /// What happens to the first seek.
@@ -56,9 +65,16 @@ impl Consumer for Script {
         self.events.pop_front().unwrap().1
     }
 
-    async fn commit(&self, offsets: &Offsets) -> Result<(), KafkaError> {
-        self.seen.lock().unwrap().commits.push(offsets.clone());
+    async fn commit(&self, commits: &Commits) -> Result<(), KafkaError> {
+        self.seen.lock().unwrap().commits.push(commits.clone());
         Ok(())
+    }
+
+    async fn committed(&self, partitions: &[TopicPartition]) -> Result<Commits, KafkaError> {
+        let mut held = Commits::new();
+        held.extend(self.seen.lock().unwrap().commits.iter().flatten().map(|(tp, commit)| (tp.clone(), commit.clone())));
+        held.retain(|tp, _| partitions.contains(tp));
+        Ok(held)
     }
 
     async fn seek(&mut self, offsets: &Offsets) -> Result<(), KafkaError> {
@@ -140,8 +156,10 @@ async fn play(folder: &Path, settings: &[(&str, &str)], seek: Seek, events: Vec<
         owned: BTreeMap::new(),
         inbox: VecDeque::new(),
         departed: BTreeSet::new(),
-        committed: Offsets::new(),
+        committed: Commits::new(),
+        asked_at: None,
         commit_at: None,
+        is_waiting: false,
     };
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(for_ms)).await;
@@ -192,7 +210,7 @@ async fn a_bad_record_ends_the_task_and_what_came_before_it_is_committed() {
     let batch = raw(0, 5, &[br#"{"c":1}"#, b"17", br#"{"c":2}"#]);
     let (outcome, seen) = play(folder.path(), &settings, Seek::Works, vec![assigned(&[0]), (0, Polled::Records(vec![batch]))], 2000).await;
     assert!(outcome.is_err_and(|error| error.to_string().contains("offset=6")));
-    assert_eq!(seen.commits.last(), Some(&offsets(&[(0, 6)])));
+    assert_eq!(seen.last(), offsets(&[(0, 6)]));
     assert_eq!(objects(folder.path()).len(), 1);
 }
 
@@ -204,9 +222,9 @@ async fn every_partition_whose_names_are_taken_is_read_on_behind_them() {
     let events = vec![assigned(&[0, 1, 2, 3, 4, 5]), (0, Polled::Records(batches))];
     let (outcome, seen) = play(folder.path(), &settings, Seek::Works, events, 1500).await;
     outcome.unwrap();
-    let sought: Offsets = seen.seeks.into_iter().flatten().collect();
+    let sought: Offsets = seen.seeks.iter().flatten().map(|(tp, offset)| (tp.clone(), *offset)).collect();
     assert_eq!(sought, (0..6).map(|partition| (tp(partition), 1)).collect());
-    assert_eq!(seen.commits, []);
+    assert_eq!(seen.last(), (0..6).map(|partition| (tp(partition), 1)).collect(), "the plans are withdrawn");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,7 +263,7 @@ async fn records_that_wait_for_their_schema_outlive_the_trouble_of_others() {
     let (outcome, seen) = play(folder.path(), &settings, Seek::Works, events, 4000).await;
     outcome.unwrap();
     assert_eq!(seen.seeks, [offsets(&[(0, 1)])]);
-    assert_eq!(seen.commits.last(), Some(&offsets(&[(1, 2)])));
+    assert_eq!(seen.last(), offsets(&[(0, 1), (1, 2)]));
     let of_1: Vec<_> = objects(folder.path()).into_iter().filter(|(name, _)| name.contains("partition=1")).map(|(_, text)| text).collect();
     assert_eq!(of_1, ["{\"a\":2}\n", "{\"a\":3}\n"]);
 }
@@ -259,7 +277,7 @@ async fn a_record_whose_name_no_object_can_have_is_a_bad_record() {
         let events = vec![assigned(&[0]), (0, Polled::Records(vec![raw(0, 5, &[bad.as_bytes(), br#"{"c":1}"#])]))];
         let (outcome, seen) = play(folder.path(), &settings, Seek::Works, events, 800).await;
         outcome.unwrap();
-        assert_eq!(seen.commits.last(), Some(&offsets(&[(0, 7)])), "{value}");
+        assert_eq!(seen.last(), offsets(&[(0, 7)]), "{value}");
         assert_eq!(objects(folder.path()), [("topics/t/c=1/t+0+0000000006.json".to_owned(), "{\"c\":1}\n".to_owned())]);
     }
 }

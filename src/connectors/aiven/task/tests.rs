@@ -1,6 +1,7 @@
 //! The sinks as wholes: configuration and records in, objects of a folder out.
 
 use std::path::Path;
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, BinaryArray, Int64Array, ListBuilder, NullArray, StringArray, StringBuilder, StructBuilder, TimestampMillisecondArray};
 use arrow::array::{ArrayBuilder, BinaryBuilder};
@@ -72,16 +73,16 @@ async fn written(settings: &[(&str, &str)], batches: &[Batch]) -> Vec<(String, S
     let folder = tempfile::tempdir().unwrap();
     let mut task = task(folder.path(), settings, false);
     let from = TopicPartition::new("t", 0);
-    task.open(std::slice::from_ref(&from)).await.unwrap();
+    task.open(std::slice::from_ref(&from), &Commits::new()).await.unwrap();
     for batch in batches {
         assert_eq!(task.put(batch.clone()).await.unwrap(), []);
     }
-    assert_eq!(task.durable().await.unwrap().get(&from), None, "nothing is durable before it is written");
+    assert_eq!(task.pre_commit().await.unwrap().get(&from), None, "nothing is durable before it is written");
     let end = batches.last().unwrap().span.end;
     for _ in 0..500 {
         tokio::time::sleep(Duration::from_millis(10)).await;
         task.tick().await.unwrap();
-        if task.durable().await.unwrap().get(&from) == Some(&end) {
+        if task.pre_commit().await.unwrap().get(&from) == Some(&Committed::at(end)) {
             let rows: usize = batches.iter().map(Batch::len).sum();
             assert!(task.report().rows <= rows as u64 && task.report().open_rows == 0);
             return objects(folder.path(), "");
@@ -144,18 +145,27 @@ async fn headers_are_written() {
     assert_eq!(json[0].1, r#"{"headers":[{"key":"h","value":"v"}]}"#);
 }
 
+/// What is to be committed once what waits was written.
+async fn finished(task: &mut Box<dyn SinkTask>, from: &TopicPartition) -> Option<Committed> {
+    while task.finish(std::slice::from_ref(from)) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        task.pre_commit().await.unwrap();
+    }
+    task.pre_commit().await.unwrap().remove(from)
+}
+
 #[tokio::test]
 async fn records_that_csv_cannot_show_are_bad_records() {
     let folder = tempfile::tempdir().unwrap();
     let from = TopicPartition::new("t", 0);
     let mut strict = task(folder.path(), &[], false);
-    strict.open(std::slice::from_ref(&from)).await.unwrap();
+    strict.open(std::slice::from_ref(&from), &Commits::new()).await.unwrap();
     let error = strict.put(batch(&[(7, 0, None, "{}")], true)).await.unwrap_err();
     assert!(error.kind == ErrorKind::BadRecord && error.to_string().contains("type must be BYTES") && error.to_string().contains("offset=7"), "{error}");
     let mut tolerant = task(folder.path(), &[], true);
-    tolerant.open(std::slice::from_ref(&from)).await.unwrap();
+    tolerant.open(std::slice::from_ref(&from), &Commits::new()).await.unwrap();
     assert_eq!(tolerant.put(batch(&[(7, 0, None, "{}")], true)).await.unwrap().len(), 1);
-    assert_eq!(tolerant.durable().await.unwrap().get(&from), Some(&8), "what was left out passes");
+    assert_eq!(tolerant.pre_commit().await.unwrap().get(&from), Some(&Committed::at(8)), "what was left out passes");
 }
 
 #[tokio::test]
@@ -166,16 +176,15 @@ async fn keys_that_name_no_object_are_bad_records() {
         let rows = batch(&[(7, 0, Some("ok"), "v"), (8, 0, Some(key), "w")], false);
         let folder = tempfile::tempdir().unwrap();
         let mut strict = task(folder.path(), &settings, false);
-        strict.open(std::slice::from_ref(&from)).await.unwrap();
+        strict.open(std::slice::from_ref(&from), &Commits::new()).await.unwrap();
         let error = strict.put(rows.clone()).await.unwrap_err();
         let text = error.to_string();
         assert!(error.kind == ErrorKind::BadRecord && text.contains("cannot be written: it") && text.contains("offset=8"), "{key:?}: {text}");
         let mut tolerant = task(folder.path(), &settings, true);
-        tolerant.open(std::slice::from_ref(&from)).await.unwrap();
+        tolerant.open(std::slice::from_ref(&from), &Commits::new()).await.unwrap();
         let rejects = tolerant.put(rows).await.unwrap();
         assert!(rejects.len() == 1 && rejects[0].row == 1 && rejects[0].reason.contains("change the record's key"), "{key:?}: {rejects:?}");
-        tolerant.close(std::slice::from_ref(&from), Duration::from_secs(10)).await.unwrap();
-        assert_eq!(tolerant.durable().await.unwrap().get(&from), Some(&9), "{key:?}");
+        assert_eq!(finished(&mut tolerant, &from).await, Some(Committed::at(9)), "{key:?}");
         assert_eq!(objects(folder.path(), ""), [("ok".to_owned(), "dg==".to_owned())], "{key:?}");
     }
 }
@@ -193,10 +202,9 @@ async fn what_waits_is_written_when_a_partition_goes_away() {
     let folder = tempfile::tempdir().unwrap();
     let from = TopicPartition::new("t", 0);
     let mut task = task(folder.path(), &[("offset.flush.interval.ms", "3600000")], false);
-    task.open(std::slice::from_ref(&from)).await.unwrap();
+    task.open(std::slice::from_ref(&from), &Commits::new()).await.unwrap();
     task.put(batch(&[(1, 0, None, "v")], false)).await.unwrap();
-    task.close(std::slice::from_ref(&from), Duration::from_secs(10)).await.unwrap();
-    assert_eq!(task.durable().await.unwrap().get(&from), Some(&2));
+    assert_eq!(finished(&mut task, &from).await, Some(Committed::at(2)));
     assert_eq!(objects(folder.path(), "").len(), 1);
 }
 
@@ -204,7 +212,7 @@ async fn what_waits_is_written_when_a_partition_goes_away() {
 async fn a_renamed_topic_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut task = task(folder.path(), &[], true);
-    task.open(&[TopicPartition::new("t", 0)]).await.unwrap();
+    task.open(&[TopicPartition::new("t", 0)], &Commits::new()).await.unwrap();
     let error = task.put(Batch { topic: "other".into(), ..batch(&[(1, 0, None, "v")], false) }).await.unwrap_err();
     assert!(error.kind == ErrorKind::BadConfig && error.to_string().contains("renames the topic to 'other'"), "{error}");
 }

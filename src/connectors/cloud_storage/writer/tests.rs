@@ -42,7 +42,7 @@ fn batch(start: i64, field: &str, values: &[&str]) -> Batch {
 
 /// Writes batches; what ended, the rejected offsets, and the writer.
 fn write(plan: &Plan, batches: &[Batch]) -> (Vec<Ended>, Vec<i64>, Writer) {
-    let mut writer = Writer::new(TopicPartition::new("t", 3));
+    let mut writer = Writer::new(TopicPartition::new("t", 3), plan.scope, Replay::default());
     let (mut ended, mut rejected) = (Vec::new(), Vec::new());
     for batch in batches {
         let taken = take(&mut writer, batch.clone(), plan, DateTime::UNIX_EPOCH, true).unwrap();
@@ -68,7 +68,7 @@ fn flush_size_cuts_inside_a_batch_and_the_rest_stays_open() {
         groups,
         [["topics/t/partition=3/t+3+0000000000.parquet 0..3 3", "-> 3 flush-size"], ["topics/t/partition=3/t+3+0000000003.parquet 3..6 3", "-> 6 flush-size"]]
     );
-    assert_eq!((writer.open(), writer.idle_position()), ((1, 1), None));
+    assert_eq!((writer.open(), writer.position()), ((1, 1), Some(7)));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn every_file_of_the_partition_ends_with_the_group_and_is_named_by_its_first_off
     let plan = plan(&[("flush.size", "5"), ("partitioner.class", "io.confluent.connect.storage.partitioner.FieldPartitioner"), ("partition.field.name", "f")]);
     let (groups, writer) = written(&plan, &[batch(0, "f", &["a", "b"]), batch(2, "f", &["a", "b", "a"])]);
     assert_eq!(groups, [["topics/t/f=a/t+3+0000000000.parquet 0..5 3", "topics/t/f=b/t+3+0000000001.parquet 1..4 2", "-> 5 flush-size"]]);
-    assert_eq!(writer.idle_position(), Some(5));
+    assert_eq!((writer.is_idle(), writer.position()), (true, Some(5)));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn topics_that_become_one_never_write_the_same_object() {
     let plan = plan(&[("flush.size", "1")]);
     let renamed = |source: &str| Batch { from: TopicPartition::new(source, 3), topic: "all".into(), ..batch(0, "f", &["a"]) };
     let key = |batch: &Batch| {
-        let mut writer = Writer::new(batch.from.clone());
+        let mut writer = Writer::new(batch.from.clone(), plan.scope, Replay::default());
         take(&mut writer, batch.clone(), &plan, DateTime::UNIX_EPOCH, true).unwrap().ended[0].files[0].key()
     };
     assert_eq!(key(&renamed("t-v1")), "topics/all/partition=3/t-v1+3+0000000000.parquet");

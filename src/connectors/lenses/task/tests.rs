@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{
     Array, ArrayRef, BinaryArray, BinaryBuilder, Int64Array, ListBuilder, NullArray, StringArray, StringBuilder, StructArray, StructBuilder,
@@ -86,7 +87,9 @@ fn objects(folder: &Path, prefix: &str) -> Vec<(String, String)> {
 async fn settled(task: &mut Box<dyn SinkTask>, end: i64) {
     for _ in 0..2000 {
         task.tick().await.unwrap();
-        if task.durable().await.unwrap().get(&TopicPartition::new("t", 0)) == Some(&end) {
+        let commits = task.pre_commit().await.unwrap();
+        task.committed(&commits);
+        if commits.get(&TopicPartition::new("t", 0)) == Some(&Committed::at(end)) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -99,13 +102,13 @@ async fn written(kcql: &str, settings: &[(&str, &str)], batches: &[Batch]) -> Ve
     let folder = tempfile::tempdir().unwrap();
     let mut task = task(folder.path(), &props(kcql, settings), Budget::new(64 << 20), false);
     task.start().await.unwrap();
-    task.open(&[TopicPartition::new("t", 0)]).await.unwrap();
+    task.open(&[TopicPartition::new("t", 0)], &Commits::new()).await.unwrap();
     for batch in batches {
         assert_eq!(task.put(batch.clone()).await.unwrap(), []);
     }
     settled(&mut task, batches.last().unwrap().span.end).await;
     let report = task.report();
-    assert!(report.guarantee.starts_with("at-least-once: ") && report.open_rows == 0, "{report:?}");
+    assert!(report.guarantee == "exactly-once" && report.open_rows == 0, "{report:?}");
     objects(folder.path(), "")
 }
 
@@ -213,7 +216,7 @@ async fn records_without_what_is_asked_of_them_are_refused() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let mut task = task(folder.path(), &props(&format!("INSERT INTO b SELECT * FROM t {rest}"), &[]), Budget::new(64 << 20), true);
-        task.open(&[TopicPartition::new("t", 0)]).await.unwrap();
+        task.open(&[TopicPartition::new("t", 0)], &Commits::new()).await.unwrap();
         let rejects = task.put(batch).await.unwrap();
         let found = rejects.first().map(|reject| reject.reason.clone());
         assert_eq!(found.is_some(), problem.is_some(), "{rest}: {found:?}");
@@ -225,7 +228,7 @@ async fn records_without_what_is_asked_of_them_are_refused() {
 async fn a_topic_that_no_statement_names_fails_the_task() {
     let folder = tempfile::tempdir().unwrap();
     let mut task = task(folder.path(), &props("INSERT INTO b SELECT * FROM u", &[]), Budget::new(64 << 20), false);
-    task.open(&[TopicPartition::new("t", 0)]).await.unwrap();
+    task.open(&[TopicPartition::new("t", 0)], &Commits::new()).await.unwrap();
     let error = task.put(texts(1, &["a"])).await.unwrap_err();
     assert!(error.kind == ErrorKind::BadConfig && error.to_string().contains("Can't find the KCQL for source topic [t]"), "{error}");
 }
@@ -234,7 +237,7 @@ async fn a_topic_that_no_statement_names_fails_the_task() {
 async fn files_end_early_when_memory_is_used_up() {
     let folder = tempfile::tempdir().unwrap();
     let mut task = task(folder.path(), &props("INSERT INTO b SELECT * FROM t STOREAS `TEXT`", &[]), Budget::new(1 << 20), false);
-    task.open(&[TopicPartition::new("t", 0)]).await.unwrap();
+    task.open(&[TopicPartition::new("t", 0)], &Commits::new()).await.unwrap();
     let long = "x".repeat(1 << 19);
     task.put(texts(1, &[&long, &long, &long])).await.unwrap();
     task.relieve();
