@@ -175,11 +175,12 @@ pub static KEYS: &[ConfigKey] = &[
     key(
         "lakehead.rotation.scope",
         Type::String,
-        Some(TOPIC_PARTITION),
+        None,
         Importance::Medium,
-        Check::OneOf(&[TOPIC_PARTITION, "path"]),
+        Check::OneOf(&["topic-partition", "path"]),
         "Ours. Which files end together: all of a topic partition (topic-partition, as upstream), or each by itself (path): then the limits of size, rows and time hold \
-         for each file, late records close no other file, and what lies between is told in the committed offset's metadata.",
+         for each file, late records close no other file, and what lies between is told in the committed offset's metadata. Default: topic-partition for \
+         upstream's classes, path for CloudStorageSink.",
     ),
 ];
 
@@ -193,8 +194,6 @@ pub static PLAN_KEYS: &[ConfigKey] = &[key(
     "Ours. What is done when a task died while its files were becoming visible, and its successor has another configuration, which cannot finish them: halt (the task \
          fails and says so; started once with the former configuration it finishes them), or continue (their records may be in two files).",
 )];
-
-const TOPIC_PARTITION: &str = "topic-partition";
 
 /// A configuration, checked and built.
 #[derive(Debug)]
@@ -233,7 +232,7 @@ impl Settings {
         }
         let natural = |key| values.long(key).and_then(|n| usize::try_from(n).ok());
         // As upstream: with keys or headers one record has several objects, which cannot be conditional together.
-        let scope = if values.text("lakehead.rotation.scope") == "path" { Scope::Path } else { Scope::TopicPartition };
+        let scope = scope(props);
         let is_conditional = values.boolean("enable.conditional.writes") && policy.schedule.is_some() && shapes.len() == 1 && scope == Scope::TopicPartition;
         let typed_bytes = values.long("lakehead.row.group.bytes").and_then(|n| u64::try_from(n).ok()).unwrap_or(64 << 20);
         let is_columnar = shapes.first().is_some_and(|shape| shape.format.needs_columns());
@@ -286,6 +285,19 @@ impl Settings {
     pub(super) fn expected_ratio(&self) -> Ratio {
         let shrinks = self.shapes.first().is_some_and(|shape| shape.format.needs_columns() || shape.extension.ends_with(".gz"));
         if shrinks { Ratio::new(4 << 20, 1 << 20) } else { Ratio::new(1 << 20, 1 << 20) }
+    }
+}
+
+/// `lakehead.rotation.scope`: whoever names upstream's class relies on upstream's files.
+fn scope(props: &Props) -> Scope {
+    let is_ours = || {
+        let class = props.get("connector.class").map_or("", |class| class.trim());
+        class == super::ANY_URL.class || super::ANY_URL.aliases.contains(&class)
+    };
+    match (Values { tables: &[KEYS], props }).text("lakehead.rotation.scope") {
+        "path" => Scope::Path,
+        "" if is_ours() => Scope::Path,
+        _ => Scope::TopicPartition,
     }
 }
 

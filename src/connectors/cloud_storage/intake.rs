@@ -2,6 +2,7 @@
 //!
 //! Synchronous; runs on the CPU pool. What is decided here is a row's fate; when files end is the [`Writer`]'s and `roll`'s.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::Array;
@@ -65,6 +66,9 @@ pub(super) fn take(writer: &mut Writer, batch: Batch, plan: &Plan, now: DateTime
     if whole.error.is_none() {
         whole.add(take_part(writer, rest, plan, now, tolerates)?, row);
     }
+    // What was opened may have ended since.
+    let opened: BTreeSet<Lane> = std::mem::take(&mut whole.opened).into_iter().map(|(lane, _)| lane).collect();
+    whole.opened = opened.into_iter().filter_map(|lane| writer.start(&lane).map(|start| (lane, start))).collect();
     Ok(whole)
 }
 

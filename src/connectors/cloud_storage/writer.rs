@@ -271,6 +271,11 @@ impl Writer {
         is_in(TOGETHER) || is_in(&lane_of(batch, path, is_tombstone))
     }
 
+    /// The first offset of what is open in a lane.
+    pub(super) fn start(&self, lane: &Lane) -> Option<i64> {
+        self.lanes.get(lane).and_then(LaneWriter::start)
+    }
+
     /// Everything below was taken, or left out on purpose; `None` before the first record.
     pub(super) fn position(&self) -> Option<i64> {
         self.position
