@@ -337,3 +337,107 @@ proptest! {
         }
     }
 }
+
+const BY_HOUR: [(&str, &str); 4] = [
+    ("partitioner.class", "io.confluent.connect.storage.partitioner.HourlyPartitioner"),
+    ("locale", "en"),
+    ("timezone", "UTC"),
+    ("timestamp.extractor", "Wallclock"),
+];
+const APART: [(&str, &str); 1] = [("lakehead.rotation.scope", "path")];
+
+/// Lane, end and files (name, offsets) of each group.
+fn groups(ended: &[Ended]) -> Vec<(String, i64, Vec<(String, Vec<i64>)>)> {
+    let name = |key: String| key.rsplit_once("/t/").map_or(key.clone(), |(_, name)| name.to_owned());
+    ended.iter().map(|group| (group.lane.to_string(), group.end, group.files.iter().map(|file| (name(file.key()), offsets_in(file))).collect())).collect()
+}
+
+#[test]
+fn files_of_paths_are_independent_where_that_is_asked_for() {
+    let plan = with(&[&BY_FIELD, &APART, &[("flush.size", "3")]]);
+    let records = [0, 1, 0, 1, 0, 2, 1].map(|path| Record { path, ..GOOD });
+    let (ended, _, writer) = write(&plan, &[batch_of(0, &records[..4]), batch_of(4, &records[4..])]);
+    let file = |name: &str, offsets: &[i64]| vec![(name.to_owned(), offsets.to_vec())];
+    assert_eq!(
+        groups(&ended),
+        [("/f=a".to_owned(), 5, file("f=a/t+3+0000000000.parquet", &[0, 2, 4])), ("/f=b".to_owned(), 7, file("f=b/t+3+0000000001.parquet", &[1, 3, 6])),]
+    );
+    assert_eq!((writer.open(), writer.position()), ((1, 1), Some(7)));
+    // One path more than are allowed ends the oldest alone; another schema ends only the file that it would have gone to.
+    let few = with(&[&BY_FIELD, &APART, &[("flush.size", "9"), ("partitioner.max.open.files", "2")]]);
+    let (ended, _, _) = write(&few, &[batch_of(0, &records[..6])]);
+    assert_eq!(groups(&ended), [("/f=a".to_owned(), 5, file("f=a/t+3+0000000000.parquet", &[0, 2, 4]))]);
+    let plan = with(&[&BY_FIELD, &APART, &[("flush.size", "9")]]);
+    let (ended, _, writer) = write(&plan, &[batch_of(0, &records[..2]), batch_of(2, &[Record { version: 2, ..GOOD }])]);
+    assert_eq!(groups(&ended), [("/f=a".to_owned(), 1, file("f=a/t+3+0000000000.parquet", &[0]))]);
+    assert_eq!(writer.open(), (2, 2));
+}
+
+/// What a writer does that goes on from such a commit.
+fn go_on(plan: &Plan, committed: &crate::batch::Committed, batches: &[Batch], now: DateTime<Utc>) -> (Vec<Ended>, Writer) {
+    let (_, replay) = crate::commit::Protocol::recover(Some(committed.clone()), 7, 4096).unwrap();
+    let mut writer = Writer::new(TopicPartition::new("t", 3), plan.scope, replay);
+    let ended = batches.iter().flat_map(|batch| take(&mut writer, batch.clone(), plan, now, true).unwrap().ended).collect();
+    (ended, writer)
+}
+
+fn committed(offset: i64, lanes: &[(&str, Option<i64>, &[(i64, i64)])], clock: &[(i64, i64)]) -> crate::batch::Committed {
+    let of = |ahead, files: &[(i64, i64)]| crate::commit::LaneIntent {
+        ahead,
+        files: files.iter().map(|(start, end)| OffsetRange { start: *start, end: *end }).collect(),
+    };
+    let lanes = lanes.iter().map(|(lane, ahead, files)| ((*lane).into(), of(*ahead, files))).collect();
+    let intent = crate::commit::Intent { configuration: 7, lanes, clock: clock.to_vec() };
+    crate::batch::Committed { offset, metadata: intent.text(offset) }
+}
+
+#[test]
+fn what_a_former_owner_planned_ends_where_it_said_and_what_it_published_is_left_out() {
+    let plan = with(&[&BY_FIELD, &APART, &[("flush.size", "2")]]);
+    let records = [0, 1, 0, 1, 0, 1, 0, 0].map(|path| Record { path, ..GOOD });
+    let file = |name: &str, offsets: &[i64]| vec![(name.to_owned(), offsets.to_vec())];
+    // b is visible up to 4; a was planned as one file of three rows, although two would fill it by now.
+    let held = committed(0, &[("/f=a", None, &[(0, 5)]), ("/f=b", Some(4), &[])], &[]);
+    for size in [1, 3, 8] {
+        let (ended, writer) = go_on(&plan, &held, &batches_of(&records, std::iter::repeat(size).take(8)), DateTime::UNIX_EPOCH);
+        assert_eq!(
+            groups(&ended),
+            [("/f=a".to_owned(), 5, file("f=a/t+3+0000000000.parquet", &[0, 2, 4])), ("/f=a".to_owned(), 8, file("f=a/t+3+0000000006.parquet", &[6, 7])),],
+            "batches of {size}"
+        );
+        assert_eq!(writer.open(), (1, 1), "offset 5 goes on as it would have");
+    }
+    // Everything below 6 was planned to end together, but for what was visible already; then paths go their own ways.
+    let held = committed(0, &[("", None, &[(0, 6)]), ("/f=b", Some(2), &[])], &[]);
+    let (ended, _) = go_on(&plan, &held, &[batch_of(0, &records)], DateTime::UNIX_EPOCH);
+    let both = vec![("f=a/t+3+0000000000.parquet".to_owned(), vec![0, 2, 4]), ("f=b/t+3+0000000003.parquet".to_owned(), vec![3, 5])];
+    assert_eq!(groups(&ended), [(String::new(), 6, both), ("/f=a".to_owned(), 8, file("f=a/t+3+0000000006.parquet", &[6, 7]))]);
+    // A planned file whose records are gone from the log ends without rows.
+    let held = committed(0, &[("/f=a", None, &[(0, 5)])], &[]);
+    let (ended, _) = go_on(&plan, &held, &[batch_of(5, &records[5..])], DateTime::UNIX_EPOCH);
+    assert_eq!(groups(&ended)[0], ("/f=a".to_owned(), 5, vec![]));
+}
+
+#[test]
+fn paths_by_the_clock_are_made_with_the_clock_that_was() {
+    let plan = with(&[&BY_HOUR, &[("flush.size", "100")]]);
+    let at = |hour: i64| DateTime::from_timestamp_millis(hour * 3_600_000 + 5).unwrap();
+    let mut writer = Writer::new(TopicPartition::new("t", 3), plan.scope, Replay::default());
+    let mut readings = Vec::new();
+    for (offset, hour) in [(0, 1), (2, 1), (4, 2)] {
+        readings.extend(take(&mut writer, batch_of(offset, &[GOOD, GOOD]), &plan, at(hour), true).unwrap().clock);
+    }
+    assert_eq!(readings, [(0, 3_600_005), (4, 7_200_005)], "only a change of the path is told");
+    let was = groups(&writer.end_all(Reason::Schedule));
+    // Read again a day later.
+    let (ended, writer) = go_on(&plan, &committed(0, &[("", None, &[(0, 6)])], &readings), &[batch_of(0, &[GOOD; 7])], at(26));
+    assert_eq!(groups(&ended), was);
+    assert!(
+        was[0]
+            .2
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .eq(["year=1970/month=01/day=01/hour=01/t+3+0000000000.parquet", "year=1970/month=01/day=01/hour=02/t+3+0000000004.parquet"])
+    );
+    assert_eq!(writer.open(), (1, 1));
+}
