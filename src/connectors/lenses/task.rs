@@ -173,7 +173,9 @@ impl SinkTask for LensesTask {
     }
 
     fn finish(&mut self, partitions: &[TopicPartition]) -> bool {
-        self.routes.iter_mut().fold(false, |is_busy, route| route.task.finish(partitions) || is_busy)
+        // Each is asked: it may have something to begin.
+        let busy: Vec<bool> = self.routes.iter_mut().map(|route| route.task.finish(partitions)).collect();
+        busy.contains(&true)
     }
 
     async fn close(&mut self, partitions: &[TopicPartition]) {

@@ -399,7 +399,7 @@ fn what_a_former_owner_planned_ends_where_it_said_and_what_it_published_is_left_
     // b is visible up to 4; a was planned as one file of three rows, although two would fill it by now.
     let held = committed(0, &[("/f=a", None, &[(0, 5)]), ("/f=b", Some(4), &[])], &[]);
     for size in [1, 3, 8] {
-        let (ended, writer) = go_on(&plan, &held, &batches_of(&records, std::iter::repeat(size).take(8)), DateTime::UNIX_EPOCH);
+        let (ended, writer) = go_on(&plan, &held, &batches_of(&records, std::iter::repeat_n(size, 8)), DateTime::UNIX_EPOCH);
         assert_eq!(
             groups(&ended),
             [("/f=a".to_owned(), 5, file("f=a/t+3+0000000000.parquet", &[0, 2, 4])), ("/f=a".to_owned(), 8, file("f=a/t+3+0000000006.parquet", &[6, 7])),],
