@@ -263,8 +263,8 @@ impl Protocol {
     /// The first offset that is not known to be visible: what is to be committed. `None` until a record was seen.
     #[must_use]
     pub fn offset(&self) -> Option<i64> {
-        let held = self.lanes.values().filter_map(Progress::start).min();
-        held.or(self.position)
+        // What a former owner planned may begin past what was taken so far.
+        self.lanes.values().filter_map(Progress::start).chain(self.position).min()
     }
 
     /// What the coordinator is to be asked to hold now; the same until something happens. `None` when it holds it.

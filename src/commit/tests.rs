@@ -51,6 +51,22 @@ fn a_group_is_planned_when_it_is_stored_published_when_it_is_planned_and_passed_
 }
 
 #[test]
+fn what_a_former_owner_left_open_holds_the_offset_until_it_was_read_again() {
+    let mut p = new(0);
+    let (late, new) = (lane("/hour=1"), lane("/hour=2"));
+    p.open(&late, 0);
+    p.open(&new, 1);
+    p.pass(50);
+    let id = p.end(&new, 40).unwrap();
+    p.sealed(&id);
+    let plan = p.propose().unwrap();
+    p.accepted(&plan);
+    // Its successor knows of a file from 1 on, and has not seen the record at 0 yet.
+    let (mut other, _) = Protocol::recover(Some(plan), CONFIGURATION, TEXT_LIMIT).unwrap();
+    assert_eq!((other.offset(), other.propose()), (Some(0), None));
+}
+
+#[test]
 fn files_of_one_lane_pass_those_of_another_and_the_text_says_so() {
     let mut p = new(0);
     let (late, new) = (lane("/hour=1"), lane("/hour=2"));
