@@ -129,7 +129,7 @@ impl Protocol {
             limit,
             lanes: BTreeMap::new(),
             position: known.as_ref().map(|known| known.offset),
-            clock: intent.clock.clone(),
+            clock: Vec::new(),
             all: None,
             known,
             begin: None,
@@ -141,7 +141,9 @@ impl Protocol {
             protocol.lanes.insert(Arc::clone(lane), Progress { ahead: *ahead, groups, open: None });
         }
         let from = protocol.position.unwrap_or(i64::MIN);
-        Ok((protocol, Replay::new(intent, from)))
+        let replay = Replay::new(intent, from);
+        protocol.clock = replay.readings().to_vec();
+        Ok((protocol, replay))
     }
 
     fn group(&mut self, span: OffsetRange, is_former: bool) -> Group {
@@ -152,7 +154,8 @@ impl Protocol {
 
     /// Paths of records from `offset` on were made with this reading of the clock, in ms.
     pub fn clock(&mut self, offset: i64, ms: i64) {
-        if self.clock.last().is_none_or(|(known, at)| *known < offset && *at != ms) {
+        self.clock.truncate(self.clock.partition_point(|(known, _)| *known < offset));
+        if self.clock.last().is_none_or(|(_, at)| *at != ms) {
             self.clock.push((offset, ms));
         }
     }

@@ -32,12 +32,19 @@ pub struct Replay {
 }
 
 impl Replay {
-    pub(super) fn new(intent: Intent, from: i64) -> Self {
+    pub(super) fn new(mut intent: Intent, from: i64) -> Self {
         let mut ends: Vec<(i64, Lane)> = intent.lanes.iter().flat_map(|(lane, of)| of.files.iter().map(|span| (span.end, Arc::clone(lane)))).collect();
         ends.sort();
         let ahead = intent.lanes.values().filter_map(|of| of.ahead).max();
         let until = ahead.into_iter().chain(ends.last().map(|(end, _)| *end)).max().unwrap_or(from);
+        // What the former owner read beyond that, it neither planned nor published: another reading of the clock does as well.
+        intent.clock.retain(|(from, _)| *from < until);
         Self { intent, ends: ends.into(), from, until }
+    }
+
+    /// The readings of the clock, in ms, with which paths were made, and from where on.
+    pub(super) fn readings(&self) -> &[(i64, i64)] {
+        &self.intent.clock
     }
 
     /// True when records from this offset on are free, and every planned end was reported.

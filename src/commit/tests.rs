@@ -206,6 +206,39 @@ fn the_clock_of_paths_is_told_with_the_files_that_it_made() {
     assert_eq!(replay.boundary(0), Some(8), "records before and after it are taken apart");
 }
 
+#[test]
+fn a_next_owner_tells_its_own_clock_where_the_former_one_planned_nothing() {
+    let mut p = new(0);
+    let all = lane(TOGETHER);
+    let (first, later) = (1_700_000_000_000, 1_700_003_600_000);
+    p.open(&all, 0);
+    p.clock(0, first);
+    let id = p.end(&all, 10).unwrap();
+    p.sealed(&id);
+    p.open(&all, 10);
+    p.clock(10, later);
+    p.pass(20);
+    let plan = p.propose().unwrap();
+    assert_eq!(read(&plan).clock, [(0, first), (10, later)]);
+    // It goes on with the first reading, or has one of its own later.
+    for (own, told) in [(None, vec![(0, first)]), (Some((15, later + 1)), vec![(0, first), (15, later + 1)])] {
+        let (mut other, _) = Protocol::recover(Some(plan.clone()), CONFIGURATION, TEXT_LIMIT).unwrap();
+        other.open(&all, 0);
+        other.pass(10);
+        other.end(&all, 10).unwrap();
+        other.open(&all, 10);
+        own.into_iter().for_each(|(offset, ms)| other.clock(offset, ms));
+        other.pass(20);
+        let id = other.end(&all, 20).unwrap();
+        other.sealed(&id);
+        assert_eq!(read(&other.propose().unwrap()).clock, told);
+    }
+    // An earlier reading that turns out to be wrong is replaced, with what comes after it.
+    let mut p = new(0);
+    [(0, first), (10, later), (5, later)].into_iter().for_each(|(offset, ms)| p.clock(offset, ms));
+    assert_eq!(p.clock, [(0, first), (5, later)]);
+}
+
 fn intents() -> impl Strategy<Value = Intent> {
     let spans = prop::collection::vec((0..1000_i64, 1..1000_i64), 0..4).prop_map(|pairs| {
         let mut at = 0;
