@@ -6,6 +6,9 @@
 // What flows: raw and decoded batches of one topic partition, and offsets.
 pub mod batch;
 
+// The offsets of a file's rows, as runs, text and digest.
+pub mod offsets;
+
 // Time zones and date patterns, as upstream's date libraries read them.
 pub mod calendar;
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 /// Each module of `src/lib.rs`, in its order, with the modules that it may use. `*` stands for all.
 const MODULES: &[(&str, &[&str])] = &[
     ("batch", &[]),
+    ("offsets", &[]),
     ("calendar", &[]),
     ("kafka", &["batch"]),
     ("convert", &["batch", "clock", "connect"]),
