@@ -60,6 +60,9 @@ pub mod compute;
 // One budget of bytes for the process.
 pub mod memory;
 
+// What waits on disk when the budget is used up.
+pub mod spill;
+
 // Time as a value.
 pub mod clock;
 

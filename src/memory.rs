@@ -3,11 +3,16 @@
 //! Whoever holds data holds a [`Permit`] for its bytes. Taking a permit never waits and never fails, so that work which *frees* memory
 //! (encoding, uploading) cannot be blocked by the lack of it; only the intake waits, in [`Budget::room`], before it accepts more records.
 //! The budget may thus be overdrawn by what was already accepted: one set of batches per task.
+//!
+//! A [`part`](Budget::part) of a budget counts by itself what some of the holders hold; their bytes count in the whole too. What does not fit into
+//! the budget and can wait goes to [`Budget::spill`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
+
+use crate::spill::Spill;
 
 /// The process's budget; cheap to clone.
 #[derive(Debug, Clone)]
@@ -19,13 +24,38 @@ struct Inner {
     used: AtomicU64,
     peak: AtomicU64,
     freed: Notify,
+    /// The budget that this one is a part of.
+    whole: Option<Budget>,
+    spill: Spill,
 }
 
 impl Budget {
     /// A budget of `limit` bytes.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self(Arc::new(Inner { limit, used: AtomicU64::new(0), peak: AtomicU64::new(0), freed: Notify::new() }))
+        Self::build(limit, None, Spill::off())
+    }
+
+    fn build(limit: u64, whole: Option<Self>, spill: Spill) -> Self {
+        Self(Arc::new(Inner { limit, used: AtomicU64::new(0), peak: AtomicU64::new(0), freed: Notify::new(), whole, spill }))
+    }
+
+    /// A budget of as many bytes, with a place for what does not fit.
+    #[must_use]
+    pub fn spilling_to(&self, spill: Spill) -> Self {
+        Self::build(self.limit(), None, spill)
+    }
+
+    /// A part of this budget that counts for itself what is taken from it; `limit` is for its holders to heed.
+    #[must_use]
+    pub fn part(&self, limit: u64) -> Self {
+        Self::build(limit, Some(self.clone()), self.0.spill.clone())
+    }
+
+    /// Where rows go that can wait and for which there is no memory.
+    #[must_use]
+    pub fn spill(&self) -> &Spill {
+        &self.0.spill
     }
 
     /// The budget of a process that may have `limit` bytes resident: half of them. The other half is for what holds no permit: the encoders' and decoders'
@@ -62,11 +92,23 @@ impl Budget {
     fn add(&self, bytes: u64) {
         let used = self.0.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.0.peak.fetch_max(used, Ordering::Relaxed);
+        if let Some(whole) = &self.0.whole {
+            whole.add(bytes);
+        }
     }
 
     fn subtract(&self, bytes: u64) {
         self.0.used.fetch_sub(bytes, Ordering::Relaxed);
         self.0.freed.notify_waiters();
+        if let Some(whole) = &self.0.whole {
+            whole.subtract(bytes);
+        }
+    }
+
+    /// True when no more may be accepted.
+    #[must_use]
+    pub fn is_used_up(&self) -> bool {
+        self.used() >= self.limit()
     }
 
     /// Waits until less than the limit is held. Cancel-safe.
@@ -130,6 +172,18 @@ mod tests {
         drop(b);
         assert_eq!((budget.used(), budget.peak()), (25, 130));
         drop(a);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_a_part_holds_counts_in_the_whole() {
+        let budget = Budget::new(100);
+        let part = budget.part(30);
+        let (of_part, of_whole) = (part.take(40), budget.take(50));
+        assert_eq!((part.used(), part.is_used_up(), budget.used(), budget.is_used_up()), (40, true, 90, false));
+        drop(of_part);
+        assert_eq!((part.used(), part.peak(), budget.used(), budget.peak()), (0, 40, 50, 90));
+        drop(of_whole);
         assert_eq!(budget.used(), 0);
     }
 

@@ -7,7 +7,7 @@
 //! `value.converter.` is its owner's to judge); values of secrets are in no message.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::connect::Props;
@@ -101,6 +101,8 @@ pub struct Settings {
     pub providers: Providers,
     /// `lakehead.memory.limit`, bytes.
     pub memory_limit_bytes: u64,
+    /// `lakehead.spill.dir`; `None` when nothing is to be spilled.
+    pub spill_dir: Option<PathBuf>,
     /// `lakehead.cpu.threads`, at least 1.
     pub cpu_threads: usize,
     /// `lakehead.log.format`.
@@ -194,6 +196,7 @@ impl Settings {
             offset_flush_timeout: millis("offset.flush.timeout.ms"),
             override_policy: override_policy(values.text("connector.client.config.override.policy")),
             memory_limit_bytes,
+            spill_dir: spill_dir(&values, host),
             cpu_threads: values.long("lakehead.cpu.threads").and_then(|n| usize::try_from(n).ok()).unwrap_or(host.cores).max(1),
             log_format: if values.text("lakehead.log.format").eq_ignore_ascii_case("json") { LogFormat::Json } else { LogFormat::Text },
             log_filter: log_filter.to_owned(),
@@ -221,6 +224,14 @@ fn memory_limit(values: &Values<'_>, host: &Host) -> Result<u64, String> {
     match host::parse_bytes(text) {
         Some(bytes) if bytes >= 1 << 20 => Ok(bytes),
         _ => Err(format!("lakehead.memory.limit=\"{text}\" is not a size of at least 1 MiB (give bytes, or a number with KiB, MiB or GiB)")),
+    }
+}
+
+fn spill_dir(values: &Values<'_>, host: &Host) -> Option<PathBuf> {
+    match values.non_blank("lakehead.spill.dir").map(str::trim) {
+        Some(text) if text.eq_ignore_ascii_case("none") => None,
+        Some(text) => Some(PathBuf::from(text)),
+        None => Some(Path::new(host.environment.get("TMPDIR").filter(|dir| !dir.is_empty()).map_or("/tmp", String::as_str)).join("lakehead")),
     }
 }
 
@@ -324,6 +335,21 @@ mod tests {
         assert_eq!(limit(Some(8 << 30)), 256 << 20);
         assert_eq!(limit(Some(100 << 20)), 50 << 20);
         assert_eq!(settings("lakehead.memory.limit=1g").unwrap().memory_limit_bytes, 1 << 30);
+    }
+
+    #[test]
+    fn rows_are_spilled_below_the_folder_for_temporary_files_unless_told_otherwise() {
+        for (text, temporary, expected) in [
+            ("", None, Some("/tmp/lakehead")),
+            ("", Some("/var/tmp"), Some("/var/tmp/lakehead")),
+            ("lakehead.spill.dir=/data/spill", Some("/var/tmp"), Some("/data/spill")),
+            ("lakehead.spill.dir=None", None, None),
+        ] {
+            let base = format!("bootstrap.servers=b:9092\nkey.converter=K\nvalue.converter=V\n{text}");
+            let environment = temporary.map(|dir: &str| ("TMPDIR".to_owned(), dir.to_owned())).into_iter().collect();
+            let settings = Settings::from_props(&properties::parse(base.as_bytes()).unwrap(), &Host { environment, ..Host::default() }).unwrap();
+            assert_eq!(settings.spill_dir.as_deref(), expected.map(Path::new), "{text}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::rest::{Bound, Server};
 use crate::runtime::{Herder, HerderHandle};
 use crate::settings::connector_file::{self, ConnectorFile};
 use crate::settings::{Host, Settings};
+use crate::spill::Spill;
 use crate::store::urls::Urls;
 
 /// How long REST requests may still be answered when the worker ends.
@@ -85,7 +86,7 @@ impl Running {
             clock: Clock::system(),
             kafka,
             compute: Compute::pool(settings.cpu_threads),
-            memory: Budget::of_process(settings.memory_limit_bytes),
+            memory: Budget::of_process(settings.memory_limit_bytes).spilling_to(settings.spill_dir.as_ref().map_or_else(Spill::off, Spill::below)),
             stores: Arc::new(Urls),
         };
         let worker_id = bound.worker_id(settings);

@@ -166,6 +166,14 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
         "Memory that the process may have, as a number or with a unit (`512MiB`); half of it is for records and files under way. Default: 256 MiB, or half of the container's limit where that is less.",
     ),
     key(
+        "lakehead.spill.dir",
+        Type::String,
+        None,
+        Check::Any,
+        OURS,
+        "Folder for rows that wait for their file while memory is short; not one that is kept in memory (tmpfs). Each process makes one of its own in it, and removes what dead ones left. Default: `lakehead` below the folder for temporary files. `none`: nothing is spilled, and files end early instead.",
+    ),
+    key(
         "lakehead.cpu.threads",
         Type::Int,
         None,

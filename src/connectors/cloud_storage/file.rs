@@ -1,69 +1,31 @@
-//! One open file: rows that wait for their row group, and the delivery that encodes and uploads them.
+//! One open file: what it is called, which rows wait for its next row group, and whether more rows fit.
 //!
-//! Rows wait as Arrow arrays, not inside a writer: that takes a third of the memory, and the file's schema is known only when encoding begins, so a
-//! schema that widens meanwhile does not split the file. A delivery is started when the first row group is due (or the file ends), runs beside
-//! the task, and owns the encoder and the upload from then on.
+//! Rows wait as [pieces](Piece), not inside a writer: that takes a third of the memory, and the file's schema is known only when encoding begins, so a
+//! schema that widens meanwhile does not split the file. A [`Delivery`] is started when the first row group is due, or [`delivery::whole`] when the file
+//! ends before that; it runs beside the task, and owns the encoder and the upload from then on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{Array, ArrayRef};
-use arrow::compute::concat;
 use arrow::datatypes::FieldRef;
 use arrow::error::ArrowError;
 use lakehead_formats::column::Column;
-use lakehead_formats::file::{Encoder, FileFormat, FileStats, FormatError};
+use lakehead_formats::file::FileFormat;
 use lakehead_formats::schema;
 use lakehead_formats::schema::compatibility::{self, Compatibility, Verdict};
-use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::delivery::{self, Delivery, Form, Ready, Workshop};
 use super::naming::{Extent, FileName, Naming};
 use super::shape::Shape;
-use crate::compute::Compute;
-use crate::connect::{ErrorKind, TaskError};
+use super::staging::{Piece, Run, take_back};
+use crate::connect::TaskError;
 use crate::memory::{Budget, Permit};
-use crate::store::{Chunk, ObjectSink, StoreError, StoreErrorKind, Upload};
 
-/// Small pieces are joined when there are this many of them: many tiny arrays cost more memory than their rows.
-const PIECES: usize = 32;
-/// Rows below which a piece is small.
-const SMALL_ROWS: usize = 1024;
-
-/// What every file of a task needs.
-#[derive(Debug, Clone)]
-pub(super) struct Workshop {
-    pub(super) store: Arc<dyn ObjectSink>,
-    pub(super) compute: Compute,
-    pub(super) memory: Budget,
-    pub(super) ratio: Arc<Ratio>,
-    /// Row groups that wait for the CPU pool or are being encoded.
-    pub(super) encoding: Arc<AtomicU64>,
-}
-
-impl Workshop {
-    /// True while row groups are being encoded: memory will be freed soon.
-    pub(super) fn is_encoding(&self) -> bool {
-        self.encoding.load(Ordering::Acquire) > 0
-    }
-}
-
-/// Counts a row group from the moment it is handed over until its rows are encoded or given up.
-#[derive(Debug)]
-struct Encoding(Arc<AtomicU64>);
-
-impl Encoding {
-    fn begin(counter: &Arc<AtomicU64>) -> Self {
-        counter.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(counter))
-    }
-}
-
-impl Drop for Encoding {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
+/// What an open file holds beside its rows: itself, its place among the open files, its names.
+const FILE_BYTES: u64 = 1 << 10;
+/// What a piece holds beside its rows, in its file and in the run that it may be moved to.
+const PIECE_BYTES: u64 = 96;
 
 /// Encoded bytes per byte of waiting rows, as seen so far by a task.
 #[derive(Debug)]
@@ -78,7 +40,7 @@ impl Ratio {
         Self { raw: AtomicU64::new(raw), encoded: AtomicU64::new(encoded) }
     }
 
-    fn learn(&self, raw: u64, encoded: u64) {
+    pub(super) fn learn(&self, raw: u64, encoded: u64) {
         self.raw.fetch_add(raw, Ordering::Relaxed);
         self.encoded.fetch_add(encoded, Ordering::Relaxed);
     }
@@ -120,9 +82,10 @@ pub(super) struct OpenFile {
     pub(super) rows: u64,
     /// The schema of all rows so far.
     field: FieldRef,
-    pieces: Vec<(FieldRef, ArrayRef)>,
-    staged_rows: usize,
-    staged: Permit,
+    pieces: Vec<Piece>,
+    /// Bytes of the rows that wait; those that are in memory are counted where they are.
+    staged_bytes: u64,
+    own: Permit,
     delivery: Option<Delivery>,
     /// Whether a former owner has planned its end: its rows must fit into one file, however their schema widens.
     pub(super) is_held: bool,
@@ -144,8 +107,8 @@ impl OpenFile {
             rows: 0,
             field,
             pieces: Vec::new(),
-            staged_rows: 0,
-            staged: memory.take(0),
+            staged_bytes: 0,
+            own: memory.take(FILE_BYTES),
             delivery: None,
             is_held: false,
         }
@@ -188,48 +151,39 @@ impl OpenFile {
         schema::is_inferred(&self.field)
     }
 
-    /// Takes rows that [fit](Self::fits). `bytes` is the memory that they hold, `end` the offset after the last of them, `times` the earliest and the
-    /// latest Kafka timestamp, as far as the name asks for them.
+    /// Takes rows that [fit](Self::fits), fresh from a batch. `end` is the offset after the last of them, `times` the earliest and the latest Kafka timestamp, as
+    /// far as the name asks for them.
     ///
     /// # Errors
     /// When rows that fit cannot be projected; a defect.
-    pub(super) fn append(&mut self, mut rows: Column, bytes: u64, end: i64, times: (Option<i64>, Option<i64>)) -> Result<(), ArrowError> {
-        if self.field != rows.field {
+    pub(super) fn append(&mut self, mut piece: Piece, end: i64, times: (Option<i64>, Option<i64>), memory: &Budget) -> Result<(), ArrowError> {
+        if let Some(rows) = piece.field().filter(|field| **field != self.field).and_then(|_| piece.column()) {
             match self.widened(&rows.field) {
                 Some(both) => self.field = both,
-                None => rows = Column::new(FieldRef::clone(&self.field), compatibility::project(&rows.array, &rows.field, &self.field)?),
+                None => {
+                    let projected = compatibility::project(&rows.array, &rows.field, &self.field)?;
+                    piece = Piece::of(Column::new(FieldRef::clone(&self.field), projected), memory);
+                }
             }
         }
         self.times = (self.times.0.into_iter().chain(times.0).min(), self.times.1.max(times.1));
-        self.rows += u64::try_from(rows.len()).unwrap_or(u64::MAX);
-        self.staged_rows += rows.len();
+        self.rows += u64::from(piece.rows);
         self.end = end;
-        self.pieces.push((rows.field, rows.array));
-        self.staged.resize(self.staged.bytes() + bytes);
-        if self.pieces.len() >= PIECES && self.staged_rows < self.pieces.len() * SMALL_ROWS {
-            self.join_pieces();
-        }
+        self.staged_bytes += piece.bytes;
+        self.pieces.push(piece);
+        self.count_own();
         Ok(())
     }
 
-    fn join_pieces(&mut self) {
-        let joined = self
-            .pieces
-            .iter()
-            .map(|p| adapt(p, &self.field))
-            .collect::<Result<Vec<_>, _>>()
-            .and_then(|pieces| concat(&pieces.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>()));
-        // Joining fails only past 2 GiB of text, far above what small pieces hold; the pieces then stay as they are.
-        if let Ok(joined) = joined {
-            self.staged.resize(u64::try_from(joined.get_array_memory_size()).unwrap_or(u64::MAX));
-            self.pieces = vec![(FieldRef::clone(&self.field), joined)];
-        }
+    fn count_own(&mut self) {
+        self.own.resize(FILE_BYTES + PIECE_BYTES * self.pieces.len() as u64);
     }
 
-    /// The rows that wait, in order.
+    /// The rows that wait and were not spilled, in order.
     #[cfg(test)]
-    pub(super) fn staged(&self) -> Vec<ArrayRef> {
-        self.pieces.iter().map(|piece| adapt(piece, &self.field).unwrap()).collect()
+    pub(super) fn staged(&self) -> Vec<arrow::array::ArrayRef> {
+        let adapt = |rows: Column| if rows.field == self.field { rows.array } else { schema::adapt(&rows.array, &rows.field, &self.field).unwrap() };
+        self.pieces.iter().filter_map(Piece::column).map(adapt).collect()
     }
 
     /// True when rows cannot be encoded before the file ends: its name is not known yet, or its schema may still widen and it may not end for that.
@@ -237,19 +191,37 @@ impl OpenFile {
         self.naming.is_late() || (self.is_held && self.is_inferred())
     }
 
-    /// Heap of the rows that wait and could be encoded now.
+    /// Moves the rows that wait in memory into the run, to be spilled with it; their bytes.
+    pub(super) fn spill(&mut self, run: &Arc<Run>) -> u64 {
+        take_back(&mut self.pieces);
+        let bytes = run.gather(&mut self.pieces);
+        self.count_own();
+        bytes
+    }
+
+    /// Bytes of the rows that wait in memory.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        self.pieces.iter().map(Piece::held_bytes).sum()
+    }
+
+    /// Bytes of the rows that wait and could be encoded now.
     pub(super) fn encodable_bytes(&self) -> u64 {
-        if self.must_wait() { 0 } else { self.staged.bytes() }
+        if self.must_wait() { 0 } else { self.staged_bytes }
+    }
+
+    /// True when its rows can be encoded before it ends without holding more memory than deliveries may.
+    pub(super) fn has_turn(&self, workshop: &Workshop) -> bool {
+        self.delivery.is_some() || !workshop.deliveries.is_used_up()
     }
 
     /// The object's size if the file ended now, estimated by what rows like these became so far.
     pub(super) fn estimated_bytes(&self, ratio: &Ratio) -> u64 {
-        self.delivery.as_ref().map_or(0, |d| ratio.apply(d.raw_bytes)) + ratio.apply(self.staged.bytes())
+        self.delivery.as_ref().map_or(0, |d| ratio.apply(d.raw_bytes)) + ratio.apply(self.staged_bytes)
     }
 
     /// Heap that the file holds, the encoded bytes in its upload included (estimated).
     pub(super) fn held_bytes(&self, ratio: &Ratio) -> u64 {
-        self.staged.bytes() + self.delivery.as_ref().map_or(0, |d| ratio.apply(d.raw_bytes))
+        self.waiting_bytes() + self.delivery.as_ref().map_or(0, |d| ratio.apply(d.raw_bytes))
     }
 
     /// Has the rows that wait encoded as one row group, beside the task.
@@ -264,176 +236,36 @@ impl OpenFile {
         if self.pieces.is_empty() {
             return;
         }
+        let pieces = self.take_pieces();
+        let mut delivery = match self.delivery.take() {
+            Some(delivery) => delivery,
+            None => Delivery::start(workshop, self.form()),
+        };
+        delivery.encode(workshop, pieces);
+        self.delivery = Some(delivery);
+    }
+
+    fn take_pieces(&mut self) -> Vec<Piece> {
         let pieces = std::mem::take(&mut self.pieces);
-        self.staged_rows = 0;
-        let permit = std::mem::replace(&mut self.staged, workshop.memory.take(0));
-        if self.delivery.is_none() {
-            self.delivery = Some(Delivery::start(workshop, self.key(), &self.format, FieldRef::clone(&self.field)));
-        }
-        let Some(delivery) = &mut self.delivery else { return };
-        delivery.raw_bytes += permit.bytes();
-        delivery.send(Work::RowGroup { pieces, permit, encoding: Encoding::begin(&workshop.encoding) });
+        self.staged_bytes = 0;
+        self.count_own();
+        pieces
+    }
+
+    fn form(&self) -> Form {
+        Form { key: self.key(), format: Arc::clone(&self.format), field: FieldRef::clone(&self.field) }
     }
 
     /// No more rows: has the rest encoded and uploaded. The result becomes visible only when it is published.
     pub(super) fn end(mut self, workshop: &Workshop, labels: Labels) -> AbortOnDropHandle<Result<Ready, TaskError>> {
-        self.encode(workshop);
-        let key = self.key();
-        let Self { format, field, delivery, .. } = self;
-        let delivery = delivery.unwrap_or_else(|| Delivery::start(workshop, key, &format, field));
-        delivery.send(Work::Finish(labels));
-        delivery.outcome
+        let pieces = self.take_pieces();
+        match self.delivery.take() {
+            Some(delivery) => delivery.finish(workshop, pieces, labels),
+            None => delivery::whole(workshop, self.form(), pieces, labels),
+        }
     }
 }
 
 /// What an object says about itself, in its metadata and (where the format has a place) inside.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Labels(pub(super) Vec<(&'static str, String)>);
-
-/// A whole object that is not visible yet.
-pub(super) struct Ready {
-    pub(super) key: String,
-    pub(super) stats: FileStats,
-    pub(super) upload: Box<dyn Upload>,
-}
-
-enum Work {
-    RowGroup { pieces: Vec<(FieldRef, ArrayRef)>, permit: Permit, encoding: Encoding },
-    Finish(Labels),
-}
-
-/// The running encoder and upload of one file. Its queue is bounded by the memory budget: every row in it holds a permit.
-#[derive(Debug)]
-struct Delivery {
-    /// Bytes of rows that were sent to be encoded.
-    raw_bytes: u64,
-    work: mpsc::UnboundedSender<Work>,
-    outcome: AbortOnDropHandle<Result<Ready, TaskError>>,
-}
-
-impl Delivery {
-    fn start(workshop: &Workshop, key: String, format: &Arc<dyn FileFormat>, field: FieldRef) -> Self {
-        let (work, queue) = mpsc::unbounded_channel();
-        let outcome = AbortOnDropHandle::new(tokio::spawn(deliver(workshop.clone(), key, Arc::clone(format), field, queue)));
-        Self { raw_bytes: 0, work, outcome }
-    }
-
-    fn send(&self, work: Work) {
-        // A delivery that failed has closed its queue; its error comes out of `outcome`.
-        self.work.send(work).ok();
-    }
-}
-
-/// Encodes row groups as they come and uploads the bytes, until the file is whole or given up.
-async fn deliver(
-    workshop: Workshop,
-    key: String,
-    format: Arc<dyn FileFormat>,
-    field: FieldRef,
-    mut queue: mpsc::UnboundedReceiver<Work>,
-) -> Result<Ready, TaskError> {
-    let mut upload = workshop.store.open(key.clone(), format.content_type());
-    let outcome = encode_and_upload(&workshop, &key, (&format, &field), &mut queue, upload.as_mut()).await;
-    match outcome {
-        Ok(Some(stats)) => Ok(Ready { key, stats, upload }),
-        Ok(None) => {
-            upload.abort().await;
-            Err(TaskError::new(ErrorKind::Fenced, "the file was given up").with("key", key))
-        }
-        Err(error) => {
-            upload.abort().await;
-            Err(error)
-        }
-    }
-}
-
-async fn encode_and_upload(
-    workshop: &Workshop,
-    key: &str,
-    (format, field): (&Arc<dyn FileFormat>, &FieldRef),
-    queue: &mut mpsc::UnboundedReceiver<Work>,
-    upload: &mut dyn Upload,
-) -> Result<Option<FileStats>, TaskError> {
-    let mut encoder: Option<(Box<dyn Encoder>, Permit)> = None;
-    while let Some(work) = queue.recv().await {
-        let (format, memory, ratio) = (Arc::clone(format), workshop.memory.clone(), Arc::clone(&workshop.ratio));
-        let open = encoder.take();
-        let field = FieldRef::clone(field);
-        let job = move || -> Result<Encoded, FormatError> {
-            let mut open = match open {
-                Some((encoder, _)) => encoder,
-                None => format.encoder(&field)?,
-            };
-            match work {
-                Work::RowGroup { pieces, permit, encoding } => {
-                    for piece in &pieces {
-                        let rows = adapt(piece, &field).map_err(|e| FormatError::Encode { format: "arrow", message: e.to_string() })?;
-                        open.write(&rows)?;
-                    }
-                    drop(pieces);
-                    open.flush()?;
-                    let chunks = chunks(open.take(), &memory);
-                    ratio.learn(permit.bytes(), chunks.iter().map(|c| c.permit.bytes()).sum());
-                    drop((permit, encoding));
-                    let held = memory.take(open.memory_bytes());
-                    Ok(Encoded { chunks, then: Then::More(open, held) })
-                }
-                Work::Finish(labels) => {
-                    let footer: Vec<(String, String)> = labels.0.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
-                    let (bytes, stats) = open.finish(&footer)?;
-                    Ok(Encoded { chunks: chunks(bytes, &memory), then: Then::Whole(stats, labels) })
-                }
-            }
-        };
-        let encoded = workshop.compute.run(job).await.map_err(|error| format_error(&error, key))?;
-        for chunk in encoded.chunks {
-            upload.write(chunk).await.map_err(store_error)?;
-        }
-        match encoded.then {
-            Then::More(open, held) => encoder = Some((open, held)),
-            Then::Whole(stats, labels) => {
-                upload.seal(labels.0).await.map_err(store_error)?;
-                return Ok(Some(stats));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Rows under the file's schema, which may have widened since they came.
-fn adapt((field, array): &(FieldRef, ArrayRef), to: &FieldRef) -> Result<ArrayRef, ArrowError> {
-    if field == to { Ok(ArrayRef::clone(array)) } else { schema::adapt(array, field, to) }
-}
-
-struct Encoded {
-    chunks: Vec<Chunk>,
-    then: Then,
-}
-
-enum Then {
-    More(Box<dyn Encoder>, Permit),
-    Whole(FileStats, Labels),
-}
-
-fn chunks(bytes: Vec<bytes::Bytes>, memory: &Budget) -> Vec<Chunk> {
-    let chunk = |bytes: bytes::Bytes| Chunk { permit: memory.take(u64::try_from(bytes.len()).unwrap_or(u64::MAX)), bytes };
-    bytes.into_iter().filter(|b| !b.is_empty()).map(chunk).collect()
-}
-
-fn format_error(error: &FormatError, key: &str) -> TaskError {
-    let kind = match error {
-        FormatError::Config { .. } | FormatError::Unsupported { .. } => ErrorKind::BadConfig,
-        FormatError::Encode { .. } => ErrorKind::Bug,
-    };
-    TaskError::new(kind, error.to_string()).with("key", key)
-}
-
-/// A store's final word, as the task's.
-pub(in crate::connectors) fn store_error(error: StoreError) -> TaskError {
-    let kind = match error.kind {
-        StoreErrorKind::BadConfig => ErrorKind::BadConfig,
-        StoreErrorKind::Denied => ErrorKind::Denied,
-        StoreErrorKind::Vanished => ErrorKind::Rewind,
-    };
-    TaskError::new(kind, error.message)
-}

@@ -102,7 +102,7 @@ fn take_part(writer: &mut Writer, batch: Batch, plan: &Plan, now: DateTime<Utc>,
         end = first.row;
         taken.error = Some(reject_error(&batch, first));
     }
-    let mut incoming = Incoming { batch: &batch, columns, paths };
+    let mut incoming = Incoming { batch: &batch, columns, paths, part: None };
     let bug = |e: arrow::error::ArrowError| TaskError::new(ErrorKind::Bug, e.to_string()).with("partition", &batch.from);
     let written = writer.write(&mut incoming, end, plan, now, tolerates).map_err(bug)?;
     (taken.ended, taken.opened) = (written.ended, written.opened);

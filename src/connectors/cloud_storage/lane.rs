@@ -18,6 +18,7 @@ use lakehead_formats::schema::compatibility::Compatibility;
 use super::file::{Fits, OpenFile};
 use super::naming::FileName;
 use super::shape::View;
+use super::staging::{Parts, Piece};
 use super::writer::{Incoming, Plan};
 use crate::batch::{Batch, TopicPartition};
 use crate::commit::Lane;
@@ -206,7 +207,7 @@ impl LaneWriter {
 
     /// What stands in the way of a batch's paths, as things are.
     fn obstacles(&self, incoming: &Incoming<'_>, terms: Terms<'_>) -> Obstacles {
-        let Incoming { batch, columns, paths } = incoming;
+        let Incoming { batch, columns, paths, .. } = incoming;
         let mut found = Obstacles { is_open: vec![false; paths.distinct.len()], conflicts: BTreeMap::new(), count: self.open.len() };
         if self.open.is_empty() {
             return found;
@@ -235,12 +236,19 @@ impl LaneWriter {
     }
 
     fn append(&mut self, incoming: &Incoming<'_>, range: Range<usize>, terms: Terms<'_>) -> Result<(), ArrowError> {
-        let Incoming { batch, columns, paths } = incoming;
+        let Incoming { batch, columns, paths, .. } = incoming;
         self.remember(batch, paths, range.clone(), terms.plan);
-        for (code, rows) in split_rows(&paths.codes, range.clone(), paths.distinct.len()) {
-            let code = code as usize;
+        let split = split_rows(&paths.codes, range.clone(), paths.distinct.len());
+        let own = if incoming.part.is_some() { None } else { Some(Parts::of(columns, &split, &range, &terms.plan.memory)?) };
+        for (index, (code, rows)) in split.iter().enumerate() {
+            let code = *code as usize;
             let Some(path) = paths.distinct.get(code) else { continue };
-            self.add(batch, columns, (path, is_tombstone(paths, code)), (&rows, &range), terms)?;
+            let pieces = |shape: usize| match (&incoming.part, &own) {
+                (Some((parts, at)), _) => parts.some(shape, *at, rows, &range),
+                (None, Some(parts)) => parts.all(shape, index).into_iter().collect(),
+                (None, None) => Vec::new(),
+            };
+            self.add(batch, columns, (path, is_tombstone(paths, code)), (rows, &range), &pieces, terms)?;
         }
         Ok(())
     }
@@ -252,6 +260,7 @@ impl LaneWriter {
         columns: &[Column],
         (path, is_null): (&Arc<str>, bool),
         (rows, range): (&Rows, &Range<usize>),
+        pieces: &dyn Fn(usize) -> Vec<Piece>,
         Terms { plan, is_held, .. }: Terms<'_>,
     ) -> Result<(), ArrowError> {
         let (first, last) = ends(rows, range);
@@ -274,14 +283,10 @@ impl LaneWriter {
             OpenPath { number, files }
         });
         for file in &mut open.files {
-            let Some(column) = columns.get(file.shape) else { continue };
-            let array = pick(&column.array, rows, range)?;
-            let bytes = match rows {
-                Rows::All => column.array.get_array_memory_size().saturating_mul(array.len()) / batch.len().max(1),
-                Rows::Take(_) => array.get_array_memory_size(),
-            };
             let times = if plan.naming.is_late() { times(&pick(&timestamps, rows, range)?) } else { (None, None) };
-            file.append(Column::new(FieldRef::clone(&column.field), array), u64::try_from(bytes).unwrap_or(u64::MAX), end, times)?;
+            for piece in pieces(file.shape) {
+                file.append(piece, end, times, &plan.memory)?;
+            }
         }
         Ok(())
     }
@@ -364,7 +369,7 @@ fn times(timestamps: &ArrayRef) -> (Option<i64>, Option<i64>) {
 }
 
 /// The rows as an array of their own.
-pub(super) fn pick(values: &ArrayRef, rows: &Rows, range: &Range<usize>) -> Result<ArrayRef, ArrowError> {
+fn pick(values: &ArrayRef, rows: &Rows, range: &Range<usize>) -> Result<ArrayRef, ArrowError> {
     match rows {
         Rows::All => Ok(values.slice(range.start, range.len())),
         Rows::Take(indices) => take(values, indices, None),

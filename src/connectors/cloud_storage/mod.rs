@@ -5,7 +5,6 @@
 //! `naming` what it is called, `file` one open file, `publish` the moment when objects appear, `ledger` what is on its way, and steers it by the commit protocol.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use lakehead_formats::file::FileFormat;
 use lakehead_formats::schema::compatibility::Compatibility;
@@ -19,6 +18,7 @@ use crate::store::ObjectSink;
 use crate::store::urls::StoreKind;
 
 pub mod config;
+mod delivery;
 mod file;
 mod format_keys;
 pub(in crate::connectors) mod intake;
@@ -26,11 +26,13 @@ mod lane;
 mod ledger;
 pub(in crate::connectors) mod naming;
 mod publish;
+mod relief;
 mod shape;
+mod staging;
 mod task;
 mod writer;
 
-pub(in crate::connectors) use file::store_error;
+pub(in crate::connectors) use delivery::store_error;
 use writer::Scope;
 
 /// One dressing of the connector.
@@ -65,6 +67,9 @@ pub static AZURE_DATA_LAKE: CloudStorage = CloudStorage {
 /// Our own: any store, by `lakehead.store.url`.
 pub static ANY_URL: CloudStorage = CloudStorage { class: "io.lakehead.connect.CloudStorageSink", aliases: &["CloudStorageSink"], store: StoreKind::Url };
 
+/// Bytes of waiting rows at which a file's row group is encoded, where no key says it.
+const ROW_GROUP_BYTES: u64 = 64 << 20;
+
 /// The files of another connector that is made of the same stages: one object for each file, of the records' values.
 #[derive(Debug)]
 pub(in crate::connectors) struct Files {
@@ -97,13 +102,12 @@ impl Files {
             memory: cx.env.memory.clone(),
             ratio: Arc::clone(&ratio),
         };
-        let workshop = file::Workshop { store, compute: cx.env.compute.clone(), memory: cx.env.memory.clone(), ratio, encoding: Arc::new(AtomicU64::new(0)) };
+        let workshop = delivery::Workshop::new(store, cx.env.compute.clone(), cx.env.memory.clone(), ratio, ROW_GROUP_BYTES);
         Box::new(task::CloudStorageTask {
             cx,
             plan: Arc::new(plan),
             workshop,
             rules: publish::Rules::default(),
-            row_group_bytes: 64 << 20,
             configuration: config::fingerprint(props),
             on_former: config::on_former(props),
             partitions: std::collections::BTreeMap::new(),
@@ -152,13 +156,12 @@ impl Connector for CloudStorage {
         let (configuration, on_former) = (config::fingerprint(props), settings.on_former);
         let (rules, row_group_bytes) = (settings.rules.clone(), settings.row_group_bytes);
         let plan = settings.into_plan(cx.env.memory.clone(), Arc::clone(&ratio));
-        let workshop = file::Workshop { store, compute: cx.env.compute.clone(), memory: cx.env.memory.clone(), ratio, encoding: Arc::new(AtomicU64::new(0)) };
+        let workshop = delivery::Workshop::new(store, cx.env.compute.clone(), cx.env.memory.clone(), ratio, row_group_bytes);
         Ok(Box::new(task::CloudStorageTask {
             cx,
             plan: Arc::new(plan),
             workshop,
             rules,
-            row_group_bytes,
             configuration,
             on_former,
             partitions: std::collections::BTreeMap::new(),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::file::{Ready, store_error};
+use super::delivery::{Ready, store_error};
 use super::ledger::Gate;
 use crate::batch::{OffsetRange, TopicPartition};
 use crate::connect::{ErrorKind, TaskError};

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use lakehead_formats::column::Reject;
 
-use super::file::{Labels, OpenFile, Workshop, store_error};
+use super::delivery::{Workshop, store_error};
+use super::file::{Labels, OpenFile};
 use super::intake::{self, Taken};
 use super::lane::Ended;
 use super::ledger::Ledger;
@@ -22,8 +23,6 @@ use crate::roll::Reason;
 
 /// Groups on their way at which a task takes no more records.
 const GROUPS_BOUND: usize = 64;
-/// Waiting rows below this many bytes are not worth a row group of their own when memory is short.
-const WORTH_ENCODING: u64 = 64 << 10;
 
 /// The best that a task can promise.
 pub(super) const EXACTLY_ONCE: &str = "exactly-once";
@@ -34,8 +33,6 @@ pub(super) struct CloudStorageTask {
     pub(super) plan: Arc<Plan>,
     pub(super) workshop: Workshop,
     pub(super) rules: Rules,
-    /// Bytes of waiting rows at which a file's row group is encoded.
-    pub(super) row_group_bytes: u64,
     /// Stands for whatever rows, paths and names depend on.
     pub(super) configuration: u64,
     pub(super) on_former: OnFormer,
@@ -49,8 +46,8 @@ pub(super) struct CloudStorageTask {
 
 /// A topic partition that is ours.
 pub(super) struct Owned {
-    writer: Writer,
-    ledger: Ledger,
+    pub(super) writer: Writer,
+    pub(super) ledger: Ledger,
     /// Too much is to be told in what is committed with the offset: nothing more is taken.
     is_crowded: bool,
 }
@@ -68,7 +65,7 @@ pub(in crate::connectors) enum OnFormer {
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     published: Arc<Figures>,
-    early_closes: AtomicU64,
+    pub(super) early_closes: AtomicU64,
     ignored_nulls: AtomicU64,
 }
 
@@ -115,8 +112,8 @@ impl SinkTask for CloudStorageTask {
         if let Some(Owned { writer, ledger, .. }) = self.partitions.get_mut(&from) {
             opened.iter().for_each(|(lane, start)| ledger.open(lane, *start));
             position.into_iter().for_each(|position| ledger.pass(position));
-            let due = |staged: u64| staged >= self.row_group_bytes;
-            writer.open_files().filter(|f| due(f.encodable_bytes())).for_each(|f| f.encode_staged(&self.workshop));
+            let is_due = |f: &OpenFile| f.encodable_bytes() >= self.workshop.row_group_bytes && f.has_turn(&self.workshop);
+            writer.open_files().filter(|f| is_due(f)).for_each(|f| f.encode_staged(&self.workshop));
         }
         self.watch_crowd(&from)?;
         error.map_or(Ok(rejects), Err)
@@ -127,24 +124,7 @@ impl SinkTask for CloudStorageTask {
     }
 
     fn relieve(&mut self) {
-        if self.workshop.is_encoding() {
-            return; // what is being encoded frees memory when it is done
-        }
-        let goal = self.workshop.memory.limit() / 4;
-        let mut waiting: Vec<_> = self.partitions.values_mut().flat_map(|p| p.writer.open_files()).filter(|f| f.encodable_bytes() >= WORTH_ENCODING).collect();
-        waiting.sort_by_key(|f| std::cmp::Reverse(f.encodable_bytes()));
-        let mut freed = 0;
-        for file in waiting {
-            if freed >= goal {
-                break;
-            }
-            freed += file.encodable_bytes();
-            file.encode_staged(&self.workshop);
-        }
-        let is_publishing = self.partitions.values().any(|p| p.ledger.pending() > 0);
-        if freed == 0 && !is_publishing {
-            self.close_early();
-        }
+        self.relieve_memory();
     }
 
     async fn tick(&mut self) -> Result<(), TaskError> {
@@ -249,7 +229,7 @@ impl CloudStorageTask {
     }
 
     /// Has groups of files encoded, uploaded and, when that is planned, published, beside the task.
-    fn publish(&mut self, from: &TopicPartition, ended: Vec<Ended>) {
+    pub(super) fn publish(&mut self, from: &TopicPartition, ended: Vec<Ended>) {
         let Some(owned) = self.partitions.get_mut(from) else { return };
         for Ended { lane, files, start, end, reason, names } in ended {
             if !files.is_empty() {
@@ -262,18 +242,6 @@ impl CloudStorageTask {
             let work = move |gate, is_again| Publishing { connector, from: tp, reason, is_again, names, rules, store, figures }.run(objects, gate);
             owned.ledger.end(&lane, end, &self.cx.progress, work);
         }
-    }
-
-    /// The last resort when memory is short: ends the files that hold most.
-    fn close_early(&mut self) {
-        let ratio = Arc::clone(&self.workshop.ratio);
-        let held = |p: &mut Owned| p.writer.open_files().map(|f| f.held_bytes(&ratio)).sum::<u64>();
-        let most = self.partitions.iter_mut().map(|(tp, p)| (held(p), tp.clone())).max();
-        let Some((bytes, tp)) = most.filter(|(bytes, _)| *bytes > 0) else { return };
-        let Some(ended) = self.partitions.get_mut(&tp).and_then(|p| p.writer.end_largest(&ratio)) else { return };
-        self.counts.early_closes.fetch_add(ended.files.len() as u64, Ordering::Relaxed);
-        tracing::warn!(connector = %self.cx.connector, partition = %tp, files = ended.files.len(), bytes, "lakehead.memory.limit is used up: files end early");
-        self.publish(&tp, vec![ended]);
     }
 }
 

@@ -21,10 +21,11 @@ use super::intake::OnNull;
 use super::lane::{Ended, LaneWriter, Terms, Written, is_tombstone};
 use super::naming::Naming;
 use super::shape::Shape;
+use super::staging::Parts;
 use crate::batch::{Batch, TopicPartition};
 use crate::commit::{Fate, Lane, Replay, TOGETHER};
 use crate::memory::Budget;
-use crate::partition::{Affix, Partitioner, Paths};
+use crate::partition::{Affix, Partitioner, Paths, Rows, split_rows};
 use crate::roll::{Policy, Reason};
 
 /// Which files end together.
@@ -69,6 +70,8 @@ pub(super) struct Incoming<'a> {
     pub(super) columns: Vec<Column>,
     /// Rows that the writer refuses lose their path here.
     pub(super) paths: Paths,
+    /// Where the rows are, when they are those of one path and were brought together with others; the columns are then without rows.
+    pub(super) part: Option<(Arc<Parts>, usize)>,
 }
 
 /// What taking a batch led to.
@@ -122,11 +125,18 @@ impl Writer {
             incoming.paths.codes = codes;
             bad.extend(self.note(&lane, written, &mut outcome));
         }
-        for (code, lane) in apart {
-            let Some((mut part, rows)) = part(incoming, code, end)? else { continue };
+        let (split, parts) = together(incoming, &apart, end, &plan.memory)?;
+        for (index, (code, rows)) in split.iter().enumerate() {
+            let Some(lane) = apart.get(code).cloned() else { continue };
+            let (mut part, rows) = part(incoming, *code, rows, end)?;
             let is_held = self.replay.holds(&lane);
             let count = part.batch.len();
-            let mut incoming = Incoming { batch: &part.batch, columns: std::mem::take(&mut part.columns), paths: std::mem::take(&mut part.paths) };
+            let mut incoming = Incoming {
+                batch: &part.batch,
+                columns: std::mem::take(&mut part.columns),
+                paths: std::mem::take(&mut part.paths),
+                part: Some((Arc::clone(&parts), index)),
+            };
             let mut written = self.lane(&lane).write(&mut incoming, count, terms(is_held))?;
             let renumber = |reject: &mut Reject| reject.row = rows.values().get(reject.row).map_or(reject.row, |row| *row as usize);
             written.bad.iter_mut().chain(&mut written.stopped_at).for_each(renumber);
@@ -317,14 +327,27 @@ struct Part {
     paths: Paths,
 }
 
-/// The rows `0..end` of that code, and their numbers in the whole; `None` when there are none.
-fn part(incoming: &Incoming<'_>, code: u32, end: usize) -> Result<Option<(Part, UInt32Array)>, ArrowError> {
-    let Incoming { batch, columns, paths } = incoming;
-    let rows = (0_u32..).zip(paths.codes.get(..end).unwrap_or(&paths.codes)).filter(|(_, of)| **of == code).map(|(row, _)| row);
-    let rows = UInt32Array::from_iter_values(rows);
-    if rows.is_empty() {
-        return Ok(None);
-    }
+/// The rows of each path that has a lane of its own, path after path.
+type Together = (Vec<(u32, Rows)>, Arc<Parts>);
+
+/// Brings the rows `0..end` together whose code is in `apart`.
+fn together(incoming: &Incoming<'_>, apart: &BTreeMap<u32, Lane>, end: usize, memory: &Budget) -> Result<Together, ArrowError> {
+    let Incoming { columns, paths, .. } = incoming;
+    let codes = paths.codes.get(..end).unwrap_or(&paths.codes).iter().map(|code| if apart.contains_key(code) { *code } else { Paths::REJECTED });
+    let codes: Vec<u32> = codes.collect();
+    let mut split = split_rows(&codes, 0..codes.len(), paths.distinct.len());
+    split.sort_unstable_by_key(|(code, _)| *code);
+    let parts = Parts::of(columns, &split, &(0..codes.len()), memory)?;
+    Ok((split, Arc::new(parts)))
+}
+
+/// What there is of these rows beside their columns, and their numbers in the whole.
+fn part(incoming: &Incoming<'_>, code: u32, rows: &Rows, end: usize) -> Result<(Part, UInt32Array), ArrowError> {
+    let Incoming { batch, columns, paths, .. } = incoming;
+    let rows = match rows {
+        Rows::All => UInt32Array::from_iter_values((0_u32..).take(end.min(paths.codes.len()))),
+        Rows::Take(rows) => rows.clone(),
+    };
     let is_whole = rows.len() == batch.len();
     let pick = |array: &ArrayRef| if is_whole { Ok(Arc::clone(array)) } else { take(array, &rows, None) };
     let offsets: ArrayRef = Arc::new(batch.offsets.clone());
@@ -346,7 +369,7 @@ fn part(incoming: &Incoming<'_>, code: u32, end: usize) -> Result<Option<(Part, 
     } else {
         rows.values().iter().map(|row| paths.timestamps.get(*row as usize).copied().unwrap_or(Paths::NO_TIME)).collect()
     };
-    let columns = columns.iter().map(|column| Ok(Column::new(FieldRef::clone(&column.field), pick(&column.array)?))).collect::<Result<_, ArrowError>>()?;
+    let columns = columns.iter().map(|column| column.slice(0, 0)).collect();
     let paths = Paths {
         codes: vec![0; rows.len()],
         distinct: paths.distinct.get(code as usize).cloned().into_iter().collect(),
@@ -354,7 +377,7 @@ fn part(incoming: &Incoming<'_>, code: u32, end: usize) -> Result<Option<(Part, 
         rejects: Vec::new(),
         tombstones: (paths.tombstones == Some(code)).then_some(0),
     };
-    Ok(Some((Part { batch: part, columns, paths }, rows)))
+    Ok((Part { batch: part, columns, paths }, rows))
 }
 
 /// The batch up to and from an offset within its span.
