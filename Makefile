@@ -4,7 +4,7 @@ CARGO ?= cargo
 SETUP := tests/servers/setup.sh
 BENCH_RECORDS ?= 3000000
 
-.PHONY: help demo test conformance readers lint bench bench-job
+.PHONY: help demo test conformance readers lint bench bench-job memory
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,3 +40,7 @@ bench: ## measure each stage by itself
 bench-job: ## measure the whole job against a real broker and a real S3 server (BENCH_RECORDS, 3000000 by default)
 	@$(SETUP) toolchain kafka registry python stores
 	benches/job.sh $(BENCH_RECORDS)
+
+memory: ## measure the peak resident memory of thousands of open files (MEMORY_CASES, MEMORY_ROWS, MEMORY_FOLDER: see benches/memory/main.rs)
+	@$(SETUP) toolchain
+	$(CARGO) bench --bench memory

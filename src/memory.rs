@@ -14,6 +14,9 @@ use tokio::sync::Notify;
 
 use crate::spill::Spill;
 
+/// What a process needs beside its budget, however small that is.
+const APART_BYTES: u64 = 64 << 20;
+
 /// The process's budget; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<Inner>);
@@ -58,11 +61,12 @@ impl Budget {
         &self.0.spill
     }
 
-    /// The budget of a process that may have `limit` bytes resident: half of them. The other half is for what holds no permit: the encoders' and decoders'
-    /// working memory, the Kafka client's queues, batches that are on their way, and what the allocator keeps.
+    /// The budget of a process that may have `limit` bytes resident: half of them, and less where a half would be less than [`APART_BYTES`]. The rest is for what
+    /// holds no permit: the program, the encoders' and decoders' working memory, the Kafka client's queues, batches that are on their way, and what the
+    /// allocator keeps.
     #[must_use]
     pub fn of_process(limit: u64) -> Self {
-        Self::new(limit / 2)
+        Self::new(limit.saturating_sub(APART_BYTES).clamp(limit / 4, limit / 2))
     }
 
     /// Bytes that may be held.
@@ -173,6 +177,14 @@ mod tests {
         assert_eq!((budget.used(), budget.peak()), (25, 130));
         drop(a);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn half_of_a_process_is_its_budget_unless_the_other_half_is_too_little() {
+        const MIB: u64 = 1 << 20;
+        for (limit, budget) in [(512, 256), (128, 64), (96, 32), (64, 16), (4, 1)] {
+            assert_eq!(Budget::of_process(limit * MIB).limit(), budget * MIB, "{limit}");
+        }
     }
 
     #[test]

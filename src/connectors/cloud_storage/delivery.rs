@@ -193,7 +193,8 @@ async fn deliver(workshop: Workshop, form: Form, mut feed: Feed) -> Result<Ready
 
 async fn encode_and_upload(workshop: &Workshop, form: &Form, feed: &mut Feed, slot: &mut Option<Box<dyn Upload>>) -> Result<Option<FileStats>, TaskError> {
     let mut encoder: Option<(Box<dyn Encoder>, Permit)> = None;
-    let mut has_uploaded = false;
+    // Finished bytes that were not handed over: with fewer than these the object may still wait on disk.
+    let (mut finished, mut has_uploaded) = (Vec::new(), false);
     while let Some(Work { pieces, labels, busy }) = feed.next().await {
         let mut waiting = Waiting::new(pieces, FieldRef::clone(&form.field));
         loop {
@@ -201,11 +202,12 @@ async fn encode_and_upload(workshop: &Workshop, form: &Form, feed: &mut Feed, sl
             let step = Step { workshop: workshop.clone(), format: Arc::clone(&form.format), encoder: encoder.take(), waiting, labels: labels.clone() };
             let done = workshop.compute.run(move || step.run()).await.map_err(|error| task_error(error, &form.key))?;
             waiting = done.waiting;
+            finished.extend(done.chunks);
             let upload = slot.get_or_insert_with(|| workshop.store.open(form.key.clone(), form.format.content_type()));
             match done.then {
                 Then::Whole(stats) => {
                     let labels = labels.unwrap_or_default().0;
-                    match if has_uploaded { Err(done.chunks) } else { park(workshop, done.chunks).await } {
+                    match if has_uploaded { Err(finished) } else { park(workshop, finished).await } {
                         Ok(place) => {
                             let parked = |inner| Box::new(Parked { inner, workshop: workshop.clone(), place: Some((place, labels)) }) as Box<dyn Upload>;
                             *slot = slot.take().map(parked);
@@ -218,8 +220,10 @@ async fn encode_and_upload(workshop: &Workshop, form: &Form, feed: &mut Feed, sl
                     return Ok(Some(stats));
                 }
                 Then::More(open, held) => {
-                    has_uploaded |= !done.chunks.is_empty();
-                    hand_over(upload.as_mut(), done.chunks).await?;
+                    has_uploaded |= size(&finished) >= PARKED_BYTES;
+                    if has_uploaded {
+                        hand_over(upload.as_mut(), std::mem::take(&mut finished)).await?;
+                    }
                     encoder = Some((open, held));
                 }
             }
@@ -304,7 +308,7 @@ impl Step {
             }
         };
         let chunks = chunks(bytes, &workshop.deliveries);
-        workshop.ratio.learn(raw, chunks.iter().map(|chunk| chunk.permit.bytes()).sum());
+        workshop.ratio.learn(raw, size(&chunks));
         Ok(Stepped { waiting, chunks, then })
     }
 }
@@ -314,9 +318,13 @@ fn chunks(bytes: Vec<Bytes>, memory: &Budget) -> Vec<Chunk> {
     bytes.into_iter().filter(|b| !b.is_empty()).map(chunk).collect()
 }
 
+fn size(chunks: &[Chunk]) -> u64 {
+    chunks.iter().map(|chunk| chunk.permit.bytes()).sum()
+}
+
 /// Puts a small object on disk when memory is short; gives its bytes back when it is not, or when the disk refuses.
 async fn park(workshop: &Workshop, chunks: Vec<Chunk>) -> Result<(Place, u32), Vec<Chunk>> {
-    let size: u64 = chunks.iter().map(|chunk| chunk.permit.bytes()).sum();
+    let size = size(&chunks);
     let is_short = workshop.memory.used() > workshop.memory.limit() / 4;
     if size == 0 || size >= PARKED_BYTES || !is_short || !workshop.memory.spill().is_on() {
         return Err(chunks);
@@ -394,3 +402,6 @@ pub(in crate::connectors) fn store_error(error: StoreError) -> TaskError {
     };
     TaskError::new(kind, error.message)
 }
+
+#[cfg(test)]
+mod tests;

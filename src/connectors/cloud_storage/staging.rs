@@ -270,27 +270,32 @@ impl Run {
 
     /// Moves the rows of a file that are in memory into the run, to be spilled with it; their bytes.
     pub(super) fn gather(self: &Arc<Self>, pieces: &mut Vec<Piece>) -> u64 {
-        let first = pieces.iter().position(|piece| matches!(piece.at, At::Slab(_))).unwrap_or(pieces.len());
-        let mut parts: Vec<Part> = Vec::new();
-        for piece in pieces.split_off(first) {
+        let mut gathered = 0;
+        let mut open: Option<Part> = None;
+        for piece in std::mem::take(pieces) {
             let At::Slab(held) = &piece.at else {
+                pieces.extend(open.take().map(|part| self.add(part)));
                 pieces.push(piece); // of an earlier run: it keeps its place
                 continue;
             };
+            gathered += piece.bytes;
             for (held, bytes) in cut(held, piece.bytes) {
-                match parts.last_mut() {
-                    Some(last) if last.bytes + bytes <= CHUNK_BYTES && last.field() == Some(&held.slab.field) => last.push(held, bytes),
-                    _ => parts.push(Part { rows: held.rows, bytes, held: vec![held] }),
+                match &mut open {
+                    Some(part) if part.bytes + bytes <= CHUNK_BYTES && part.field() == Some(&held.slab.field) => part.push(held, bytes),
+                    _ => pieces.extend(open.replace(Part { rows: held.rows, bytes, held: vec![held] }).map(|part| self.add(part))),
                 }
             }
         }
-        let gathered = parts.iter().map(|part| part.bytes).sum();
-        let mut entries = self.lock();
-        for part in parts {
-            pieces.push(Piece { rows: part.rows, bytes: part.bytes, at: At::Run { run: Arc::clone(self), index: count(entries.len()) } });
-            entries.push(Entry::Memory(part));
-        }
+        pieces.extend(open.map(|part| self.add(part)));
         gathered
+    }
+
+    /// An entry for these rows, and the piece that stands for it.
+    fn add(self: &Arc<Self>, part: Part) -> Piece {
+        let mut entries = self.lock();
+        let piece = Piece { rows: part.rows, bytes: part.bytes, at: At::Run { run: Arc::clone(self), index: count(entries.len()) } };
+        entries.push(Entry::Memory(part));
+        piece
     }
 
     /// Writes everything that is still in memory to the disk. When that fails the rest stays in memory, and [`take_back`](Self::take_back) gives it back.
