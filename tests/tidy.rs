@@ -22,7 +22,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("commit", &["batch"]),
     ("store", &["clock", "connect", "memory"]),
     ("connect", &["batch", "env"]),
-    ("connectors", &["batch", "calendar", "clock", "commit", "compute", "connect", "env", "memory", "partition", "roll", "spill", "store"]),
+    ("connectors", &["batch", "calendar", "clock", "commit", "compute", "connect", "env", "memory", "offsets", "partition", "roll", "spill", "store"]),
     ("plugins", &["connect", "connectors", "convert", "partition", "transform"]),
     ("runtime", &["batch", "clock", "compute", "connect", "convert", "env", "kafka", "memory", "settings", "transform"]),
     ("rest", &["connect", "runtime", "settings"]),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use arrow::array::{AsArray, BinaryBuilder, Int64Array, TimestampMillisecondArray};
 use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
-use lakehead::batch::{OffsetRange, Offsets, RawBatch, TopicPartition};
+use lakehead::batch::{Commits, OffsetRange, Offsets, RawBatch, TopicPartition};
 use lakehead::clock::Clock;
 use lakehead::compute::Compute;
 use lakehead::connect::Props;
@@ -341,8 +341,12 @@ impl Consumer for Maker {
         }
     }
 
-    async fn commit(&self, _: &Offsets) -> Result<(), KafkaError> {
+    async fn commit(&self, _: &Commits) -> Result<(), KafkaError> {
         Ok(())
+    }
+
+    async fn committed(&self, _: &[TopicPartition]) -> Result<Commits, KafkaError> {
+        Ok(Commits::new())
     }
 
     async fn seek(&mut self, to: &Offsets) -> Result<(), KafkaError> {

@@ -206,7 +206,7 @@ async fn encode_and_upload(workshop: &Workshop, form: &Form, feed: &mut Feed, sl
             let upload = slot.get_or_insert_with(|| workshop.store.open(form.key.clone(), form.format.content_type()));
             match done.then {
                 Then::Whole(stats) => {
-                    let labels = labels.unwrap_or_default().0;
+                    let labels = labels.unwrap_or_default().shown;
                     match if has_uploaded { Err(finished) } else { park(workshop, finished).await } {
                         Ok(place) => {
                             let parked = |inner| Box::new(Parked { inner, workshop: workshop.clone(), place: Some((place, labels)) }) as Box<dyn Upload>;
@@ -297,7 +297,7 @@ impl Step {
         }
         let (bytes, then) = match labels.filter(|_| waiting.is_empty()) {
             Some(labels) => {
-                let footer: Vec<(String, String)> = labels.0.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+                let footer = labels.footer();
                 let (bytes, stats) = encoder.finish(&footer)?;
                 (bytes, Then::Whole(stats))
             }

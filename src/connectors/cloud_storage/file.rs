@@ -21,6 +21,7 @@ use super::shape::Shape;
 use super::staging::{Piece, Run, take_back};
 use crate::connect::TaskError;
 use crate::memory::{Budget, Permit};
+use crate::offsets::OffsetSet;
 
 /// What an open file holds beside its rows: itself, its place among the open files, its names.
 const FILE_BYTES: u64 = 1 << 10;
@@ -80,6 +81,8 @@ pub(super) struct OpenFile {
     /// Offset of the last row, plus one.
     pub(super) end: i64,
     pub(super) rows: u64,
+    /// Of its rows.
+    pub(super) offsets: OffsetSet,
     /// The schema of all rows so far.
     field: FieldRef,
     pieces: Vec<Piece>,
@@ -105,6 +108,7 @@ impl OpenFile {
             start,
             end: start,
             rows: 0,
+            offsets: OffsetSet::new(),
             field,
             pieces: Vec::new(),
             staged_bytes: 0,
@@ -176,7 +180,7 @@ impl OpenFile {
     }
 
     fn count_own(&mut self) {
-        self.own.resize(FILE_BYTES + PIECE_BYTES * self.pieces.len() as u64);
+        self.own.resize(FILE_BYTES + PIECE_BYTES * self.pieces.len() as u64 + self.offsets.memory_bytes() as u64);
     }
 
     /// The rows that wait and were not spilled, in order.
@@ -266,6 +270,19 @@ impl OpenFile {
     }
 }
 
-/// What an object says about itself, in its metadata and (where the format has a place) inside.
+/// What an object says about itself.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Labels(pub(super) Vec<(&'static str, String)>);
+pub(super) struct Labels {
+    /// In its metadata and, where the format has a place, inside.
+    pub(super) shown: Vec<(&'static str, String)>,
+    /// Only inside, since it may be long: which offsets its rows have, where they are not one after the other.
+    pub(super) offsets: Option<OffsetSet>,
+}
+
+impl Labels {
+    /// What stands inside the object.
+    pub(super) fn footer(self) -> Vec<(String, String)> {
+        let offsets = self.offsets.and_then(|offsets| offsets.encode()).map(|text| ("lakehead-offset-set", text));
+        self.shown.into_iter().chain(offsets).map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+}

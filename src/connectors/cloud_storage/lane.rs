@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{max, min, take};
-use arrow::datatypes::{FieldRef, TimestampMillisecondType};
+use arrow::datatypes::{FieldRef, Int64Type, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use lakehead_formats::column::{Column, Reject};
 use lakehead_formats::schema::compatibility::Compatibility;
@@ -282,7 +282,11 @@ impl LaneWriter {
             }
             OpenPath { number, files }
         });
+        let offsets: ArrayRef = Arc::new(batch.offsets.clone());
         for file in &mut open.files {
+            if file.leads {
+                file.offsets.extend(pick(&offsets, rows, range)?.as_primitive::<Int64Type>().values());
+            }
             let times = if plan.naming.is_late() { times(&pick(&timestamps, rows, range)?) } else { (None, None) };
             for piece in pieces(file.shape) {
                 file.append(piece, end, times, &plan.memory)?;

@@ -246,15 +246,21 @@ impl CloudStorageTask {
 }
 
 /// A file that ended, on its way.
-fn object(file: OpenFile, connector: &str, from: &TopicPartition, workshop: &Workshop) -> Object {
+fn object(mut file: OpenFile, connector: &str, from: &TopicPartition, workshop: &Workshop) -> Object {
     let offsets = OffsetRange { start: file.start, end: file.end };
-    let labels = Labels(vec![
+    let mut shown = vec![
         ("lakehead-connector", connector.to_owned()),
         ("lakehead-topic", from.topic.to_string()),
         ("lakehead-partition", from.partition.to_string()),
         ("lakehead-offsets", offsets.to_string()),
         ("lakehead-rows", file.rows.to_string()),
-    ]);
+    ];
+    if file.leads {
+        // What `lakehead verify` adds up, and `lakehead locate` looks up.
+        shown.push(("lakehead-digest", file.offsets.digest().to_string()));
+    }
+    let offsets_inside = Some(std::mem::take(&mut file.offsets)).filter(|offsets| file.leads && !offsets.is_consecutive());
+    let labels = Labels { shown, offsets: offsets_inside };
     Object { offsets, leads: file.leads, delivery: file.end(workshop, labels) }
 }
 

@@ -85,7 +85,7 @@ async fn a_small_object_waits_on_disk_only_when_memory_is_short() {
     for (others, on_disk) in [(0, 0), (3 * MIB, 10 << 10)] {
         let world = world(8 * MIB);
         let _held = world.workshop.memory.take(others);
-        let labels = Labels(vec![("lakehead-rows", "10".to_owned())]);
+        let labels = Labels { shown: vec![("lakehead-rows", "10".to_owned())], offsets: None };
         let mut ready = whole(&world.workshop, form(7), pieces(7, 10, &world.workshop.memory), labels).await.unwrap().unwrap();
         assert_eq!((world.workshop.memory.spill().written_bytes(), world.workshop.deliveries.used()), (on_disk, (10 << 10) - on_disk));
         assert_eq!(stored(&world, "7").await, None);
