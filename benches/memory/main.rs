@@ -40,19 +40,22 @@ fn main() {
     let root =
         tempfile::Builder::new().prefix("lakehead-memory-").tempdir_in(std::env::var("MEMORY_FOLDER").map_or_else(|_| std::env::temp_dir(), PathBuf::from));
     let root = root.expect("a folder");
-    println!("| case | limit MiB | peak RSS MiB | counted MiB | rows in | rows out | lost | doubled | objects | early closes | spilled MiB | rows/s |");
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!(
+        "| case | limit MiB | peak RSS MiB | of it program MiB | counted MiB | rows in | rows out | lost | doubled | objects | early closes | spilled MiB | rows/s |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     let mut is_held = true;
     for (index, mut case) in cases().into_iter().enumerate().filter(|(index, _)| is_chosen(*index)) {
         case.rows = rows.unwrap_or(case.rows);
         let columns = if case.shape == Shape::Forty { "40 columns" } else { "400 skewed columns, 181 KB rows" };
         let outcome = case.run(root.path(), &[]);
         println!(
-            "| {index}: {} open files, {columns}{} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.0} |",
+            "| {index}: {} open files, {columns}{} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.0} |",
             case.files,
             if case.spills { "" } else { ", no disk" },
             case.limit_bytes / MIB,
             outcome.peak_bytes / MIB,
+            outcome.program_bytes / MIB,
             outcome.counted_bytes / MIB,
             case.rows,
             outcome.rows_out,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, BinaryBuilder, Int64Array, TimestampMillisecondArray};
@@ -58,6 +58,8 @@ pub(crate) struct Case {
 pub(crate) struct Outcome {
     /// VmHWM of the process.
     pub(crate) peak_bytes: u64,
+    /// What of it are pages of the program file, at the end: many in a build for debugging.
+    pub(crate) program_bytes: u64,
     pub(crate) seconds: f64,
     pub(crate) early_closes: u64,
     pub(crate) spilled_bytes: u64,
@@ -101,6 +103,7 @@ impl Case {
         fs::remove_dir_all(&folder).expect("a folder");
         Outcome {
             peak_bytes: figure("peak"),
+            program_bytes: figure("program"),
             seconds: figures.get("seconds").copied().unwrap_or_default(),
             early_closes: figure("early_closes"),
             spilled_bytes: figure("spilled"),
@@ -182,14 +185,18 @@ async fn measure(case: Case, folder: PathBuf, cores: usize) {
     stop.cancel();
     task.await.expect("no panic").expect("no failure");
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    let of = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).map_or(0, |kib| kib << 10)
+    };
     let report = live.figures().report;
     #[expect(clippy::print_stdout, reason = "how a child tells its parent")]
     {
         println!();
         println!(
-            "figures: peak={} seconds={seconds} early_closes={} spilled={} counted={}",
-            peak.unwrap_or_default() << 10,
+            "figures: peak={} program={} seconds={seconds} early_closes={} spilled={} counted={}",
+            of("VmHWM:"),
+            of("RssFile:"),
             report.early_closes,
             memory.spill().written_bytes(),
             memory.peak()
@@ -239,7 +246,7 @@ struct Made(Case);
 impl Kafka for Made {
     fn consumer(&self, _: &lakehead::kafka::Props, _: &Subscription) -> Result<Box<dyn Consumer>, KafkaError> {
         let noise = (0..1_u64 << 20).map(|n| b'a' + u8::try_from(mix(n) % 26).expect("a letter")).collect();
-        Ok(Box::new(Maker { case: self.0.clone(), next: None, noise: String::from_utf8(noise).expect("letters") }))
+        Ok(Box::new(Maker { case: self.0.clone(), next: None, noise: String::from_utf8(noise).expect("letters"), committed: Mutex::default() }))
     }
 }
 
@@ -249,6 +256,7 @@ struct Maker {
     /// The next record; `None` before the assignment.
     next: Option<u64>,
     noise: String,
+    committed: Mutex<Commits>,
 }
 
 fn mix(n: u64) -> u64 {
@@ -280,7 +288,7 @@ impl Maker {
                         0 => write!(text, r#","c{n:02}":{}"#, seed >> 20),
                         1 => write!(text, r#","c{n:02}":{}.25"#, seed % 100_000),
                         2 => write!(text, r#","c{n:02}":"{}""#, self.word(seed % 5000, 4 + (n % 9) as usize)),
-                        3 => write!(text, r#","c{n:02}":{}"#, seed % 3 == 0),
+                        3 => write!(text, r#","c{n:02}":{}"#, seed.is_multiple_of(3)),
                         _ => write!(text, r#","c{n:02}":{}"#, seed % 1000),
                     }
                     .expect("a text");
@@ -292,7 +300,7 @@ impl Maker {
                         100 => 90_000,
                         200 => 60_000,
                         300 => 30_000,
-                        n if mix(id * 512 + n) % 20 == 0 => 40,
+                        n if mix(id * 512 + n).is_multiple_of(20) => 40,
                         _ => continue,
                     };
                     write!(text, r#","c{n:03}":"{}""#, self.word(id * 512 + n, length)).expect("a text");
@@ -341,12 +349,13 @@ impl Consumer for Maker {
         }
     }
 
-    async fn commit(&self, _: &Commits) -> Result<(), KafkaError> {
+    async fn commit(&self, commits: &Commits) -> Result<(), KafkaError> {
+        self.committed.lock().expect("no panic").extend(commits.clone());
         Ok(())
     }
 
     async fn committed(&self, _: &[TopicPartition]) -> Result<Commits, KafkaError> {
-        Ok(Commits::new())
+        Ok(self.committed.lock().expect("no panic").clone())
     }
 
     async fn seek(&mut self, to: &Offsets) -> Result<(), KafkaError> {
