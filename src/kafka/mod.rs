@@ -16,6 +16,7 @@ use crate::batch::{Commits, Offsets, RawBatch, TopicPartition};
 mod batches;
 mod errors;
 pub mod librdkafka;
+pub mod log;
 mod poll;
 pub mod properties;
 
