@@ -39,14 +39,14 @@ pub struct Digest(u128);
 static TABLE: [[u128; 257]; 8] = table();
 
 const fn table() -> [[u128; 257]; 8] {
-    let mut table = [[0; 257]; 8];
+    let mut table = [[0_u128; 257]; 8];
     let (mut place, mut state) = (0, 0_u64);
     while place < 8 {
         let mut value = 0;
         while value < 256 {
             let high = (mix(state) as u128) << 64;
             let number = high | mix(state + 1) as u128 | 1;
-            table[place][value + 1] = (table[place][value] as u128).wrapping_add(number);
+            table[place][value + 1] = table[place][value].wrapping_add(number);
             state += 2;
             value += 1;
         }
@@ -144,6 +144,39 @@ impl Run {
     }
 }
 
+/// The runs of an [`OffsetSet`].
+#[derive(Debug, Clone)]
+pub struct Runs<B> {
+    ended: B,
+    taken: usize,
+    /// End of the run before.
+    at: i64,
+    last: Option<Run>,
+}
+
+impl Runs<Vec<u8>> {
+    /// Heap in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.ended.capacity()
+    }
+}
+
+impl<B: AsRef<[u8]>> Iterator for Runs<B> {
+    type Item = Run;
+
+    fn next(&mut self) -> Option<Run> {
+        let whole = self.ended.as_ref();
+        let mut rest = whole.get(self.taken..)?;
+        if rest.is_empty() {
+            return self.last.take();
+        }
+        let run = take_run(&mut rest, self.at)?; // what was put is whole
+        (self.taken, self.at) = (whole.len() - rest.len(), run.end);
+        Some(run)
+    }
+}
+
 /// The offsets of a file's rows, in the order of the rows.
 ///
 /// Offsets grow from row to row in what this program writes; a set takes any order, so that a file that holds an offset twice says so.
@@ -237,15 +270,14 @@ impl OffsetSet {
     }
 
     /// The runs, in the order of the rows.
-    pub fn runs(&self) -> impl Iterator<Item = Run> + '_ {
-        let mut at = 0;
-        let mut bytes = self.ended.as_slice();
-        let ended = std::iter::from_fn(move || {
-            let run = take_run(&mut bytes, at)?; // what was put is whole
-            at = run.end;
-            Some(run)
-        });
-        ended.chain(self.last)
+    pub fn runs(&self) -> Runs<&[u8]> {
+        Runs { ended: &self.ended, taken: 0, at: 0, last: self.last }
+    }
+
+    /// The runs, in the order of the rows, by themselves.
+    #[must_use]
+    pub fn into_runs(self) -> Runs<Vec<u8>> {
+        Runs { ended: self.ended, taken: 0, at: 0, last: self.last }
     }
 
     /// The offset of a row, counted from 0.
