@@ -69,6 +69,9 @@ pub mod clock;
 // Logs.
 pub mod telemetry;
 
+// `lakehead verify` and `lakehead locate`: what is in a bucket.
+pub mod audit;
+
 // `lakehead standalone`: one worker, until it is told to end.
 pub mod standalone;
 

@@ -14,7 +14,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("batch", &[]),
     ("offsets", &[]),
     ("calendar", &[]),
-    ("kafka", &["batch"]),
+    ("kafka", &["batch", "offsets"]),
     ("convert", &["batch", "clock", "connect"]),
     ("transform", &["batch", "calendar", "connect"]),
     ("partition", &["batch", "calendar", "connect"]),
@@ -33,6 +33,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("spill", &[]),
     ("clock", &[]),
     ("telemetry", &["settings"]),
+    ("audit", &["batch", "commit", "compute", "connect", "kafka", "offsets", "settings", "standalone", "store"]),
     ("standalone", &["*"]),
     ("quickstart", &["*"]),
 ];

@@ -7,9 +7,10 @@
 //! Parts: [`servers`] (what is started), [`broker`] (topics, records, offsets), [`worker`] (the binary and its REST API), [`bucket`] (what was written),
 //! and the tests: [`volume`] (a million records in each format), [`crash`] (kill -9, and members that come and go), [`bad_input`] (records and settings that
 //! are wrong), [`outage`] (parts that are down), [`registry`] (schemas that refer to others), [`whole_sink`] (keys, headers, tombstones, versions and every
-//! language of schemas at once).
+//! language of schemas at once), [`audit`] (the proof of what was written).
 #![expect(clippy::expect_used, reason = "whatever goes wrong in a harness fails the test")]
 
+mod audit;
 mod bad_input;
 mod broker;
 mod bucket;
