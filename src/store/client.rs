@@ -9,6 +9,7 @@ use url::Url;
 
 use super::keys::OPTION_PREFIX;
 use super::objects::{Extras, Place, Tuning};
+use super::patience::Patience;
 use super::{StoreError, StoreErrorKind};
 use crate::connect::Props;
 use crate::connect::config::Values;
@@ -40,8 +41,8 @@ const NO_PROXY: &str = "169.254.169.254,169.254.170.2,169.254.170.23,metadata.go
 impl Client {
     /// `proxy` is `s3.proxy` for the keys `s3.proxy.url`, `.user` and `.password`.
     pub(super) fn new(values: Values<'_>, tuning: &Tuning, connect_timeout: Duration, proxy: Option<&str>) -> Self {
-        // A part must get through at 512 KiB/s.
-        let timeout = Duration::from_secs(30 + (tuning.part_size >> 19) as u64);
+        // Requests end with the store's patience; this is for an object that is read, and whoever does not go through it.
+        let timeout = Patience::longest(tuning.part_size as u64) + Duration::from_secs(60);
         let backoff = BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(1), base: 2.0 };
         let mut options = ClientOptions::new().with_timeout(timeout).with_connect_timeout(connect_timeout);
         if let Some(url) = proxy.and_then(|prefix| proxy_url(values, prefix)) {

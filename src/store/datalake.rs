@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::keys::azure::check_container;
-use super::{ObjectSink, StoreError, Upload};
+use super::{Conditions, ObjectSink, StoreError, Swept, Upload};
 use crate::connect::Props;
 use crate::connect::config::ConfigError;
 
@@ -56,12 +57,21 @@ impl ObjectSink for BelowFileSystem {
         self.sink.check().await
     }
 
-    fn open(&self, key: String, content_type: &'static str) -> Box<dyn Upload> {
-        self.sink.open(self.path(&key).to_owned(), content_type)
+    fn open(&self, key: String, content_type: &'static str, attributes: Vec<(&'static str, String)>) -> Box<dyn Upload> {
+        self.sink.open(self.path(&key).to_owned(), content_type, attributes)
     }
 
     async fn exists(&self, key: &str) -> Result<bool, StoreError> {
         self.sink.exists(self.path(key)).await
+    }
+
+    async fn honours_conditions(&self) -> Result<Conditions, StoreError> {
+        self.sink.honours_conditions().await
+    }
+
+    async fn sweep(&self, below: &str, is_ours: &(dyn for<'a> Fn(&'a str) -> bool + Send + Sync), begun_ago: Duration) -> Swept {
+        let is_ours = |path: &str| is_ours(&format!("{}{}{path}", self.file_system, self.delimiter));
+        self.sink.sweep(self.path(below), &is_ours, begun_ago).await
     }
 }
 
@@ -98,7 +108,7 @@ mod tests {
         async fn check(&self) -> Result<(), StoreError> {
             Ok(())
         }
-        fn open(&self, _: String, _: &'static str) -> Box<dyn Upload> {
+        fn open(&self, _: String, _: &'static str, _: Vec<(&'static str, String)>) -> Box<dyn Upload> {
             unreachable!("not opened here")
         }
         async fn exists(&self, key: &str) -> Result<bool, StoreError> {

@@ -61,6 +61,8 @@ pub(crate) enum Action {
     Part(usize),
     Complete,
     Head,
+    Unfinished,
+    Remove,
 }
 
 impl fmt::Display for Action {
@@ -72,6 +74,8 @@ impl fmt::Display for Action {
             Self::Part(index) => write!(f, "upload of part {}", index + 1),
             Self::Complete => f.write_str("completion of upload"),
             Self::Head => f.write_str("look-up"),
+            Self::Unfinished => f.write_str("list of unfinished uploads"),
+            Self::Remove => f.write_str("removal"),
         }
     }
 }
@@ -215,7 +219,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// The text of the first `<name>` element.
-fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
 }
@@ -396,6 +400,10 @@ impl Place {
     fn permission(&self, action: Action, key: &str) -> String {
         let root = &self.root;
         match (self.flavor, action) {
+            (Flavor::S3, Action::Unfinished) => format!("s3:ListBucketMultipartUploads on arn:aws:s3:::{root} is denied: grant it"),
+            (Flavor::S3, Action::Remove) => format!("s3:DeleteObject on arn:aws:s3:::{root}/{key} is denied: grant it"),
+            (Flavor::Gcs, Action::Unfinished) => format!("storage.multipartUploads.list on bucket '{root}' is denied: grant it"),
+            (Flavor::Gcs, Action::Remove) => format!("storage.objects.delete on bucket '{root}' is denied: grant it"),
             (Flavor::S3, Action::Head) => format!("s3:GetObject on arn:aws:s3:::{root}/{key} is denied: grant it, with s3:ListBucket"),
             (Flavor::S3, _) => format!("s3:PutObject on arn:aws:s3:::{root}/{key} is denied: grant it, with s3:AbortMultipartUpload"),
             (Flavor::Gcs, Action::Head) => format!("storage.objects.get on bucket '{root}' is denied: grant it"),

@@ -1,19 +1,21 @@
-//! Uploads in parts to a folder: a staged file beside the object, renamed over it when it is whole.
+//! Uploads to a folder: a staged file beside the object, renamed over it when it is whole.
 //!
-//! `object_store`'s `LocalFileSystem` writes single puts; its own multipart upload gives up at the first full disk, so parts are written here, where
-//! each can be tried again. Both stage in `<object>#<number>`: such names end in digits, so a pattern like `**/*.parquet` never matches one, and
-//! `LocalFileSystem` leaves them out of its listings. A process that is killed leaves them behind; publishing the same object later removes what an
-//! earlier process left of it.
+//! `object_store`'s `LocalFileSystem` gives up at the first full disk, so parts are written here, where each can be tried again. They are staged in
+//! `<object>#<number>`: such names end in digits, so a pattern like `**/*.parquet` never matches one, and `LocalFileSystem` leaves them out of its
+//! listings. The number is random: a process that was stopped for long and wakes up never meets the staged file of another one that has gone on with its
+//! work. A process that is killed leaves staged files behind, which a sweep finds.
 //! Where the name must not be taken, the staged file is linked to it instead of renamed: `link(2)` fails when the name is there. File systems without
 //! links are looked at first. The staged file's inode is kept from its start, so that an attempt after one that was cut off knows its own work.
 //! Guarantee: when `complete_multipart` returns, the object's bytes and the directory entries that lead to it are on disk (`fsync`).
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, ErrorKind, SeekFrom};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use object_store::local::LocalFileSystem;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
@@ -22,6 +24,7 @@ use tokio::fs;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use super::headers::is_if_absent;
+use super::sweep::{ListUnfinished, Marker, Page, Unfinished};
 
 /// Multipart uploads below a folder. Every part but an object's last must have exactly `part_size` bytes: a part's place in the file follows from its number.
 #[derive(Debug)]
@@ -30,6 +33,11 @@ pub struct FolderParts {
     part_size: u64,
     /// The files that are staged.
     inodes: Mutex<HashMap<PathBuf, Inode>>,
+}
+
+/// A number that nobody else comes up with.
+fn random_number() -> String {
+    RandomState::new().build_hasher().finish().to_string() // the state of a new hasher is random
 }
 
 /// Device and number of a file.
@@ -58,24 +66,16 @@ impl FolderParts {
 #[async_trait]
 impl MultipartStore for FolderParts {
     async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
-        for number in 1_u32.. {
-            let id = number.to_string();
-            let (_, staged) = self.staged(path, &id)?;
-            let mut created = create_new(&staged).await;
-            if created.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
-                create_parents(&staged).await.map_err(|e| generic(&staged, e))?;
-                created = create_new(&staged).await;
-            }
-            match created {
-                Ok(inode) => {
-                    self.inodes().insert(staged, inode);
-                    return Ok(id);
-                }
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(generic(&staged, e)),
-            }
+        let id = random_number();
+        let (_, staged) = self.staged(path, &id)?;
+        let mut created = create_new(&staged).await;
+        if created.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+            create_parents(&staged).await.map_err(|e| generic(&staged, e))?;
+            created = create_new(&staged).await;
         }
-        Err(generic(FilePath::new(path.as_ref()), ErrorKind::AlreadyExists.into()))
+        let inode = created.map_err(|e| generic(&staged, e))?;
+        self.inodes().insert(staged, inode);
+        Ok(id)
     }
 
     async fn create_multipart_opts(&self, path: &Path, _opts: PutMultipartOptions) -> Result<MultipartId> {
@@ -95,10 +95,6 @@ impl MultipartStore for FolderParts {
         let inode = self.inodes().get(&staged).copied();
         publish(&staged, &object, inode, expected, is_if_absent()).await.map_err(|e| told(&staged, e))?;
         self.inodes().remove(&staged);
-        for earlier in 1..id.parse::<u32>().unwrap_or(1) {
-            let (_, left_behind) = self.staged(path, &earlier.to_string())?;
-            drop(fs::remove_file(left_behind).await); // it may be gone already; nobody reads it
-        }
         Ok(PutResult { e_tag: None, version: None, extensions: Default::default() })
     }
 
@@ -107,6 +103,57 @@ impl MultipartStore for FolderParts {
         self.inodes().remove(&staged);
         fs::remove_file(&staged).await.map_err(|e| told(&staged, e))
     }
+}
+
+#[async_trait]
+impl ListUnfinished for FolderParts {
+    async fn page(&self, below: &str, _after: Option<&Marker>) -> Result<Page> {
+        let (in_root, clock) = self.staged(&Path::from(".lakehead-clock"), &random_number())?;
+        let root = in_root.parent().unwrap_or(&in_root);
+        let now = now_at(&clock).await.map_err(|e| generic(&clock, e))?;
+        let uploads = staged_below(root, below).await.map_err(|e| generic(root, e))?;
+        Ok(Page { uploads, now: Some(now), next: None })
+    }
+}
+
+/// The file system's clock, which need not be ours: the time of a new file.
+async fn now_at(clock: &FilePath) -> io::Result<DateTime<Utc>> {
+    let made = fs::OpenOptions::new().write(true).create_new(true).open(clock).await?.metadata().await?.modified();
+    fs::remove_file(clock).await?;
+    Ok(made?.into())
+}
+
+/// The staged files of keys that begin with `below`.
+async fn staged_below(root: &FilePath, below: &str) -> io::Result<Vec<Unfinished>> {
+    let mut found = Vec::new();
+    // The directory that every such key is in.
+    let mut directories = vec![below.rsplit_once('/').map_or_else(|| root.to_owned(), |(directory, _)| root.join(directory))];
+    while let Some(directory) = directories.pop() {
+        let mut entries = match fs::read_dir(&directory).await {
+            Err(e) if e.kind() == ErrorKind::NotFound => continue, // nothing was written there yet, or it was removed meanwhile
+            entries => entries?,
+        };
+        while let Some(entry) = entries.next_entry().await? {
+            let path = entry.path();
+            let Some(name) = path.strip_prefix(root).ok().and_then(FilePath::to_str) else { continue };
+            if !name.starts_with(below) {
+                continue;
+            }
+            if let Some((key, id)) = name.rsplit_once('#')
+                && key.starts_with(below)
+                && !id.is_empty()
+                && id.bytes().all(|byte| byte.is_ascii_digit())
+                && let Ok(about) = entry.metadata().await
+                && about.is_file()
+            {
+                let begun = about.modified().ok().map(Into::into);
+                found.push(Unfinished { key: key.to_owned(), id: id.to_owned(), begun, bytes: Some(about.len()) });
+            } else if entry.file_type().await.is_ok_and(|kind| kind.is_dir()) {
+                directories.push(path);
+            }
+        }
+    }
+    Ok(found)
 }
 
 async fn create_new(staged: &FilePath) -> io::Result<Inode> {
@@ -233,23 +280,33 @@ mod tests {
         let two = store.put_part(&path, &id, 1, second.clone()).await.unwrap();
         store.put_part(&path, &id, 1, second).await.unwrap();
         let one = store.put_part(&path, &id, 0, first).await.unwrap();
-        assert_eq!(names(&root.path().join("a/b")), ["o.parquet#1"]);
+        assert_eq!(names(&root.path().join("a/b")), [format!("o.parquet#{id}")]);
         store.complete_multipart(&path, &id, vec![one, two]).await.unwrap();
         assert_eq!(names(&root.path().join("a/b")), ["o.parquet"]);
         assert_eq!(std::fs::read(root.path().join("a/b/o.parquet")).unwrap(), b"012345");
     }
 
     #[tokio::test]
-    async fn completing_removes_what_an_earlier_process_left_of_the_object() {
+    async fn staged_files_of_two_processes_never_meet_and_are_listed_by_their_keys() {
         let root = tempfile::tempdir().unwrap();
         let store = FolderParts::new(LocalFileSystem::new_with_prefix(root.path()).unwrap(), 4);
-        let path = Path::from("o");
-        let left_behind = store.create_multipart(&path).await.unwrap();
-        let id = store.create_multipart(&path).await.unwrap();
-        assert_eq!((left_behind.as_str(), id.as_str()), ("1", "2"));
+        let other = FolderParts::new(LocalFileSystem::new_with_prefix(root.path()).unwrap(), 4);
+        let path = Path::from("t/p=0/o");
+        let (id, theirs) = (store.create_multipart(&path).await.unwrap(), other.create_multipart(&path).await.unwrap());
+        other.put_part(&path, &theirs, 0, PutPayload::from_static(b"012")).await.unwrap();
         store.complete_multipart(&path, &id, vec![]).await.unwrap();
-        assert_eq!(names(root.path()), ["o"]);
-        assert!(matches!(store.complete_multipart(&path, &left_behind, vec![]).await, Err(Error::NotFound { .. })), "its staged file is gone");
+        for unlike in ["t/p=0/x#", "t/p=0/x#1a", "t/p=01"] {
+            std::fs::write(root.path().join(unlike), b"").unwrap();
+        }
+        for (below, expected) in [("", 1), ("t", 1), ("t/p=0/", 1), ("t/p=0/o", 1), ("t/p=0/o#", 0), ("t/p=1/", 0), ("u/", 0)] {
+            let page = store.page(below, None).await.unwrap();
+            assert_eq!(page.uploads.len(), expected, "{below}");
+            for found in page.uploads {
+                assert_eq!((found.key.as_str(), &found.id, found.bytes), ("t/p=0/o", &theirs, Some(3)));
+                assert!(found.begun <= page.now);
+            }
+        }
+        assert_eq!(names(root.path()), ["t"], "what told the time is gone");
     }
 
     #[tokio::test]
@@ -270,7 +327,8 @@ mod tests {
         let id = store.create_multipart(&Path::from("p")).await.unwrap();
         std::fs::hard_link(root.path().join(format!("p#{id}")), root.path().join("p")).unwrap();
         sent_with(if_absent(), store.complete_multipart(&Path::from("p"), &id, vec![])).await.unwrap();
-        assert_eq!(names(root.path()), ["o", "o#1", "p"]);
+        let names = names(root.path());
+        assert!(names.len() == 3 && names[0] == "o" && names[1].starts_with("o#") && names[2] == "p", "{names:?}");
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Opening a bucket of Google Cloud Storage.
 
 use std::str::FromStr as _;
+use std::sync::Arc;
 
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use serde_json::Value;
@@ -8,9 +9,14 @@ use url::Url;
 
 use super::StoreError;
 use super::client::{Client, Opened, bad_config, endpoint, invalid, options};
+use super::headers::{Always, Dress, Signer};
 use super::objects::{Flavor, Place};
+use super::sweep::{Bucket, BucketUploads};
 use crate::connect::Props;
 use crate::connect::config::Values;
+
+/// Google's own endpoint.
+const GOOGLE: &str = "https://storage.googleapis.com";
 
 /// True for names that may follow the prefix of options.
 pub(super) fn is_option(name: &str) -> bool {
@@ -29,17 +35,36 @@ pub(super) fn open(values: Values<'_>, client: &Client) -> Result<Opened, StoreE
     if let Some(url) = &endpoint {
         builder = builder.with_base_url(url);
     }
+    let base = base_of(&builder, json);
     let builder = with_credentials(builder, path, json)?;
-    let store = builder.build().map_err(|error| invalid("gcs", &error))?;
-    Ok(Opened::one(store, Place { flavor: Flavor::Gcs, root: bucket.to_owned(), prefix: String::new(), endpoint }))
+    build(builder, Place { flavor: Flavor::Gcs, root: bucket.to_owned(), prefix: String::new(), endpoint }, base, "gcs")
 }
 
 /// A bucket named by `gs://`.
 pub(super) fn open_url(props: &Props, url: &Url, place: Place, client: &Client) -> Result<Opened, StoreError> {
     let builder = with_options(GoogleCloudStorageBuilder::from_env(), props).with_retry(client.retry.clone()).with_url(url.as_str());
     let builder = builder.with_client_options(client_options(client, place.endpoint.as_deref(), props));
-    let store = with_credentials(builder, None, None)?.build().map_err(|error| invalid("gs", &error))?;
-    Ok(Opened::one(store, place))
+    let base = base_of(&builder, None);
+    build(with_credentials(builder, None, None)?, place, base, "gs")
+}
+
+fn build(builder: GoogleCloudStorageBuilder, place: Place, base: Option<String>, what: &str) -> Result<Opened, StoreError> {
+    let is_signed = builder.get_config_value(&GoogleConfigKey::SkipSignature).is_none_or(|text| text != "true");
+    let dress = Dress::new(Always::default());
+    let store = builder.with_http_connector(dress.clone()).build().map_err(|error| invalid(what, &error))?;
+    dress.signed_by(if is_signed { Signer::Bearer(Arc::clone(store.credentials())) } else { Signer::Nobody });
+    let bucket = Bucket::At(format!("{}/{}", base.as_deref().unwrap_or(GOOGLE).trim_end_matches('/'), place.root));
+    let mut opened = Opened::one(store, place);
+    opened.extras.unfinished = Some(Arc::new(BucketUploads { bucket, dress }));
+    Ok(opened)
+}
+
+/// The endpoint that the client will have, where it is not Google's: an option's, or that of a key made for an emulator.
+fn base_of(builder: &GoogleCloudStorageBuilder, json: Option<&str>) -> Option<String> {
+    builder.get_config_value(&GoogleConfigKey::BaseUrl).or_else(|| {
+        let key: Value = serde_json::from_str(json?).ok()?;
+        key.get("gcs_base_url").and_then(Value::as_str).map(str::to_owned)
+    })
 }
 
 fn with_options(start: GoogleCloudStorageBuilder, props: &Props) -> GoogleCloudStorageBuilder {

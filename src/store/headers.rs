@@ -3,6 +3,8 @@
 //! `object_store` has no place for a canned ACL, for `Content-MD5`, for SSE-C headers on the completion of an upload, nor for a condition or metadata on
 //! what makes parts an object. [`Dress`] is the HTTP client that adds them, and signs again what it has changed. What depends on the one request comes as
 //! an [`Intent`] beside the call: a store sends its request in the task that asks for it, so a task-local carries it ([`sent_with`]).
+//! It is also where every exchange ends: with an answer, or with the store's patience; and with the status that an answer means, which S3 may tell in the
+//! body of a 200.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -12,6 +14,10 @@ use object_store::ClientOptions;
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
 use object_store::azure::{AzureAuthorizer, AzureCredential, AzureCredentialProvider};
 use object_store::client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector};
+use object_store::gcp::GcpCredentialProvider;
+
+use super::errors::element;
+use super::patience::Patience;
 
 tokio::task_local! {
     static INTENT: Intent;
@@ -52,6 +58,8 @@ pub(super) enum Signer {
     S3(AwsCredentialProvider, String),
     /// Azure's shared key signs every `x-ms-` header; tokens and SAS sign none.
     Azure(AzureCredentialProvider),
+    /// Google's bearer token, which signs nothing.
+    Bearer(GcpCredentialProvider),
     /// Requests are not signed.
     Nobody,
 }
@@ -82,11 +90,18 @@ struct Inner {
     always: Always,
     signer: OnceLock<Signer>,
     client: OnceLock<HttpClient>,
+    connector: Arc<dyn HttpConnector>,
+    patience: Patience,
 }
 
 impl Dress {
     pub(super) fn new(always: Always) -> Self {
-        Self(Arc::new(Inner { always, signer: OnceLock::new(), client: OnceLock::new() }))
+        Self::over(always, Arc::new(ReqwestConnector::default()))
+    }
+
+    /// The same over connections of another make.
+    pub(super) fn over(always: Always, connector: Arc<dyn HttpConnector>) -> Self {
+        Self(Arc::new(Inner { always, signer: OnceLock::new(), client: OnceLock::new(), connector, patience: Patience::default() }))
     }
 
     /// Says who signs, once the store is built that knows it.
@@ -98,13 +113,13 @@ impl Dress {
     pub(super) async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let Some(client) = self.0.client.get() else { return Err(unsendable("the store has no HTTP client yet")) };
         self.0.sign(&mut request, Payload::Hash).await?;
-        client.execute(request).await
+        self.0.exchange(client, request).await
     }
 }
 
 impl HttpConnector for Dress {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
+        let client = self.0.connector.connect(options)?;
         drop(self.0.client.set(client.clone())); // those of token endpoints come later and are not kept
         Ok(HttpClient::new(Dressed { client, inner: Arc::clone(&self.0) }))
     }
@@ -124,7 +139,7 @@ impl HttpService for Dressed {
         if self.inner.dress(&mut request, &intent)? {
             self.inner.sign(&mut request, Payload::Keep).await?;
         }
-        self.client.execute(request).await
+        self.inner.exchange(&self.client, request).await
     }
 }
 
@@ -195,6 +210,32 @@ impl Inner {
         Ok(!added.is_empty())
     }
 
+    /// Sends a request and waits for its whole answer; for the first of it where it is an object.
+    async fn exchange(&self, client: &HttpClient, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let (step, bytes) = (Step::of(&request), request.body().content_length() as u64);
+        // A SAS is a query too.
+        let query = request.uri().query().unwrap_or_default();
+        let is_list = query.split('&').any(|pair| ["list-type", "prefix", "uploads", "comp"].contains(&pair.split('=').next().unwrap_or_default()));
+        let is_object = request.method() == reqwest::Method::GET && !is_list;
+        let exchange = async {
+            let answer = client.execute(request).await?;
+            if is_object {
+                return Ok(answer);
+            }
+            let (mut head, body) = answer.into_parts();
+            let body = body.bytes().await?;
+            if step == Some(Step::Complete)
+                && head.status.is_success()
+                && let Some(status) = error_under_success(&body).and_then(|status| status.try_into().ok())
+            {
+                head.status = status;
+            }
+            Ok(HttpResponse::from_parts(head, body.into()))
+        };
+        // Not a timeout to the client, which would try again before anybody hears of it.
+        self.patience.wait(bytes, exchange).await.unwrap_or_else(|hung| Err(HttpError::new(HttpErrorKind::Unknown, hung)))
+    }
+
     /// Signs the request as it is now.
     async fn sign(&self, request: &mut HttpRequest, payload: Payload) -> Result<(), HttpError> {
         match self.signer.get() {
@@ -218,9 +259,29 @@ impl Inner {
                 }
                 Ok(())
             }
+            Some(Signer::Bearer(credentials)) => {
+                let credential = credentials.get_credential().await.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+                if credential.bearer.is_empty() { Ok(()) } else { insert(request, b"authorization", &format!("Bearer {}", credential.bearer)) }
+            }
             Some(Signer::Nobody) | None => Ok(()),
         }
     }
+}
+
+/// The status that the answer to a completion means when its body is an error: S3 begins to answer before it knows how the completion ends.
+fn error_under_success(body: &[u8]) -> Option<u16> {
+    let text = std::str::from_utf8(body).ok()?;
+    let is_error = text.split('<').find(|tag| tag.starts_with(char::is_alphabetic)).is_some_and(|root| root.starts_with("Error"));
+    is_error.then(|| match element(text, "Code").unwrap_or_default() {
+        "NoSuchUpload" | "NoSuchBucket" | "NoSuchKey" => 404,
+        "PreconditionFailed" => 412,
+        "ConditionalRequestConflict" | "OperationAborted" => 409,
+        "AccessDenied" => 403,
+        "NotImplemented" => 501,
+        "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall" | "EntityTooLarge" | "InvalidRequest" | "MalformedXML" => 400,
+        "SlowDown" | "ServiceUnavailable" => 503,
+        _ => 500,
+    })
 }
 
 /// Sets a header.
@@ -275,7 +336,26 @@ mod tests {
         signer.set(Signer::S3(Arc::new(StaticCredentialProvider::new(credential)), "us-east-1".to_owned())).unwrap();
         let always =
             Always { on_create: vec![("x-amz-acl", "private".to_owned())], on_complete: vec![("x-amz-server-side-encryption-customer-key", "k".to_owned())] };
-        Inner { always, signer, client: OnceLock::new() }
+        Inner { always, signer, client: OnceLock::new(), connector: Arc::new(ReqwestConnector::default()), patience: Patience::default() }
+    }
+
+    #[test]
+    fn an_error_under_200_has_a_status() {
+        let error = |code: &str| format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\n   <Error><Code>{code}</Code><Message>m</Message></Error>");
+        for (body, expected) in [
+            (error("InternalError"), Some(500)),
+            (error("SlowDown"), Some(503)),
+            (error("NoSuchUpload"), Some(404)),
+            (error("PreconditionFailed"), Some(412)),
+            (error("ConditionalRequestConflict"), Some(409)),
+            (error("AccessDenied"), Some(403)),
+            (error("SomethingNew"), Some(500)),
+            ("<Error/>".to_owned(), Some(500)),
+            ("<?xml version=\"1.0\"?><CompleteMultipartUploadResult><Key>Error</Key><ETag>x</ETag></CompleteMultipartUploadResult>".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(error_under_success(body.as_bytes()), expected, "{body}");
+        }
     }
 
     #[test]

@@ -15,9 +15,7 @@ use futures::future::{BoxFuture, FutureExt as _, Shared};
 use md5::{Digest as _, Md5};
 use object_store::multipart::PartId;
 use object_store::path::Path;
-use object_store::{
-    Attribute, Attributes, Error, GetOptions, MultipartId, ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-};
+use object_store::{Attribute, Attributes, Error, GetOptions, MultipartId, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -25,7 +23,7 @@ use super::errors::{Action, Class, Failure, Flavor, Taken, knows_no_condition, t
 use super::headers::{CompletedAs, Intent, sent_with};
 use super::objects::Inner;
 use super::retry::Failed;
-use super::{Condition, Published, StoreError, StoreErrorKind};
+use super::{Condition, Origin, Published, StoreError, StoreErrorKind};
 
 /// Metadata that names the upload that an object came from.
 const MARK: &str = "lakehead-upload";
@@ -39,6 +37,8 @@ pub(super) struct Object {
     pub(super) key: String,
     path: Path,
     content_type: &'static str,
+    /// What was known when it was opened.
+    known: Vec<(&'static str, String)>,
     mark: String,
     pub(super) given_up: CancellationToken,
 }
@@ -47,16 +47,20 @@ pub(super) struct Object {
 enum Found {
     Nothing,
     Ours,
-    Another,
+    Another(Origin),
     /// The store does not let us look.
     Hidden(Error),
 }
 
 impl Object {
-    pub(super) fn new(sink: Arc<Inner>, key: String, path: Path, content_type: &'static str) -> Self {
+    pub(super) fn new(sink: Arc<Inner>, key: String, path: Path, content_type: &'static str, known: Vec<(&'static str, String)>) -> Self {
+        Self { sink, key, path, content_type, known, mark: Self::random_mark(), given_up: CancellationToken::new() }
+    }
+
+    /// A text that nobody else comes up with.
+    pub(super) fn random_mark() -> String {
         let random = || RandomState::new().build_hasher().finish(); // the state of a new hasher is random
-        let mark = format!("{:016x}{:016x}", random(), random());
-        Self { sink, key, path, content_type, mark, given_up: CancellationToken::new() }
+        format!("{:016x}{:016x}", random(), random())
     }
 
     async fn request<T, F>(&self, action: Action, request: impl FnMut() -> F) -> Result<T, StoreError>
@@ -79,7 +83,10 @@ impl Object {
                 Flavor::AzureBlob | Flavor::Folder => Attributes::new(), // Azure takes them at the end, a folder never
             };
             let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-            object.request(Action::Create, || object.sink.parts.create_multipart_opts(&object.path, options.clone())).await
+            let starting = object.sink.running.start(&object.key);
+            let id = object.request(Action::Create, || object.sink.parts.create_multipart_opts(&object.path, options.clone())).await?;
+            starting.numbered(&id);
+            Ok(id)
         });
         let object = Arc::clone(self);
         started.map(move |joined| joined.unwrap_or_else(|_| Err(object.error(StoreErrorKind::Vanished, "its task ended")))).boxed().shared()
@@ -93,7 +100,7 @@ impl Object {
     pub(super) async fn put(&self, payload: PutPayload, given: &[(&'static str, String)], condition: Condition) -> Result<Published, StoreError> {
         let (attributes, md5) = (self.attributes(given), self.md5(&payload));
         let attempt = || async {
-            let is_conditional = match self.precondition(condition, false, Some(&payload)).await? {
+            let is_conditional = match self.precondition(condition, false).await? {
                 Ok(is_conditional) => is_conditional,
                 Err(published) => return Ok(published),
             };
@@ -101,12 +108,13 @@ impl Object {
             let options = PutOptions { mode, attributes: attributes.clone(), ..PutOptions::default() };
             let intent = Intent { md5: md5.clone(), if_absent: is_conditional, ..Intent::default() };
             let done = sent_with(intent, self.sink.objects.put_opts(&self.path, payload.clone(), options)).await;
-            self.settle(done, is_conditional, Some(&payload)).await
+            self.settle(done, is_conditional).await
         };
         self.request(Action::Put, attempt).await
     }
 
-    /// Makes the parts one visible object. When the upload is not there any more, an earlier completion may have succeeded whose answer was lost.
+    /// Makes the parts one visible object. When the upload is not there any more, an earlier completion may have succeeded whose answer was lost, or
+    /// another owner of the partition has published the same records.
     pub(super) async fn complete(
         &self,
         id: &MultipartId,
@@ -116,43 +124,49 @@ impl Object {
     ) -> Result<Published, StoreError> {
         let completed_as = (self.sink.place.flavor == Flavor::AzureBlob).then(|| self.completed_as(given));
         let attempt = || async {
-            let is_conditional = match self.precondition(condition, true, None).await? {
+            let is_conditional = match self.precondition(condition, true).await? {
                 Ok(is_conditional) => is_conditional,
                 Err(published) => return Ok(published),
             };
             let intent = Intent { if_absent: is_conditional, completed_as: completed_as.clone(), md5: None };
             let done = sent_with(intent, self.sink.parts.complete_multipart(&self.path, id, parts.to_vec())).await;
-            self.settle(done, is_conditional, None).await
+            self.settle(done, is_conditional).await
         };
         let gone = match self.request(Action::Complete, attempt).await {
             Err(error) if error.kind == StoreErrorKind::Vanished => error,
+            Ok(Published::Visible) => {
+                self.sink.running.end(id);
+                return Ok(Published::Visible);
+            }
             other => return other,
         };
-        match self.request(Action::Head, || self.found(None)).await {
+        self.sink.running.end(id);
+        match self.request(Action::Head, || self.found()).await {
             Ok(Found::Ours) => Ok(Published::Visible),
-            Ok(Found::Another) if condition == Condition::IfAbsent => Ok(Published::Exists),
+            Ok(Found::Another(origin)) if condition == Condition::IfAbsent => Ok(Published::Exists(origin)),
+            Ok(Found::Another(origin)) if origin.is_same_records(&self.origin(given)) => Ok(Published::Visible),
             Ok(_) => Err(gone), // what cannot be seen may be nothing: the rows are read again
             Err(error) => Err(StoreError { kind: StoreErrorKind::Vanished, message: format!("{}; {}", gone.message, error.message) }),
         }
     }
 
     /// Whether the request itself carries the condition (`Ok`), or how publishing ended already.
-    async fn precondition(&self, condition: Condition, is_multipart: bool, payload: Option<&PutPayload>) -> object_store::Result<Result<bool, Published>> {
+    async fn precondition(&self, condition: Condition, is_multipart: bool) -> object_store::Result<Result<bool, Published>> {
         if condition == Condition::Overwrite {
             return Ok(Ok(false));
         }
         let looks_first = match self.sink.place.flavor {
+            Flavor::Folder => return Ok(Ok(true)), // it looks by itself where links are not known
             Flavor::Gcs | Flavor::Memory => is_multipart,
-            Flavor::Folder if is_multipart => return Ok(Ok(true)), // it looks by itself where links are not known
-            Flavor::S3 | Flavor::AzureBlob | Flavor::Folder => false,
+            Flavor::S3 | Flavor::AzureBlob => is_multipart && self.sink.completes_after_look.load(Ordering::Relaxed),
         };
         if !looks_first && !self.sink.looks_first.load(Ordering::Relaxed) {
             return Ok(Ok(true));
         }
-        match self.found(payload).await? {
+        match self.found().await? {
             Found::Nothing => Ok(Ok(false)),
             Found::Ours => Ok(Err(Published::Visible)),
-            Found::Another => Ok(Err(Published::Exists)),
+            Found::Another(origin) => Ok(Err(Published::Exists(origin))),
             Found::Hidden(error) => Err(self.unseen(&error)),
         }
     }
@@ -167,7 +181,7 @@ impl Object {
     }
 
     /// What an answer means for a request that may have carried a condition.
-    async fn settle(&self, done: object_store::Result<PutResult>, is_conditional: bool, payload: Option<&PutPayload>) -> object_store::Result<Published> {
+    async fn settle(&self, done: object_store::Result<PutResult>, is_conditional: bool) -> object_store::Result<Published> {
         let again = |why: &str| Err(Error::Generic { store: "conditional write", source: why.into() });
         match done {
             Ok(_) => Ok(Published::Visible),
@@ -179,10 +193,11 @@ impl Object {
             }
             Err(error) => match taken(self.sink.place.flavor, &error).filter(|_| is_conditional) {
                 None => Err(error),
-                Some(taken) => match (taken, self.found(payload).await?) {
+                Some(taken) => match (taken, self.found().await?) {
                     (_, Found::Ours) => Ok(Published::Visible),
+                    (_, Found::Another(origin)) => Ok(Published::Exists(origin)),
                     // Where we may not look, upstream takes the store's word for it; a conflict is no word.
-                    (_, Found::Another) | (Taken::Surely, Found::Hidden(_)) => Ok(Published::Exists),
+                    (Taken::Surely, Found::Hidden(_)) => Ok(Published::Exists(Origin::default())),
                     (Taken::Surely, Found::Nothing) => again("the store says that the name is taken, and shows no object of it"),
                     (Taken::Perhaps, _) => again("somebody else is writing under this name"),
                 },
@@ -191,32 +206,17 @@ impl Object {
     }
 
     /// What is under our name.
-    async fn found(&self, payload: Option<&PutPayload>) -> object_store::Result<Found> {
-        let whose = |is_ours: bool| if is_ours { Found::Ours } else { Found::Another };
+    async fn found(&self) -> object_store::Result<Found> {
         match self.sink.objects.get_opts(&self.path, GetOptions::new().with_head(true)).await {
-            Ok(found) if self.sink.place.flavor == Flavor::Folder => match payload {
-                Some(payload) if payload.content_length() as u64 == found.meta.size => Ok(whose(self.holds(payload).await?)),
-                _ => Ok(Found::Another),
-            },
             Ok(found) => {
-                let mark = found.attributes.get(&Attribute::Metadata(self.metadata_name(MARK)));
-                Ok(whose(mark.is_some_and(|mark| mark.as_ref() == self.mark)))
+                let value = |name: &'static str| found.attributes.get(&Attribute::Metadata(self.metadata_name(name)));
+                let is_ours = value(MARK).is_some_and(|mark| mark.as_ref() == self.mark);
+                Ok(if is_ours { Found::Ours } else { Found::Another(Origin::read(|name| value(name).map(|text| text_of_header(text)))) })
             }
             Err(Error::NotFound { .. }) => Ok(Found::Nothing),
             Err(error @ Error::PermissionDenied { .. }) => Ok(Found::Hidden(error)),
             Err(error) => Err(error),
         }
-    }
-
-    /// True when the object of our name has these bytes: a folder has no metadata to tell by.
-    async fn holds(&self, payload: &PutPayload) -> object_store::Result<bool> {
-        let stored = self.sink.objects.get(&self.path).await?.bytes().await?;
-        let mut rest = stored.as_ref();
-        for bytes in payload {
-            let Some(after) = rest.strip_prefix(bytes.as_ref()) else { return Ok(false) };
-            rest = after;
-        }
-        Ok(rest.is_empty())
     }
 
     /// Sets the tags of the published object. It is tried a few times, and then given back: an object without tags is whole all the same.
@@ -243,6 +243,7 @@ impl Object {
     /// Removes what a multipart upload has stored.
     pub(super) async fn remove(&self, id: &MultipartId) {
         self.sink.remove(&self.path, id).await;
+        self.sink.running.end(id); // what could not be removed is an orphan now
     }
 
     fn md5(&self, payload: &PutPayload) -> Option<String> {
@@ -273,8 +274,17 @@ impl Object {
         CompletedAs { content_type: self.content_type, metadata }
     }
 
+    /// What was known at the start and what is given at the end.
+    fn told<'a>(&'a self, given: &'a [(&'static str, String)]) -> impl Iterator<Item = &'a (&'static str, String)> {
+        self.known.iter().filter(|(name, _)| given.iter().all(|(other, _)| other != name)).chain(given)
+    }
+
     fn metadata(&self, given: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
-        given.iter().map(|(name, value)| (*name, header_text(value))).chain([(MARK, self.mark.clone())]).collect()
+        self.told(given).map(|(name, value)| (*name, header_text(value))).chain([(MARK, self.mark.clone())]).collect()
+    }
+
+    fn origin(&self, given: &[(&'static str, String)]) -> Origin {
+        Origin::read(|wanted| self.told(given).find(|(name, _)| *name == wanted).map(|(_, value)| value.clone()))
     }
 }
 
@@ -288,6 +298,20 @@ fn header_text(text: &str) -> String {
         }
         out
     })
+}
+
+/// The text that was made a header.
+fn text_of_header(header: &str) -> String {
+    let mut bytes = Vec::with_capacity(header.len());
+    let mut rest = header.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let coded = after.split_at_checked(2).filter(|(digits, _)| *first == b'%' && digits.iter().all(u8::is_ascii_hexdigit));
+        let coded = coded.and_then(|(digits, after)| Some((u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?, after)));
+        let (byte, after) = coded.unwrap_or((*first, after));
+        bytes.push(byte);
+        rest = after;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -305,6 +329,10 @@ mod tests {
     fn texts_become_headers() {
         for (text, header) in [("0-99", "0-99"), ("a b", "a b"), ("größe", "gr%C3%B6%C3%9Fe"), ("100%\n", "100%25%0A")] {
             assert_eq!(header_text(text), header);
+            assert_eq!(text_of_header(header), text);
+        }
+        for odd in ["%", "%4", "%zz", "%+1"] {
+            assert_eq!(text_of_header(odd), odd);
         }
     }
 
@@ -321,7 +349,7 @@ mod tests {
             ("store.url", &server.url),
         ];
         let props = given.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let mut upload = open(kind, &props, Health::default()).unwrap().open("k".to_owned(), "text/plain");
+        let mut upload = open(kind, &props, Health::default()).unwrap().open("k".to_owned(), "text/plain", Vec::new());
         let permit = Budget::new(1 << 30).take(size as u64);
         upload.write(Chunk { bytes: vec![7; size].into(), permit }).await.unwrap();
         upload.seal(vec![]).await.unwrap();
@@ -345,7 +373,7 @@ mod tests {
         use StoreKind::{Gcs, S3};
         let (small, large) = (10, 6 << 20);
         let cases = [
-            (S3, small, refusal("412 Precondition Failed", "PreconditionFailed"), Some(Ok(Published::Exists))),
+            (S3, small, refusal("412 Precondition Failed", "PreconditionFailed"), Some(Ok(Published::Exists(Origin::default())))),
             (S3, small, refusal("501 Not Implemented", "NotImplemented"), Some(Err(StoreErrorKind::Denied))),
             (S3, small, refusal("409 Conflict", "ConditionalRequestConflict"), None),
             (S3, small, refusal("409 Conflict", "OperationAborted"), None),
@@ -372,7 +400,7 @@ mod tests {
             _ => refusal("404 Not Found", "NoSuchUpload"),
         })
         .await;
-        for (condition, expected) in [(Condition::Overwrite, Err(StoreErrorKind::Vanished)), (Condition::IfAbsent, Ok(Published::Exists))] {
+        for (condition, expected) in [(Condition::Overwrite, Err(StoreErrorKind::Vanished)), (Condition::IfAbsent, Ok(Published::Exists(Origin::default())))] {
             assert_eq!(published(StoreKind::S3, &server, 6 << 20, condition).await, Some(expected));
         }
     }

@@ -4,25 +4,29 @@
 //! repeats each until it succeeds or fails for a reason that a person must mend (`retry`, `errors`).
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{Attribute, MultipartId, ObjectStore, ObjectStoreExt as _, PutMultipartOptions};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::credentials::Credentials;
 use super::errors::{Action, Class, Failure};
 pub use super::errors::{Flavor, Place};
+use super::patience::counted;
+use super::probe;
 pub use super::retry::Backoff;
 use super::retry::{Failed, Retry};
+use super::sweep::{ListUnfinished, Running};
 use super::tags::Tagger;
 use super::upload::ObjectUpload;
-use super::{ObjectSink, StoreError, StoreErrorKind, Upload};
+use super::{Conditions, ObjectSink, StoreError, StoreErrorKind, Swept, Upload};
 use crate::connect::Health;
 
 /// Numbers of one sink.
@@ -59,9 +63,16 @@ pub(super) struct Inner {
     pub(super) extras: Extras,
     /// Set when the store turns out to know no conditional writes.
     pub(super) looks_first: AtomicBool,
+    /// The same for what makes parts an object.
+    pub(super) completes_after_look: AtomicBool,
+    /// The uploads that are none of those that a process left behind.
+    pub(super) running: Running,
+    /// Why a sweep was not complete, as it was told last.
+    pub(super) told: Mutex<Option<String>>,
+    conditions: OnceCell<Conditions>,
     requests: Semaphore,
     retry: Retry,
-    probe: String,
+    pub(super) probe: String,
 }
 
 /// What some stores do beside keeping objects.
@@ -75,6 +86,8 @@ pub(super) struct Extras {
     pub(super) credentials: Option<Credentials>,
     /// Every body goes with its MD5.
     pub(super) sends_md5: bool,
+    /// Lists uploads that are not finished, where the store does.
+    pub(super) unfinished: Option<Arc<dyn ListUnfinished>>,
 }
 
 impl Objects {
@@ -97,7 +110,21 @@ impl Objects {
     ) -> Self {
         let probe = format!("{}{probe}", place.prefix);
         let (requests, retry) = (Semaphore::new(tuning.requests), Retry::new(tuning.backoff, health));
-        Self(Arc::new(Inner { place, objects, parts, tuning, extras, looks_first: AtomicBool::new(false), requests, retry, probe }))
+        Self(Arc::new(Inner {
+            place,
+            objects,
+            parts,
+            tuning,
+            extras,
+            looks_first: AtomicBool::new(false),
+            completes_after_look: AtomicBool::new(false),
+            running: Running::default(),
+            told: Mutex::default(),
+            conditions: OnceCell::new(),
+            requests,
+            retry,
+            probe,
+        }))
     }
 }
 
@@ -130,10 +157,10 @@ impl ObjectSink for Objects {
         Ok(())
     }
 
-    fn open(&self, key: String, content_type: &'static str) -> Box<dyn Upload> {
+    fn open(&self, key: String, content_type: &'static str, attributes: Vec<(&'static str, String)>) -> Box<dyn Upload> {
         let key = format!("{}{key}", self.0.place.prefix);
         let path = parse_key(&self.0.place, &key);
-        Box::new(ObjectUpload::new(Arc::clone(&self.0), key, path, content_type))
+        Box::new(ObjectUpload::new(Arc::clone(&self.0), key, path, content_type, attributes))
     }
 
     async fn exists(&self, key: &str) -> Result<bool, StoreError> {
@@ -147,6 +174,14 @@ impl ObjectSink for Objects {
             }
         };
         self.0.request(Action::Head, &key, &CancellationToken::new(), look).await
+    }
+
+    async fn honours_conditions(&self) -> Result<Conditions, StoreError> {
+        self.0.conditions.get_or_try_init(|| probe::conditions(&self.0)).await.copied()
+    }
+
+    async fn sweep(&self, below: &str, is_ours: &(dyn for<'a> Fn(&'a str) -> bool + Send + Sync), begun_ago: Duration) -> Swept {
+        self.0.sweep(below, is_ours, begun_ago).await
     }
 }
 
@@ -168,7 +203,7 @@ pub fn key_problem(key: &str) -> Option<&'static str> {
     }
 }
 
-fn parse_key(place: &Place, key: &str) -> Result<Path, StoreError> {
+pub(super) fn parse_key(place: &Place, key: &str) -> Result<Path, StoreError> {
     let refused = |why: &str| {
         let message =
             format!("object name '{}' in {place} cannot be written: {why}; change topics.dir, directory.delim or the partitioner", key.escape_debug());
@@ -199,8 +234,9 @@ impl Inner {
         let what = format!("{action} of {}", self.place.object(key));
         let is_renewed = AtomicBool::new(false);
         let is_renewed = &is_renewed;
+        let hung = Arc::new(AtomicU32::new(0));
         let attempt = |number| {
-            let request = request();
+            let request = counted(Arc::clone(&hung), request());
             async move {
                 let _slot = self.slot().await;
                 if given_up.is_cancelled() {
@@ -236,14 +272,17 @@ impl Inner {
         }
     }
 
-    /// Removes a multipart upload, a few times over when the store does not answer.
-    pub(super) async fn remove(&self, path: &Path, id: &MultipartId) {
+    /// Removes a multipart upload, a few times over when the store does not answer. False when it may still be there.
+    pub(super) async fn remove(&self, path: &Path, id: &MultipartId) -> bool {
         for attempt in 1..=ABORT_ATTEMPTS {
-            let _slot = self.slot().await;
-            match self.parts.abort_multipart(path, id).await {
-                Ok(()) => return,
+            let aborted = {
+                let _slot = self.slot().await;
+                self.parts.abort_multipart(path, id).await
+            };
+            match aborted {
+                Ok(()) => return true,
                 Err(error) => match Failure::of(self.place.flavor, &error) {
-                    Failure { class: Class::NotFound, .. } => return,
+                    Failure { class: Class::NotFound, .. } => return true,
                     Failure { text, .. } if attempt == ABORT_ATTEMPTS => {
                         let object = self.place.object(path.as_ref());
                         warn!(%object, upload = %id, error = %text, "an unfinished upload stays behind; the bucket's lifecycle rule should remove it");
@@ -253,6 +292,7 @@ impl Inner {
             }
             tokio::time::sleep(self.tuning.backoff.wait(0, attempt)).await;
         }
+        false
     }
 }
 

@@ -29,13 +29,16 @@ pub struct Backoff {
 }
 
 impl Default for Backoff {
-    /// 100 ms to 10 s, seed 0.
+    /// 100 ms to 5 s, seed 0.
     fn default() -> Self {
-        Self { first: Duration::from_millis(100), most: Duration::from_secs(10), seed: 0 }
+        Self { first: Duration::from_millis(100), most: Duration::from_secs(5), seed: 0 }
     }
 }
 
 impl Backoff {
+    /// No wait is longer, whatever is configured: a store that is back must not have to wait for us.
+    pub const LONGEST: Duration = Duration::from_secs(8);
+
     /// The wait of `operation` (any number that tells operations apart) after its `attempt`th failure, counted from 1: between half and all of
     /// `min(most, first · 2^(attempt-1))`.
     #[must_use]

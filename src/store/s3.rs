@@ -16,6 +16,7 @@ use super::credentials::{ASSUME_ROLE_CLASS, Credentials, Role, Source, source_of
 use super::headers::{Always, Dress, Signer};
 use super::keys::s3::STS_KEYS;
 use super::objects::{Extras, Flavor, Place};
+use super::sweep::{Bucket, BucketUploads};
 use super::tags::Tagger;
 use crate::connect::Props;
 use crate::connect::config::{self, ConfigError, Values};
@@ -308,8 +309,11 @@ impl Plan {
         let dress = Dress::new(always);
         let store = builder.with_skip_signature(!is_signed).with_http_connector(dress.clone()).build().map_err(|error| invalid("s3", &error))?;
         dress.signed_by(if is_signed { Signer::S3(Arc::clone(store.credentials()), self.region) } else { Signer::Nobody });
-        let tagger = Tagger { store: Arc::new(store.clone()), dress, attempts: self.attempts };
-        let extras = Extras { tagger: Some(tagger), storage_class: self.storage_class, credentials, sends_md5: self.sends_md5 };
+        let bucket = Arc::new(store.clone());
+        let unfinished = BucketUploads { bucket: Bucket::S3(Arc::clone(&bucket)), dress: dress.clone() };
+        let tagger = Tagger { store: bucket, dress, attempts: self.attempts };
+        let extras =
+            Extras { tagger: Some(tagger), storage_class: self.storage_class, credentials, sends_md5: self.sends_md5, unfinished: Some(Arc::new(unfinished)) };
         Ok(Opened { extras, ..Opened::one(store, self.place) })
     }
 }

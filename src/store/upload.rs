@@ -1,4 +1,4 @@
-//! One object on its way: one PUT when it is small, a multipart upload when it is large.
+//! One object on its way: one PUT when it is small, a multipart upload when it is large, or when it goes to a folder.
 //!
 //! ```text
 //! write ─► waiting (< one part) ─► part tasks (≤ parts_in_flight) ─► store      publish ─► complete, or the one PUT
@@ -19,7 +19,7 @@ use object_store::path::Path;
 use tokio::task::JoinSet;
 
 use super::object::{Object, Started};
-use super::objects::Inner;
+use super::objects::{Flavor, Inner};
 use super::{Chunk, Condition, Published, StoreError, StoreErrorKind, Upload};
 use crate::memory::Permit;
 
@@ -100,12 +100,12 @@ pub(super) struct ObjectUpload {
 
 impl ObjectUpload {
     /// An upload to `key`, or one that fails as its name does.
-    pub(super) fn new(sink: Arc<Inner>, key: String, path: Result<Path, StoreError>, content_type: &'static str) -> Self {
+    pub(super) fn new(sink: Arc<Inner>, key: String, path: Result<Path, StoreError>, content_type: &'static str, known: Vec<(&'static str, String)>) -> Self {
         let (path, state) = match path {
             Ok(path) => (path, State::Open),
             Err(error) => (Path::ROOT, State::Failed(error)),
         };
-        let object = Arc::new(Object::new(sink, key, path, content_type));
+        let object = Arc::new(Object::new(sink, key, path, content_type, known));
         Self { object, state, waiting: VecDeque::new(), waiting_bytes: 0, parts: None, attributes: Vec::new() }
     }
 
@@ -159,7 +159,9 @@ impl ObjectUpload {
 
     async fn store_all(&mut self) -> Result<(), StoreError> {
         self.still("open")?;
-        if self.parts.is_some() && self.waiting_bytes > 0 {
+        // A folder stages its small objects too: under names of its own, where nobody else's rename meets them.
+        let is_staged = self.parts.is_none() && self.object.sink.place.flavor == Flavor::Folder;
+        if is_staged || (self.parts.is_some() && self.waiting_bytes > 0) {
             self.send(self.waiting_bytes).await?;
         }
         if let Some(parts) = &mut self.parts {
@@ -273,7 +275,7 @@ mod tests {
     use crate::connect::Health;
     use crate::memory::Budget;
     use crate::store::ObjectSink as _;
-    use crate::store::objects::{Flavor, Objects, Place, Tuning};
+    use crate::store::objects::{Objects, Place, Tuning};
 
     fn sink(store: &Arc<InMemory>, parts: Arc<dyn object_store::multipart::MultipartStore>, part_size: usize) -> Objects {
         let place = Place { flavor: Flavor::Memory, root: String::new(), prefix: "p/".to_owned(), endpoint: None };
@@ -297,7 +299,7 @@ mod tests {
             runtime.block_on(async {
                 let (store, budget) = (Arc::new(InMemory::new()), Budget::new(1));
                 let sink = sink(&store, Arc::clone(&store) as _, part_size);
-                let mut upload = sink.open("k".to_owned(), "text/plain");
+                let mut upload = sink.open("k".to_owned(), "text/plain", Vec::new());
                 for bytes in &chunks {
                     upload.write(chunk(&budget, bytes)).await.unwrap();
                 }
@@ -338,7 +340,7 @@ mod tests {
     async fn a_write_that_is_cancelled_while_the_window_is_full_has_handed_its_bytes_over() {
         let (store, budget, (open, is_open)) = (Arc::new(InMemory::new()), Budget::new(1), tokio::sync::watch::channel(false));
         let sink = sink(&store, Arc::new(Stuck(Arc::clone(&store), is_open)), 4);
-        let mut upload = sink.open("k".to_owned(), "text/plain");
+        let mut upload = sink.open("k".to_owned(), "text/plain", Vec::new());
         for bytes in [b"0123", b"4567", b"89ab", b"cdef"] {
             upload.write(chunk(&budget, bytes)).await.unwrap();
         }
@@ -356,7 +358,7 @@ mod tests {
     async fn an_abort_returns_also_when_the_store_does_not_answer() {
         let (store, budget, (_open, is_open)) = (Arc::new(InMemory::new()), Budget::new(1), tokio::sync::watch::channel(false));
         let sink = sink(&store, Arc::new(Stuck(Arc::clone(&store), is_open)), 4);
-        let mut upload = sink.open("k".to_owned(), "text/plain");
+        let mut upload = sink.open("k".to_owned(), "text/plain", Vec::new());
         upload.write(chunk(&budget, b"012345")).await.unwrap();
         let began = tokio::time::Instant::now();
         upload.abort().await;
@@ -368,7 +370,7 @@ mod tests {
     #[tokio::test]
     async fn the_calls_come_in_their_order() {
         let (store, budget) = (Arc::new(InMemory::new()), Budget::new(1));
-        let mut upload = sink(&store, Arc::clone(&store) as _, 4).open("k".to_owned(), "text/plain");
+        let mut upload = sink(&store, Arc::clone(&store) as _, 4).open("k".to_owned(), "text/plain", Vec::new());
         assert_eq!(upload.publish(Condition::Overwrite).await.unwrap_err().message, "upload of memory:///p/k: used when it was not sealed");
         assert!(upload.write(chunk(&budget, b"x")).await.is_err(), "only abort may follow an error");
         upload.abort().await;

@@ -206,8 +206,10 @@ fn tuning(kind: StoreKind, values: Values<'_>) -> Tuning {
     };
     let defaults = Tuning::default();
     let part_size = part_size.and_then(|n| usize::try_from(n).ok()).unwrap_or(defaults.part_size);
-    let most = most.map_or(defaults.backoff.most, Duration::from_millis);
-    let first = first.map_or(defaults.backoff.first, Duration::from_millis).clamp(Duration::from_millis(10), most.max(Duration::from_millis(10)));
+    let least = Duration::from_millis(10);
+    let first = first.map_or(defaults.backoff.first, Duration::from_millis).max(least);
+    let most = most.map_or(defaults.backoff.most.max(first), Duration::from_millis).clamp(least, Backoff::LONGEST);
+    let first = first.min(most);
     // A number that differs between processes: the state of a new hasher is random.
     let seed = RandomState::new().build_hasher().finish();
     Tuning { part_size, backoff: Backoff { first, most, seed }, ..defaults }
@@ -270,9 +272,10 @@ fn open_folder(path: &FilePath, tuning: &Tuning) -> Result<Opened, StoreError> {
     std::fs::create_dir_all(path).map_err(|error| failed(&error))?;
     let root = std::path::absolute(path).map_err(|error| failed(&error))?;
     let store = LocalFileSystem::new_with_prefix(path).map_err(|error| failed(&error))?.with_fsync(true);
-    let parts = FolderParts::new(store.clone(), tuning.part_size as u64);
+    let parts = Arc::new(FolderParts::new(store.clone(), tuning.part_size as u64));
     let place = Place { flavor: Flavor::Folder, root: root.display().to_string(), prefix: String::new(), endpoint: None };
-    Ok(Opened { objects: Arc::new(store), parts: Arc::new(parts), place, extras: Extras::default() })
+    let extras = Extras { unfinished: Some(Arc::clone(&parts) as _), ..Extras::default() };
+    Ok(Opened { objects: Arc::new(store), parts, place, extras })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use lakehead::connect::{Health, Props};
 use lakehead::store::urls::StoreKind;
-use lakehead::store::{Chunk, Condition, ObjectSink, Published, StoreError, StoreErrorKind, Stores, Upload};
+use lakehead::store::{Chunk, Condition, ObjectSink, Origin, Published, StoreError, StoreErrorKind, Stores, Upload};
 
 /// A visible object.
 #[derive(Debug, Clone, Default)]
@@ -141,8 +141,9 @@ impl ObjectSink for Recorder {
         Ok(())
     }
 
-    fn open(&self, key: String, content_type: &'static str) -> Box<dyn Upload> {
-        let object = Object { attributes: BTreeMap::from([("content-type".to_owned(), content_type.to_owned())]), ..Object::default() };
+    fn open(&self, key: String, content_type: &'static str, attributes: Vec<(&'static str, String)>) -> Box<dyn Upload> {
+        let attributes = attributes.into_iter().chain([("content-type", content_type.to_owned())]);
+        let object = Object { attributes: attributes.map(|(name, value)| (name.to_owned(), value)).collect(), ..Object::default() };
         Box::new(Recording { store: self.clone(), key, object, is_visible: false })
     }
 
@@ -195,7 +196,8 @@ impl Upload for Recording {
         self.object.conditional = condition == Condition::IfAbsent;
         let says_so = state.fault(Request::Complete, &self.key).is_some_and(|fault| fault.status == 412);
         if self.object.conditional && !self.is_visible && (says_so || state.objects.contains_key(&self.key)) {
-            return Ok(Published::Exists);
+            let there = state.objects.get(&self.key);
+            return Ok(Published::Exists(Origin::read(|name| there?.attributes.get(name).cloned())));
         }
         self.is_visible = true;
         state.objects.insert(self.key.clone(), self.object.clone());

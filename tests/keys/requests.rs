@@ -67,7 +67,7 @@ async fn requests(kind: StoreKind, settings: &[(&str, &str)], bytes: usize, refu
     let began = Instant::now();
     let written = async {
         let sink = open(kind, &props, Health::default()).expect("a valid configuration");
-        let mut upload = sink.open("topics/t/o".to_owned(), "text/plain");
+        let mut upload = sink.open("topics/t/o".to_owned(), "text/plain", Vec::new());
         let budget = Budget::new(1 << 30);
         upload.write(Chunk { bytes: vec![7_u8; bytes].into(), permit: budget.take(bytes as u64) }).await.expect("room");
         upload.seal(Vec::new()).await.expect("the store takes it");
@@ -228,7 +228,7 @@ async fn hosts_of_buckets() {
         let props = base(StoreKind::S3).iter().chain(settings).copied().chain([("s3.proxy.url", proxy.as_str())]);
         let props: Props = props.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let sink = open(StoreKind::S3, &props, Health::default()).expect("a valid configuration");
-        let mut upload = sink.open("o".to_owned(), "text/plain");
+        let mut upload = sink.open("o".to_owned(), "text/plain", Vec::new());
         let budget = Budget::new(1 << 20);
         upload.write(Chunk { bytes: vec![7_u8; 10].into(), permit: budget.take(10) }).await.expect("room");
         upload.seal(Vec::new()).await.expect("a small object waits for its one request");

@@ -16,7 +16,7 @@ import sys
 import threading
 import uuid
 from email.utils import formatdate
-from datetime import datetime
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
@@ -40,15 +40,16 @@ class Failure(Exception):
 
 
 class Uploads:
-    """Multipart uploads that are not finished: id -> (bucket, key, headers, {number: bytes})."""
+    """Multipart uploads that are not finished: id -> (bucket, key, headers, {number: bytes}), and when they were begun."""
 
     def __init__(self):
-        self.lock, self.all = threading.Lock(), {}
+        self.lock, self.all, self.begun = threading.Lock(), {}, {}
 
     def start(self, bucket, key, headers):
         number = uuid.uuid4().hex
         with self.lock:
             self.all[number] = (bucket, key, headers, {})
+            self.begun[number] = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return number
 
     def find(self, number):
@@ -64,7 +65,7 @@ class Uploads:
 
     def keys(self, bucket):
         with self.lock:
-            return [(number, key) for number, (of, key, _, _) in self.all.items() if of == bucket]
+            return sorted((key, number, self.begun[number]) for number, (of, key, _, _) in self.all.items() if of == bucket)
 
 
 UPLOADS = Uploads()
@@ -132,6 +133,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, status, body=b"", headers=(), length=None):
         self.send_response_only(status)
+        self.send_header("Date", self.date_time_string())
         for name, value in headers:
             self.send_header(name, value)
         if status != 204:
@@ -234,7 +236,13 @@ class Handler(BaseHTTPRequestHandler):
         return self.xml(f"<ListBucketResult>{more}{items}</ListBucketResult>")
 
     def list_uploads(self, bucket):
-        items = "".join(f"<Upload><Key>{escape(key)}</Key><UploadId>{number}</UploadId></Upload>" for number, key in UPLOADS.keys(bucket))
+        after = (self.query.get("key-marker", ""), self.query.get("upload-id-marker", ""))
+        found = [upload for upload in UPLOADS.keys(bucket) if upload[0].startswith(self.query.get("prefix", "")) and upload[:2] > after]
+        most = int(self.query.get("max-uploads", 1000))
+        items = "".join(f"<Upload><Key>{escape(k)}</Key><UploadId>{n}</UploadId><Initiated>{t}</Initiated></Upload>" for k, n, t in found[:most])
+        if len(found) > most:
+            items += f"<NextKeyMarker>{escape(found[most - 1][0])}</NextKeyMarker><NextUploadIdMarker>{found[most - 1][1]}</NextUploadIdMarker>"
+        items += f"<IsTruncated>{'true' if len(found) > most else 'false'}</IsTruncated>"
         return self.xml(f"<ListMultipartUploadsResult>{items}</ListMultipartUploadsResult>")
 
 

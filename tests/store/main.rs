@@ -10,7 +10,7 @@ mod proxy;
 mod servers;
 mod suite;
 
-use lakehead::store::StoreErrorKind;
+use lakehead::store::{Conditions, StoreErrorKind};
 use servers::World;
 
 /// What holds for every store.
@@ -78,6 +78,24 @@ async fn an_s3_url_with_a_prefix_conforms_with_unsigned_payloads_and_checksums()
 async fn stores_with_atomic_conditions_let_one_writer_win() {
     for world in [World::folder(), World::s3().await, World::azure().await] {
         suite::of_two_writers_one_has_the_name(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn stores_say_whether_they_heed_conditions() {
+    let (both, puts) = (Conditions { on_put: true, on_complete: true }, Conditions { on_put: true, on_complete: false });
+    for (world, expected) in
+        [(World::folder(), both), (World::s3().await, both), (World::moto().await, both), (World::azure().await, both), (World::gcs().await, puts)]
+    {
+        suite::conditions_are_tried_and_nothing_stays(&world, expected).await;
+    }
+}
+
+/// The S3 server of other make is left out: it says that every upload was begun in 2010.
+#[tokio::test]
+async fn what_dead_processes_left_is_swept() {
+    for world in [World::folder(), World::s3().await, World::s3_url().await, World::gcs().await, World::azure().await] {
+        suite::orphans_of_ours_are_swept(&world).await;
     }
 }
 

@@ -197,7 +197,7 @@ struct Work {
 impl Work {
     /// Encodes, uploads and publishes one object.
     async fn object(&self, name: Arc<str>, pieces: Vec<Piece>) -> Result<(), TaskError> {
-        let mut upload = self.store.open(name.to_string(), content_type(&self.settings));
+        let mut upload = self.store.open(name.to_string(), content_type(&self.settings), self.labels(&pieces));
         let written = self.write(upload.as_mut(), pieces).await;
         let stats = match written {
             Ok(stats) => stats,
@@ -214,14 +214,18 @@ impl Work {
         Ok(())
     }
 
-    async fn write(&self, upload: &mut dyn crate::store::Upload, pieces: Vec<Piece>) -> Result<FileStats, TaskError> {
-        let memory = &self.env.memory;
-        let chunk = |bytes: bytes::Bytes| Chunk { permit: memory.take(u64::try_from(bytes.len()).unwrap_or(u64::MAX)), bytes };
+    fn labels(&self, pieces: &[Piece]) -> Vec<(&'static str, String)> {
         let mut labels = self.labels.clone();
         if let (Some(first), Some(last)) = (pieces.first(), pieces.last()) {
             labels.push(("lakehead-offsets", OffsetRange { start: first.offsets.start, end: last.offsets.end }.to_string()));
             labels.push(("lakehead-rows", pieces.iter().map(|piece| piece.rows.len()).sum::<usize>().to_string()));
         }
+        labels
+    }
+
+    async fn write(&self, upload: &mut dyn crate::store::Upload, pieces: Vec<Piece>) -> Result<FileStats, TaskError> {
+        let memory = &self.env.memory;
+        let chunk = |bytes: bytes::Bytes| Chunk { permit: memory.take(u64::try_from(bytes.len()).unwrap_or(u64::MAX)), bytes };
         let mut file = RecordFile::new(self.settings.layout, self.settings.compression).map_err(|error| format_error(&error))?;
         for piece in pieces {
             let job = move || {
@@ -241,7 +245,7 @@ impl Work {
         if !rest.is_empty() {
             upload.write(chunk(rest)).await.map_err(store_error)?;
         }
-        upload.seal(labels).await.map_err(store_error)?;
+        upload.seal(Vec::new()).await.map_err(store_error)?;
         Ok(stats)
     }
 }

@@ -35,6 +35,7 @@ const PARKED_BYTES: u64 = 5 << 20;
 /// What every file of a task needs.
 #[derive(Debug, Clone)]
 pub(super) struct Workshop {
+    pub(super) connector: Arc<str>,
     pub(super) store: Arc<dyn ObjectSink>,
     pub(super) compute: Compute,
     /// What waiting rows hold.
@@ -52,10 +53,11 @@ pub(super) struct Workshop {
 
 impl Workshop {
     /// A workshop in which row groups have `row_group_bytes`, or fewer where memory is small.
-    pub(super) fn new(store: Arc<dyn ObjectSink>, compute: Compute, memory: Budget, ratio: Arc<Ratio>, row_group_bytes: u64) -> Self {
+    pub(super) fn new(connector: Arc<str>, store: Arc<dyn ObjectSink>, compute: Compute, memory: Budget, ratio: Arc<Ratio>, row_group_bytes: u64) -> Self {
         let half = memory.limit() / 2;
         let all_turns = u32::try_from((half / TURN_UNIT).clamp(1, 1 << 20)).unwrap_or(1);
         Self {
+            connector,
             store,
             compute,
             deliveries: memory.part(half),
@@ -113,6 +115,8 @@ pub(super) struct Form {
     pub(super) format: Arc<dyn FileFormat>,
     /// The schema of all rows.
     pub(super) field: FieldRef,
+    /// What the object can say of itself before it is whole.
+    pub(super) known: Vec<(&'static str, String)>,
 }
 
 struct Work {
@@ -191,6 +195,12 @@ async fn deliver(workshop: Workshop, form: Form, mut feed: Feed) -> Result<Ready
     Err(error.unwrap_or_else(|| TaskError::new(ErrorKind::Fenced, "the file was given up").with("key", key)))
 }
 
+/// The labels of `known`, with `more` in place of those of the same name.
+fn of_both(known: &[(&'static str, String)], more: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
+    let is_told_again = |name: &str| more.iter().any(|(other, _)| *other == name);
+    known.iter().filter(|(name, _)| !is_told_again(name)).chain(more).cloned().collect()
+}
+
 async fn encode_and_upload(workshop: &Workshop, form: &Form, feed: &mut Feed, slot: &mut Option<Box<dyn Upload>>) -> Result<Option<FileStats>, TaskError> {
     let mut encoder: Option<(Box<dyn Encoder>, Permit)> = None;
     // Finished bytes that were not handed over: with fewer than these the object may still wait on disk.
@@ -203,7 +213,9 @@ async fn encode_and_upload(workshop: &Workshop, form: &Form, feed: &mut Feed, sl
             let done = workshop.compute.run(move || step.run()).await.map_err(|error| task_error(error, &form.key))?;
             waiting = done.waiting;
             finished.extend(done.chunks);
-            let upload = slot.get_or_insert_with(|| workshop.store.open(form.key.clone(), form.format.content_type()));
+            // An object that is whole before its upload begins says everything from the start, which stores that are told no more later keep.
+            let known = || of_both(&form.known, labels.as_ref().map_or(&[], |labels| &labels.shown));
+            let upload = slot.get_or_insert_with(|| workshop.store.open(form.key.clone(), form.format.content_type(), known()));
             match done.then {
                 Then::Whole(stats) => {
                     let labels = labels.unwrap_or_default().shown;

@@ -243,7 +243,7 @@ impl OpenFile {
         let pieces = self.take_pieces();
         let mut delivery = match self.delivery.take() {
             Some(delivery) => delivery,
-            None => Delivery::start(workshop, self.form()),
+            None => Delivery::start(workshop, self.form(workshop)),
         };
         delivery.encode(workshop, pieces);
         self.delivery = Some(delivery);
@@ -256,8 +256,15 @@ impl OpenFile {
         pieces
     }
 
-    fn form(&self) -> Form {
-        Form { key: self.key(), format: Arc::clone(&self.format), field: FieldRef::clone(&self.field) }
+    fn form(&self, workshop: &Workshop) -> Form {
+        let from = &self.name.from;
+        let known = vec![
+            ("lakehead-connector", workshop.connector.to_string()),
+            ("lakehead-topic", from.topic.to_string()),
+            ("lakehead-partition", from.partition.to_string()),
+            ("lakehead-start", self.start.to_string()),
+        ];
+        Form { key: self.key(), format: Arc::clone(&self.format), field: FieldRef::clone(&self.field), known }
     }
 
     /// No more rows: has the rest encoded and uploaded. The result becomes visible only when it is published.
@@ -265,7 +272,7 @@ impl OpenFile {
         let pieces = self.take_pieces();
         match self.delivery.take() {
             Some(delivery) => delivery.finish(workshop, pieces, labels),
-            None => delivery::whole(workshop, self.form(), pieces, labels),
+            None => delivery::whole(workshop, self.form(workshop), pieces, labels),
         }
     }
 }

@@ -102,7 +102,7 @@ impl Files {
             memory: cx.env.memory.clone(),
             ratio: Arc::clone(&ratio),
         };
-        let workshop = delivery::Workshop::new(store, cx.env.compute.clone(), cx.env.memory.clone(), ratio, ROW_GROUP_BYTES);
+        let workshop = delivery::Workshop::new(Arc::clone(&cx.connector), store, cx.env.compute.clone(), cx.env.memory.clone(), ratio, ROW_GROUP_BYTES);
         Box::new(task::CloudStorageTask {
             cx,
             plan: Arc::new(plan),
@@ -156,7 +156,7 @@ impl Connector for CloudStorage {
         let (configuration, on_former) = (config::fingerprint(props), settings.on_former);
         let (rules, row_group_bytes) = (settings.rules.clone(), settings.row_group_bytes);
         let plan = settings.into_plan(cx.env.memory.clone(), Arc::clone(&ratio));
-        let workshop = delivery::Workshop::new(store, cx.env.compute.clone(), cx.env.memory.clone(), ratio, row_group_bytes);
+        let workshop = delivery::Workshop::new(Arc::clone(&cx.connector), store, cx.env.compute.clone(), cx.env.memory.clone(), ratio, row_group_bytes);
         Ok(Box::new(task::CloudStorageTask {
             cx,
             plan: Arc::new(plan),

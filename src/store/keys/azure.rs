@@ -57,7 +57,14 @@ pub static AZURE_KEYS: &[ConfigKey] = &[
         Check::Range(0, i64::MAX),
     ),
     takes(
-        key("azblob.retry.max.backoff.ms", Type::Long, "120000", Importance::Low, AZURE, "Longest wait in milliseconds. When it is not given: 10000."),
+        key(
+            "azblob.retry.max.backoff.ms",
+            Type::Long,
+            "120000",
+            Importance::Low,
+            AZURE,
+            "Longest wait in milliseconds, 8000 at most. When it is not given: 5000.",
+        ),
         Check::Range(1, i64::MAX),
     ),
     takes(

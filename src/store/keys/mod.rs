@@ -91,7 +91,7 @@ pub static GCS_KEYS: &[ConfigKey] = &[
             "200",
             Importance::Low,
             "GCS",
-            "Milliseconds before the first retry; doubling up to 10 s, with jitter. When it is not given: 100.",
+            "Milliseconds before the first retry; doubling up to 5 s (8 s when more is given), with jitter. When it is not given: 100.",
         ),
         Check::Range(0, i64::MAX),
     ),

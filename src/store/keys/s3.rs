@@ -116,7 +116,7 @@ pub static S3_KEYS: &[ConfigKey] = &[
             "200",
             Importance::Low,
             S3,
-            "Milliseconds to wait before the first retry; doubling up to 10 s, with jitter. When it is not given: 100.",
+            "Milliseconds to wait before the first retry; doubling up to 5 s (8 s when more is given), with jitter. When it is not given: 100.",
         ),
         Check::Range(0, i64::MAX),
     ),

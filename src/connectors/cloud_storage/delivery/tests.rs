@@ -28,13 +28,13 @@ fn world(budget: u64) -> World {
     let place = StorePlace { flavor: Flavor::Memory, root: String::new(), prefix: String::new(), endpoint: None };
     let sink = Objects::new(Arc::clone(&store) as _, Arc::clone(&store) as _, place, "probe", Tuning::default(), Health::default());
     let memory = Budget::new(budget).spilling_to(Spill::below(folder.path()));
-    let workshop = Workshop::new(Arc::new(sink), Compute::pool(2), memory, Arc::new(Ratio::new(1, 1)), 256 << 10);
+    let workshop = Workshop::new("c".into(), Arc::new(sink), Compute::pool(2), memory, Arc::new(Ratio::new(1, 1)), 256 << 10);
     World { store, workshop, folder }
 }
 
 fn form(number: usize) -> Form {
     let format = (file::find("bytes").unwrap().build)(&file::Options::new()).unwrap();
-    Form { key: number.to_string(), format: Arc::from(format), field: Arc::new(Field::new("value", DataType::Binary, true)) }
+    Form { key: number.to_string(), format: Arc::from(format), field: Arc::new(Field::new("value", DataType::Binary, true)), known: Vec::new() }
 }
 
 /// A row that says whose it is, so many times, 1 KiB each.
