@@ -63,6 +63,8 @@ pub(crate) enum Action {
     Head,
     Unfinished,
     Remove,
+    List,
+    Read,
 }
 
 impl fmt::Display for Action {
@@ -76,6 +78,8 @@ impl fmt::Display for Action {
             Self::Head => f.write_str("look-up"),
             Self::Unfinished => f.write_str("list of unfinished uploads"),
             Self::Remove => f.write_str("removal"),
+            Self::List => f.write_str("listing"),
+            Self::Read => f.write_str("reading"),
         }
     }
 }
@@ -341,7 +345,7 @@ impl Place {
     /// Says what a failure of `action` on `key` means, on its `attempt`th try.
     pub(crate) fn judge(&self, action: Action, key: &str, attempt: u32, failure: Failure) -> Failed {
         // A host or a credential that is missing at the start, several times in a row, is a setting; one that goes missing later will come back.
-        let is_settled = action == Action::Check && attempt >= 3;
+        let is_settled = matches!(action, Action::Check | Action::List | Action::Read) && attempt >= 3;
         let Failure { class, text, .. } = failure;
         let (kind, advice) = match class {
             Class::Transient => return Failed::ForNow(self.with_endpoint(text)),
@@ -404,16 +408,22 @@ impl Place {
             (Flavor::S3, Action::Remove) => format!("s3:DeleteObject on arn:aws:s3:::{root}/{key} is denied: grant it"),
             (Flavor::Gcs, Action::Unfinished) => format!("storage.multipartUploads.list on bucket '{root}' is denied: grant it"),
             (Flavor::Gcs, Action::Remove) => format!("storage.objects.delete on bucket '{root}' is denied: grant it"),
-            (Flavor::S3, Action::Head) => format!("s3:GetObject on arn:aws:s3:::{root}/{key} is denied: grant it, with s3:ListBucket"),
+            (Flavor::S3, Action::Head | Action::Read) => format!("s3:GetObject on arn:aws:s3:::{root}/{key} is denied: grant it, with s3:ListBucket"),
+            (Flavor::S3, Action::List) => format!("s3:ListBucket on arn:aws:s3:::{root} is denied: grant it, with s3:GetObject"),
             (Flavor::S3, _) => format!("s3:PutObject on arn:aws:s3:::{root}/{key} is denied: grant it, with s3:AbortMultipartUpload"),
-            (Flavor::Gcs, Action::Head) => format!("storage.objects.get on bucket '{root}' is denied: grant it"),
+            (Flavor::Gcs, Action::Head | Action::Read) => format!("storage.objects.get on bucket '{root}' is denied: grant it"),
+            (Flavor::Gcs, Action::List) => format!("storage.objects.list on bucket '{root}' is denied: grant it, with storage.objects.get"),
             (Flavor::Gcs, _) => format!(
                 "storage.objects.create on bucket '{root}' is denied: grant it, with storage.objects.delete, storage.multipartUploads.create and \
                  storage.multipartUploads.abort"
             ),
+            (Flavor::AzureBlob, Action::List | Action::Read) => {
+                format!("reading container '{root}' is denied: grant the role Storage Blob Data Reader, or a SAS with read and list")
+            }
             (Flavor::AzureBlob, _) => {
                 format!("writing to container '{root}' is denied: grant the role Storage Blob Data Contributor, or a SAS with read, create, write and list")
             }
+            (Flavor::Folder | Flavor::Memory, Action::List | Action::Read) => "reading is denied: run it as a user who may read the folder".to_owned(),
             (Flavor::Folder | Flavor::Memory, _) => "writing is denied: give the worker's user write permission on the folder".to_owned(),
         }
     }

@@ -32,6 +32,7 @@ mod object;
 pub mod objects;
 mod patience;
 mod probe;
+pub mod read;
 pub mod retry;
 mod s3;
 mod sweep;

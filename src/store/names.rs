@@ -269,6 +269,33 @@ impl Layout {
     }
 }
 
+/// What the name of a file says, where it is upstream's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named<'a> {
+    /// The topic that its records come from.
+    pub source: &'a str,
+    /// Its partition.
+    pub partition: i32,
+    /// Offset of the first row.
+    pub start: i64,
+    /// With its dot.
+    pub extension: &'a str,
+}
+
+/// Reads `…/<topic><delimiter><partition><delimiter><start offset><extension>` back; `None` for other names.
+#[must_use]
+pub fn parse<'a>(key: &'a str, file_delim: &str) -> Option<Named<'a>> {
+    let name = key.rsplit('/').next().unwrap_or(key);
+    let (head, tail) = name.rsplit_once(file_delim).filter(|_| !file_delim.is_empty())?;
+    let (source, partition) = head.rsplit_once(file_delim)?;
+    let (start, extension) = tail.split_at(tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len()));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if source.is_empty() || !is_number(partition) || !is_number(start) || !(extension.is_empty() || extension.starts_with('.')) {
+        return None;
+    }
+    Some(Named { source, partition: partition.parse().ok()?, start: start.parse().ok()?, extension })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -301,6 +328,31 @@ mod tests {
         for (props, topic, path, partition, offset, extension, key) in cases {
             let props = props.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
             assert_eq!(Layout::from_props(&props).key(topic, path, *partition, *offset, extension), *key);
+        }
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        let named = |source, partition, start, extension| Some(Named { source, partition, start, extension });
+        for (key, delimiter, expected) in [
+            ("topics/t/partition=0/t+0+0000000042.snappy.parquet", "+", named("t", 0, 42, ".snappy.parquet")),
+            ("my.topic-x+12+7.keys.avro", "+", named("my.topic-x", 12, 7, ".keys.avro")),
+            ("a/b/t#1#00", "#", named("t", 1, 0, "")),
+            ("a/b/x-y-1-00.json", "-", named("x-y", 1, 0, ".json")),
+            ("t+0+0000000042.json", "-", None),
+            ("t+0.json", "+", None),
+            ("+0+1.json", "+", None),
+            ("t+a+1.json", "+", None),
+            ("t+0+.json", "+", None),
+            ("t+0+12x.json", "+", None),
+            ("t+0+99999999999999999999.json", "+", None),
+            ("t+0+1.json", "", None),
+        ] {
+            assert_eq!(parse(key, delimiter), expected, "{key}");
+        }
+        for (topic, partition, start) in [("orders", 3, 0), ("a.b", 12, 12_345_678_901)] {
+            let key = Layout::from_props(&Props::new()).key(topic, "year=2025/x", partition, start, ".json");
+            assert_eq!(parse(&key, "+"), named(topic, partition, start, ".json"));
         }
     }
 

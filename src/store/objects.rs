@@ -126,6 +126,10 @@ impl Objects {
             probe,
         }))
     }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0
+    }
 }
 
 impl fmt::Display for Objects {

@@ -20,6 +20,7 @@ pub use super::keys::azure::{AZURE_KEYS, DATA_LAKE_KEYS};
 pub use super::keys::s3::S3_KEYS;
 pub use super::keys::{GCS_KEYS, OPTION_PREFIX, URL_KEYS};
 use super::objects::{Backoff, Extras, Flavor, Objects, Place, Tuning};
+use super::read::{ObjectReader, PATIENCE};
 use super::{ObjectSink, StoreError, StoreErrorKind, azure, gcs, s3};
 use crate::connect::config::{self, ConfigError, ConfigKey, Values, without_user_info};
 use crate::connect::{Health, Props};
@@ -169,6 +170,29 @@ pub fn open(kind: StoreKind, props: &Props, health: Health) -> Result<Arc<dyn Ob
     let Some(file_system) = file_system else { return Ok(sink) };
     let delimiter = props.get("directory.delim").map_or("/", String::as_str).to_owned();
     Ok(Arc::new(BelowFileSystem { sink, file_system, delimiter }))
+}
+
+/// Opens the store at `lakehead.store.url` for reading. Nothing is asked of a remote store; a folder must be there.
+///
+/// # Errors
+/// [`StoreError`] when the URL or an option is invalid, a credential file cannot be read, or the folder is missing.
+pub fn reader(props: &Props) -> Result<Arc<dyn ObjectReader>, StoreError> {
+    const KIND: StoreKind = StoreKind::Url;
+    if let Some(error) = validate(KIND, props).into_iter().next() {
+        return Err(bad_config(error.message));
+    }
+    let values = Values { tables: &[KIND.keys()], props };
+    let url = values.text("lakehead.store.url");
+    if let Ok(Target::Folder(path)) = Target::parse(url)
+        && !path.is_dir()
+    {
+        return Err(bad_config(format!("folder '{}' is not there", path.display())));
+    }
+    let tuning = tuning(KIND, values);
+    let mut client = client(KIND, values, &tuning);
+    (client.retry.max_retries, client.retry.retry_timeout) = (10, PATIENCE);
+    let Opened { objects, parts, place, extras } = open_url(props, url, &client, &tuning)?;
+    Ok(Arc::new(Objects::with_extras(objects, parts, place, "", tuning, Health::default(), extras)))
 }
 
 fn client(kind: StoreKind, values: Values<'_>, tuning: &Tuning) -> Client {
