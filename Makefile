@@ -4,7 +4,7 @@ CARGO ?= cargo
 SETUP := tests/servers/setup.sh
 BENCH_RECORDS ?= 3000000
 
-.PHONY: help demo test conformance readers lint bench bench-job memory
+.PHONY: help demo test conformance readers chaos lint bench bench-job memory
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,6 +25,10 @@ conformance: ## play the storage sinks' vectors (LAKEHEAD_CONFORMANCE_DIR: anoth
 readers: ## have files of every type read by DuckDB, pyarrow, Polars, fastavro and Java's parquet-cli; the last lines are a table of readers and types
 	@$(SETUP) toolchain python java-readers
 	@$(CARGO) test --quiet --test readers
+
+chaos: ## kill, stop, starve and cut off everything there is while records come in; the last lines are the table of docs/reliability.md (CHAOS_KILLS, CHAOS_SEED)
+	@$(SETUP) toolchain kafka python stores chaos
+	@$(CARGO) test --quiet --release --test chaos -- --full
 
 lint: ## format, clippy, documentation and dependency rules, as CI checks them
 	@$(SETUP) toolchain deny

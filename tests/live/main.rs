@@ -4,20 +4,20 @@
 //! offsets, the objects in the bucket. Nothing waits for a fixed time; everything waits for what it needs, up to a deadline. The servers are started once for all
 //! tests and end with them (`tests/servers/guard.sh`); `make test` installs them.
 //!
-//! Parts: [`servers`] (what is started), [`broker`] (topics, records, offsets), [`worker`] (the binary and its REST API), [`bucket`] (what was written),
-//! and the tests: [`volume`] (a million records in each format), [`crash`] (kill -9, and members that come and go), [`bad_input`] (records and settings that
+//! `tests/world` has the parts around the product. The tests: [`volume`] (a million records in each format), [`crash`] (kill -9, and members that come and go), [`bad_input`] (records and settings that
 //! are wrong), [`outage`] (parts that are down), [`registry`] (schemas that refer to others), [`whole_sink`] (keys, headers, tombstones, versions and every
 //! language of schemas at once), [`audit`] (the proof of what was written).
 #![expect(clippy::expect_used, reason = "whatever goes wrong in a harness fails the test")]
 
 mod audit;
 mod bad_input;
-mod broker;
-mod bucket;
 mod crash;
 mod outage;
 mod registry;
-mod servers;
 mod volume;
 mod whole_sink;
-mod worker;
+#[path = "../world/mod.rs"]
+#[allow(dead_code, reason = "each test program needs other parts of the world")]
+mod world;
+
+use world::{broker, bucket, servers, worker};

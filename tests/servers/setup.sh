@@ -7,9 +7,10 @@
 #   python     a virtual environment with DuckDB, pyarrow, Polars and fastavro, from PyPI
 #   java-readers  parquet-cli with what it needs of Hadoop, from Maven Central
 #   stores     the object store servers (setup-stores.sh)
+#   chaos      toxiproxy and libfaketime, for `make chaos` (setup-chaos.sh; only when it is named)
 #   deny       cargo-deny, for `make lint` (only when it is named)
 #
-# setup.sh [part…]; without arguments: all but deny. Safe to run again and at the same time as itself: what is there at the right version is left alone.
+# setup.sh [part…]; without arguments: all but chaos and deny. Safe to run again and at the same time as itself: what is there at the right version is left alone.
 # Needs Java 17, Maven, Go, Node and Python 3.9 or later, and reaches the package registries; on Debian it installs what is missing of Maven by apt.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -120,6 +121,7 @@ setup_deny() {
 }
 
 setup_stores() { "$SERVERS/setup-stores.sh"; }
+setup_chaos() { "$SERVERS/setup-chaos.sh"; }
 
 mkdir -p "$LAKEHEAD_TOOLS/stamps" "$LAKEHEAD_TOOLS/bin"
 exec 9>"$LAKEHEAD_TOOLS/lock"
@@ -127,8 +129,8 @@ flock 9 # one installer at a time
 for part in "${@:-toolchain kafka registry python java-readers stores}"; do
   for name in $part; do
     case $name in
-    toolchain | kafka | registry | python | java-readers | stores | deny) "setup_${name//-/_}" 9>&- ;;
-    *) die "unknown part \`$name\`: toolchain, kafka, registry, python, java-readers, stores or deny" ;;
+    toolchain | kafka | registry | python | java-readers | stores | chaos | deny) "setup_${name//-/_}" 9>&- ;;
+    *) die "unknown part \`$name\`: toolchain, kafka, registry, python, java-readers, stores, chaos or deny" ;;
     esac
   done
 done

@@ -6,6 +6,8 @@
 
 mod credentials;
 mod headers;
+#[path = "../world/proxy.rs"]
+#[allow(dead_code, reason = "each test program needs other faults")]
 mod proxy;
 mod servers;
 mod suite;

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::broker::Topic;
-use crate::bucket::Bucket;
-use crate::servers::{Kafka, S3_KEY, S3_SECRET, free_port, run_folder};
+use super::broker::Topic;
+use super::bucket::Bucket;
+use super::servers::{Kafka, S3_KEY, S3_SECRET, free_port, run_folder};
 
 /// The longest that anything may take that should take no time.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -118,6 +118,12 @@ impl Connector {
     }
 }
 
+/// Sends a signal (`KILL`, `STOP`, `CONT`, `TERM`) to a process of ours.
+pub(crate) fn signal(pid: &str, signal: &str) {
+    let sent = Command::new("kill").args([&format!("-{signal}"), pid]).status().expect("kill runs");
+    assert!(sent.success(), "process {pid} had ended before {signal}");
+}
+
 /// A worker's process.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -183,16 +189,20 @@ impl Worker {
         log_of(&self.folder)
     }
 
-    /// kill -9.
+    /// All of that.
+    pub(crate) fn whole_log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.join("worker.log")).unwrap_or_default()).into_owned()
+    }
+
+    /// kill -9, also of one that is ended already.
     pub(crate) fn kill(mut self) {
-        self.process.kill().expect("the worker runs");
+        self.process.kill().expect("the worker is ours");
         self.process.wait().expect("it ends");
     }
 
     /// SIGTERM: it ends by itself, in order.
     pub(crate) fn terminate(mut self) {
-        let sent = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().expect("kill runs");
-        assert!(sent.success(), "the worker had ended before");
+        signal(&self.pid().to_string(), "TERM");
         let ended = || self.process.try_wait().expect("the process's state");
         let status = await_some(SOON, ended, || "the worker goes on after SIGTERM".to_owned());
         assert!(status.success(), "after SIGTERM the worker ended with {status}\n{}", log_of(&self.folder));
@@ -257,6 +267,7 @@ impl Drop for Worker {
         // It may have ended already.
         drop(self.process.kill());
         drop(self.process.wait());
+        drop(fs::remove_file(self.folder.join("worker.pid"))); // its number may soon be another process's
     }
 }
 

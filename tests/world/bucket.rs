@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lakehead::quickstart::orders;
 use serde_json::Value;
 
-use crate::broker::Topic;
-use crate::servers::{S3, repository, run_folder};
+use super::broker::Topic;
+use super::servers::{S3, repository, run_folder};
 
 /// A bucket of one test.
 #[derive(Debug, Clone)]

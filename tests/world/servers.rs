@@ -43,7 +43,13 @@ fn script(name: &str) -> Command {
 
 /// Runs a server's script; its messages are the failure's.
 fn control(name: &str, command: &str, port: u16, folder: &Path) {
+    control_with(name, command, port, folder, &[]);
+}
+
+/// The same with these environment variables.
+fn control_with(name: &str, command: &str, port: u16, folder: &Path, variables: &[(&str, &str)]) {
     let mut script = script(name);
+    script.envs(variables.iter().copied());
     script.args([command, &port.to_string()]).arg(folder).stdin(Stdio::null());
     // A file and not a pipe: the server inherits it, and a pipe would stay open for as long as the server runs.
     fs::create_dir_all(folder.parent().expect("below the run's folder")).expect("a folder");
@@ -77,6 +83,8 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) struct Kafka {
     port: u16,
     folder: PathBuf,
+    /// Lines of its configuration beside the usual ones.
+    settings: String,
 }
 
 impl Kafka {
@@ -88,7 +96,21 @@ impl Kafka {
 
     /// One of one's own, to stop and start.
     pub(crate) fn start(name: &str) -> Self {
-        let kafka = Self { port: free_port(), folder: run_folder().join(name) };
+        let kafka = Self { port: free_port(), folder: run_folder().join(name), settings: String::new() };
+        kafka.resume();
+        kafka
+    }
+
+    /// The same with a second way in: a listener on `port`, as whose address clients are told `advertised`, which passes on to it.
+    pub(crate) fn start_behind(name: &str, port: u16, advertised: u16) -> Self {
+        let own = free_port();
+        let controller = own + 1;
+        let settings = format!(
+            "listeners=PLAINTEXT://127.0.0.1:{own},CONTROLLER://127.0.0.1:{controller},BEHIND://127.0.0.1:{port}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{own},BEHIND://127.0.0.1:{advertised}\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,BEHIND:PLAINTEXT\n"
+        );
+        let kafka = Self { port: own, folder: run_folder().join(name), settings };
         kafka.resume();
         kafka
     }
@@ -105,7 +127,18 @@ impl Kafka {
 
     /// Starts it again.
     pub(crate) fn resume(&self) {
-        control("kafka.sh", "start", self.port, &self.folder);
+        control_with("kafka.sh", "start", self.port, &self.folder, &[("KAFKA_SETTINGS", &self.settings)]);
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&self) {
+        let pid = fs::read_to_string(self.folder.join("kafka.pid")).expect("the broker's pid file");
+        super::worker::signal(pid.trim(), "KILL");
+        super::worker::await_some(
+            super::worker::SOON,
+            || (TcpListener::bind(("127.0.0.1", self.port)).is_ok()).then_some(()),
+            || "its port is taken".to_owned(),
+        );
     }
 }
 
@@ -135,6 +168,11 @@ impl S3 {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Ends the server; its objects stay.
     pub(crate) fn stop(&self) {
         control("s3.sh", "stop", self.port, &self.folder);
@@ -148,6 +186,46 @@ impl S3 {
     /// Where the buckets are.
     pub(crate) fn buckets(&self) -> PathBuf {
         self.folder.join("data")
+    }
+}
+
+/// A TCP proxy whose connections can be made bad (toxiproxy), steered over HTTP.
+#[derive(Debug)]
+pub(crate) struct Toxiproxy {
+    port: u16,
+}
+
+impl Toxiproxy {
+    /// The one that tests share; they keep apart by the names of their proxies.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Toxiproxy> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let toxiproxy = Self { port: free_port() };
+            control("toxiproxy.sh", "start", toxiproxy.port, &run_folder().join("toxiproxy"));
+            toxiproxy
+        })
+    }
+
+    /// Passes connections to `port` on to `upstream`.
+    pub(crate) fn forward(&self, name: &str, port: u16, upstream: u16) {
+        let body = serde_json::json!({
+            "name": name, "enabled": true, "listen": format!("127.0.0.1:{port}"), "upstream": format!("127.0.0.1:{upstream}")
+        });
+        let (status, answer) = super::worker::request("POST", &format!("http://127.0.0.1:{}/proxies", self.port), Some(&body));
+        assert_eq!(status, 201, "{answer}");
+    }
+
+    /// Makes that share of the connections bad, in the direction `upstream` or `downstream`.
+    pub(crate) fn poison(&self, name: &str, kind: &str, stream: &str, share: f64, attributes: &serde_json::Value) {
+        let body = serde_json::json!({ "name": "poison", "type": kind, "stream": stream, "toxicity": share, "attributes": attributes });
+        let (status, answer) = super::worker::request("POST", &format!("http://127.0.0.1:{}/proxies/{name}/toxics", self.port), Some(&body));
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// Makes them good again.
+    pub(crate) fn heal(&self, name: &str) {
+        let (status, answer) = super::worker::request("DELETE", &format!("http://127.0.0.1:{}/proxies/{name}/toxics/poison", self.port), None);
+        assert_eq!(status, 204, "{answer}");
     }
 }
 
@@ -187,7 +265,7 @@ impl Registry {
     pub(crate) fn register(&self, topic: &str, schema: &str) -> u32 {
         let body = serde_json::json!({ "schema": schema });
         let url = format!("{}/subjects/{topic}-value/versions", self.url());
-        let (status, answer) = crate::worker::request("POST", &url, Some(&body));
+        let (status, answer) = super::worker::request("POST", &url, Some(&body));
         assert_eq!(status, 200, "{answer}");
         answer["id"].as_u64().and_then(|id| u32::try_from(id).ok()).expect("an id")
     }

@@ -13,8 +13,8 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::servers::Kafka;
-use crate::worker::block_on;
+use super::servers::Kafka;
+use super::worker::block_on;
 
 /// How long the broker may take for one request.
 const PATIENCE: Duration = Duration::from_secs(60);
