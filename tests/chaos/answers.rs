@@ -16,7 +16,7 @@ const BACK: Duration = Duration::from_secs(10);
 
 /// How long a row with faults all along runs.
 fn running(effort: &Effort) -> Duration {
-    effort.pick(Duration::from_secs(25), Duration::from_secs(8))
+    effort.pick(Duration::from_secs(30), Duration::from_secs(12))
 }
 
 /// Runs with a fault that strikes that share of the moments of requests for which `is_hit` says so.

@@ -1,12 +1,14 @@
 //! A proxy before the broker that sees offset commits, and does to them what the store's proxy does to requests.
 //!
 //! Requests and answers of the Kafka protocol are frames: a length, then, of a request, its key, version and correlation id, of an answer the id. Everything is
-//! passed on as it came; of `OffsetCommit` requests the judge of their group is asked, with a line that says what they are: `commit` and, for each partition,
-//! ` PARTITION@OFFSET "METADATA"`.
+//! passed on as it came; of `OffsetCommit` requests the judge of their group is asked, with a line that says what they are: `commit`, then ` plan` when they
+//! name files that are about to become visible, and ` advance` when an offset goes on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use lakehead::batch::OffsetRange;
+use lakehead::commit::{Intent, LaneIntent};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,8 +28,11 @@ pub(crate) struct Watched {
     /// The broker itself.
     pub(crate) kafka: Kafka,
     port: u16,
-    judges: Arc<Mutex<HashMap<String, Judge>>>,
+    judges: Judges,
 }
+
+/// Who is asked about a group's commits, and how far the partitions of each group were committed.
+type Judges = Arc<Mutex<(HashMap<String, Judge>, HashMap<(String, i32), i64>)>>;
 
 impl Watched {
     /// The one that the rows share; they keep apart by the names of their topics and connectors.
@@ -37,7 +42,7 @@ impl Watched {
             let listener = block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
             let (port, upstream) = (listener.local_addr().expect("an address").port(), free_port());
             let kafka = Kafka::start_behind("kafka", upstream, port);
-            let judges = Arc::<Mutex<HashMap<String, Judge>>>::default();
+            let judges = Judges::default();
             let judges_of_connections = Arc::clone(&judges);
             block_on(async {
                 let accept = async move {
@@ -58,19 +63,19 @@ impl Watched {
 
     /// Asks `judge` what happens to each commit of that group.
     pub(crate) fn judge(&self, group: &str, judge: impl FnMut(Moment, &str) -> Option<Fault> + Send + 'static) {
-        self.judges.lock().expect("no judge panics").insert(group.to_owned(), Box::new(judge));
+        self.judges.lock().expect("no judge panics").0.insert(group.to_owned(), Box::new(judge));
     }
 
     /// Lets the commits of that group pass.
     pub(crate) fn heal(&self, group: &str) {
-        self.judges.lock().expect("no judge panics").remove(group);
+        self.judges.lock().expect("no judge panics").0.remove(group);
     }
 }
 
 /// Commits of a connection that have no answer yet: correlation id → group and line.
 type Open = Arc<Mutex<HashMap<i32, (String, String)>>>;
 
-async fn connection(client: TcpStream, upstream: u16, judges: Arc<Mutex<HashMap<String, Judge>>>) {
+async fn connection(client: TcpStream, upstream: u16, judges: Judges) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", upstream)).await else { return };
     let ((client_in, client_out), (server_in, server_out)) = (client.into_split(), server.into_split());
     let open = Open::default();
@@ -80,12 +85,13 @@ async fn connection(client: TcpStream, upstream: u16, judges: Arc<Mutex<HashMap<
     }
 }
 
-async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, judges: &Mutex<HashMap<String, Judge>>, open: &Open) -> std::io::Result<()> {
+async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, judges: &Judges, open: &Open) -> std::io::Result<()> {
     loop {
         let frame = read_frame(&mut from).await?;
         if let Some(commit) = Commit::read(&frame) {
-            open.lock().expect("no judge panics").insert(commit.correlation, (commit.group.clone(), commit.line()));
-            match ask(judges, Moment::Asked, &commit.group, &commit.line()) {
+            let line = commit.line(&mut judges.lock().expect("no judge panics").1);
+            open.lock().expect("no judge panics").insert(commit.correlation, (commit.group.clone(), line.clone()));
+            match ask(judges, Moment::Asked, &commit.group, &line) {
                 Some(Fault::Hold(gate)) => gate.pass().await,
                 Some(Fault::Late(wait)) => tokio::time::sleep(wait).await,
                 Some(_) => return Ok(()),
@@ -96,7 +102,7 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, judges: &Mute
     }
 }
 
-async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, judges: &Mutex<HashMap<String, Judge>>, open: &Open) -> std::io::Result<()> {
+async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, judges: &Judges, open: &Open) -> std::io::Result<()> {
     loop {
         let frame = read_frame(&mut from).await?;
         let correlation = frame.get(4..8).and_then(|bytes| bytes.try_into().ok()).map_or(-1, i32::from_be_bytes);
@@ -116,8 +122,8 @@ async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, judges: &Mutex
     }
 }
 
-fn ask(judges: &Mutex<HashMap<String, Judge>>, moment: Moment, group: &str, line: &str) -> Option<Fault> {
-    judges.lock().expect("no judge panics").get_mut(group)?(moment, line)
+fn ask(judges: &Judges, moment: Moment, group: &str, line: &str) -> Option<Fault> {
+    judges.lock().expect("no judge panics").0.get_mut(group)?(moment, line)
 }
 
 /// A frame with its length.
@@ -168,9 +174,15 @@ impl Commit {
         Some(Self { correlation, group, offsets })
     }
 
-    fn line(&self) -> String {
-        let of = |(partition, offset, metadata): &(i32, i64, String)| format!(" {partition}@{offset} {metadata:?}");
-        format!("commit{}", self.offsets.iter().map(of).collect::<String>())
+    /// What it is; `known` is how far the partitions of each group were committed before.
+    fn line(&self, known: &mut HashMap<(String, i32), i64>) -> String {
+        let (mut is_plan, mut is_advance) = (false, false);
+        for (partition, offset, metadata) in &self.offsets {
+            let files = Intent::parse(metadata, *offset).map(|intent| intent.lanes.into_values().any(|lane| !lane.files.is_empty()));
+            is_plan |= files.unwrap_or(false);
+            is_advance |= known.insert((self.group.clone(), *partition), *offset).is_none_or(|before| before < *offset);
+        }
+        format!("commit{}{}", if is_plan { " plan" } else { "" }, if is_advance { " advance" } else { "" })
     }
 }
 
@@ -237,7 +249,14 @@ pub(crate) fn commits_are_read_from_their_frames() {
     frame.extend([0xff, 0xff, 0xff, 0xff, 3, b'h', b'i', 0, 0, 0]);
     let commit = Commit { correlation: 7, group: "grp".to_owned(), offsets: vec![(5, 300, "hi".to_owned())] };
     assert_eq!(Commit::read(&frame), Some(commit));
-    assert_eq!(Commit::read(&frame).map(|commit| commit.line()).as_deref(), Some(r#"commit 5@300 "hi""#));
     frame[5] = 1; // Fetch
     assert_eq!(Commit::read(&frame), None);
+
+    let mut known = HashMap::new();
+    let files = LaneIntent { ahead: None, files: vec![OffsetRange { start: 300, end: 400 }] };
+    let plan = Intent { lanes: BTreeMap::from([("".into(), files)]), ..Intent::default() }.text(300);
+    for (offset, metadata, expected) in [(300, "", "commit advance"), (300, &plan, "commit plan"), (400, "", "commit advance"), (400, "", "commit")] {
+        let commit = Commit { correlation: 0, group: "grp".to_owned(), offsets: vec![(0, offset, metadata.to_owned())] };
+        assert_eq!(commit.line(&mut known), expected);
+    }
 }

@@ -13,6 +13,9 @@ use crate::servers::{Kafka, S3, run_folder};
 /// The longest that a job may take to go on.
 const PROGRESS: Duration = Duration::from_secs(60);
 
+/// In seconds.
+const HOUR: i64 = 3600;
+
 /// The broker ends, in order and by kill -9, and is there again seconds later.
 pub(crate) fn broker_restarts(rule: Rule, effort: &Effort) -> Report {
     let kafka = Kafka::start("kafka-restart");
@@ -46,16 +49,18 @@ pub(crate) fn clock_jumps(rule: Rule, effort: &Effort) -> Report {
     fs::create_dir_all(&folder).expect("a folder");
     scene.write_to(&folder.join("lake"));
     fs::create_dir_all(folder.join("lake")).expect("a folder");
-    let (offset, library) = (folder.join("offset"), tool("faketime/libfaketimeMT.so.1"));
-    let set = |shift: &str| fs::write(&offset, shift).expect("a file for the clock's shift");
+    let (offset, library) = (folder.join("offset"), tool("bin/clock.so"));
+    let set = |seconds: i64| {
+        fs::write(folder.join("next"), seconds.to_string()).expect("a file for the clock's shift");
+        fs::rename(folder.join("next"), &offset).expect("the same file"); // never seen half-written
+    };
     let faked = |binary: &Path| {
         let mut command = Command::new(binary);
-        command.env("LD_PRELOAD", &library).env("FAKETIME_TIMESTAMP_FILE", &offset);
-        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        command.env("LD_PRELOAD", &library).env("CLOCK_SHIFT_FILE", &offset);
         command
     };
     let mut shifts = Vec::new();
-    for (at_start, later) in [("+0", "+2h"), ("-1d", "+0"), ("+30d", "-30d"), ("-5m", "+5m")] {
+    for (at_start, later) in [(0, 2 * HOUR), (-24 * HOUR, 0), (720 * HOUR, -720 * HOUR), (-300, 300)] {
         set(at_start);
         let worker = scene.worker_by(faked);
         scene.await_progress(PROGRESS);
@@ -64,12 +69,12 @@ pub(crate) fn clock_jumps(rule: Rule, effort: &Effort) -> Report {
         scene.await_progress(PROGRESS);
         worker.kill();
         scene.fault_ended();
-        shifts.push(format!("{at_start} then {later}"));
+        shifts.push(format!("{at_start:+} s, then {later:+} s"));
         if !effort.is_full && shifts.len() == 2 {
             break;
         }
     }
-    set("+0");
+    set(0);
     let worker = scene.worker_by(faked);
     scene.remark(shifts.join(", "));
     scene.finish(vec![worker])

@@ -37,9 +37,13 @@ impl Step {
         }
     }
 
-    /// The step that a commit to the group is: one whose metadata names files to be published is a plan.
-    pub(crate) fn of_commit(line: &str) -> Self {
-        if line.contains("plan") { Self::Plan } else { Self::Commit }
+    /// Whether a request to the store, or a commit to the group, is this step. A commit can be two.
+    fn is(self, line: &str) -> bool {
+        match self {
+            Self::Plan => line.starts_with("commit") && line.contains(" plan"),
+            Self::Commit => line.starts_with("commit") && line.contains(" advance"),
+            _ => Self::of_request(line) == Some(self),
+        }
     }
 }
 
@@ -58,8 +62,8 @@ pub(crate) fn await_step(scene: &Scene, step: Step, moment: Moment, nth: u32, ac
     let (done, is_done) = channel();
     let judge = move || {
         let (mut left, action, done) = (nth, action.clone(), done.clone());
-        move |at: Moment, what: Option<Step>| {
-            if at != moment || what != Some(step) || left == 0 {
+        move |at: Moment, line: &str| {
+            if at != moment || left == 0 || !step.is(line) {
                 return None;
             }
             left -= 1;
@@ -80,9 +84,8 @@ pub(crate) fn await_step(scene: &Scene, step: Step, moment: Moment, nth: u32, ac
             Some(fault)
         }
     };
-    let (mut of_store, mut of_group) = (judge(), judge());
-    scene.store.judge(move |at, line| of_store(at, Step::of_request(line)));
-    Watched::shared().judge(&scene.group(), move |at, line| of_group(at, Some(Step::of_commit(line))));
+    scene.store.judge(judge());
+    Watched::shared().judge(&scene.group(), judge());
     let reached = is_done.recv_timeout(limit).ok();
     scene.store.heal();
     Watched::shared().heal(&scene.group());

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what `make chaos` does its faults with into $LAKEHEAD_TOOLS (default: .tools in the repository):
 #   toxiproxy  bad networks, by Go
-#   faketime   clocks that jump: Debian's libfaketime, unpacked and not installed, so it needs no root
+#   clock      clocks that jump: clock.c as a library, by the C compiler
 #
-# setup-chaos.sh [part…]; without arguments: both. Safe to run again. Needs Go, apt-get and dpkg-deb, and the package registries.
+# setup-chaos.sh [part…]; without arguments: both. Safe to run again. Needs Go, a C compiler, and Go's registry.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
@@ -25,27 +25,22 @@ setup_toxiproxy() {
   mark_done toxiproxy "$TOXIPROXY_VERSION"
 }
 
-setup_faketime() {
-  local target=$LAKEHEAD_TOOLS/faketime
-  done_already faketime 1 && [ -f "$target/libfaketimeMT.so.1" ] && return 0
-  say "setting up libfaketime in $target"
-  needs apt-get "libfaketime by hand as $target/libfaketimeMT.so.1"
-  needs dpkg-deb "libfaketime by hand as $target/libfaketimeMT.so.1"
-  rm -rf "$target"
-  mkdir -p "$target/package"
-  (cd "$target/package" && apt-get download -q libfaketime >&2 && dpkg-deb -x ./libfaketime_*.deb .)
-  find "$target/package" -name 'libfaketimeMT.so.1' -exec cp {} "$target/" \;
-  [ -f "$target/libfaketimeMT.so.1" ] || die "Debian's libfaketime holds no libfaketimeMT.so.1"
-  rm -rf "$target/package"
-  mark_done faketime 1
+setup_clock() {
+  local want library=$LAKEHEAD_TOOLS/bin/clock.so
+  want=$(sha256sum <"$SERVERS/clock.c")
+  done_already clock "$want" && [ -f "$library" ] && return 0
+  say "building the library that sets a process's clock in $LAKEHEAD_TOOLS/bin"
+  needs cc "a C compiler"
+  cc -shared -fPIC -O2 -Wall -Wextra -Werror -o "$library" "$SERVERS/clock.c" -ldl
+  mark_done clock "$want"
 }
 
 mkdir -p "$LAKEHEAD_TOOLS/stamps" "$LAKEHEAD_TOOLS/bin"
-for part in "${@:-toxiproxy faketime}"; do
+for part in "${@:-toxiproxy clock}"; do
   for name in $part; do
     case $name in
-    toxiproxy | faketime) "setup_$name" ;;
-    *) die "unknown part \`$name\`: toxiproxy or faketime" ;;
+    toxiproxy | clock) "setup_$name" ;;
+    *) die "unknown part \`$name\`: toxiproxy or clock" ;;
     esac
   done
 done

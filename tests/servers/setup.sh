@@ -7,7 +7,7 @@
 #   python     a virtual environment with DuckDB, pyarrow, Polars and fastavro, from PyPI
 #   java-readers  parquet-cli with what it needs of Hadoop, from Maven Central
 #   stores     the object store servers (setup-stores.sh)
-#   chaos      toxiproxy and libfaketime, for `make chaos` (setup-chaos.sh; only when it is named)
+#   chaos      toxiproxy and a clock that can be set, for `make chaos` (setup-chaos.sh; only when it is named)
 #   deny       cargo-deny, for `make lint` (only when it is named)
 #
 # setup.sh [part…]; without arguments: all but chaos and deny. Safe to run again and at the same time as itself: what is there at the right version is left alone.

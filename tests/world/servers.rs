@@ -139,6 +139,7 @@ impl Kafka {
             || (TcpListener::bind(("127.0.0.1", self.port)).is_ok()).then_some(()),
             || "its port is taken".to_owned(),
         );
+        fs::remove_file(self.folder.join("kafka.pid")).expect("the pid file"); // its number is nobody's now
     }
 }
 
