@@ -11,8 +11,10 @@ pub(crate) enum Rule {
     SlowSchedule,
     /// Four open files a partition, ended by the wall clock or by 200 records.
     SchedulePaths,
-    /// One open file for each hour of the records' own time, some of them late; ended by the wall clock.
-    ScheduleLate,
+    /// The same, each file by itself.
+    Apart,
+    /// One open file for each hour of the records' own time, some of them late; each ended by itself, by the wall clock or by 200 records.
+    LateApart,
     /// Files by the time of processing, a directory a minute, ended by their age or by the wall clock.
     Processing,
     /// 200 records a file, and nothing else.
@@ -28,7 +30,8 @@ impl Rule {
             Self::Schedule => "every 1 s by the clock",
             Self::SlowSchedule => "every 5 s by the clock, files of several parts",
             Self::SchedulePaths => "every 1 s by the clock or 200 records, 4 paths",
-            Self::ScheduleLate => "every 1 s by the clock, hourly paths, late records",
+            Self::Apart => "each by itself, every 1 s by the clock or 200 records, 4 paths",
+            Self::LateApart => "each by itself, every 1 s by the clock or 200 records, hourly paths, late records",
             Self::Processing => "1 s old, or every 2 s by the clock, paths by the clock",
             Self::Size => "200 records",
             Self::SizePaths => "200 records, 4 paths",
@@ -53,8 +56,10 @@ impl Rule {
             Self::Schedule => scheduled("1000"),
             Self::SlowSchedule => scheduled("5000"),
             Self::SchedulePaths => by_shard(scheduled("1000")).with("flush.size", "200"),
-            Self::ScheduleLate => {
-                by_time(scheduled("1000"), "'day'=dd/'hour'=HH", "3600000").with("timestamp.extractor", "RecordField").with("timestamp.field", "at")
+            Self::Apart => by_shard(scheduled("1000")).with("flush.size", "200").with("lakehead.rotation.scope", "path"),
+            Self::LateApart => {
+                let sink = by_time(scheduled("1000"), "'day'=dd/'hour'=HH", "3600000").with("flush.size", "200");
+                sink.with("timestamp.extractor", "RecordField").with("timestamp.field", "at").with("lakehead.rotation.scope", "path")
             }
             Self::Processing => {
                 by_time(scheduled("2000"), "'hour'=HH/'minute'=mm", "60000").with("rotate.interval.ms", "1000").with("timestamp.extractor", "Wallclock")

@@ -180,12 +180,7 @@ async fn serve(mut client: TcpStream, upstream: u16, state: &Mutex<State>) -> st
         }
         None => false,
     };
-    let mut server = TcpStream::connect(("127.0.0.1", upstream)).await?;
-    server.write_all(&head[..head.len() - 2]).await?;
-    server.write_all(b"Connection: close\r\n\r\n").await?;
-    server.write_all(&body).await?;
-    let mut answered = Vec::new();
-    server.read_to_end(&mut answered).await?;
+    let answered = carried_out(upstream, &head, &body).await?;
     match at(Moment::Done) {
         _ if is_lost => return client.shutdown().await,
         Some(Fault::Answer(status, code)) => return answer(&mut client, &text, status, code).await,
@@ -198,6 +193,22 @@ async fn serve(mut client: TcpStream, upstream: u16, state: &Mutex<State>) -> st
     client.shutdown().await?;
     at(Moment::Answered);
     Ok(())
+}
+
+/// Passes a request on and returns the answer. A server may answer and close before it has read everything: the answer counts, and not that writing failed.
+async fn carried_out(upstream: u16, head: &[u8], body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let (mut from_server, mut to_server) = TcpStream::connect(("127.0.0.1", upstream)).await?.into_split();
+    let send = async {
+        to_server.write_all(&head[..head.len() - 2]).await?;
+        to_server.write_all(b"Connection: close\r\n\r\n").await?;
+        to_server.write_all(body).await
+    };
+    let mut answered = Vec::new();
+    let (sent, received) = tokio::join!(send, from_server.read_to_end(&mut answered));
+    if answered.is_empty() {
+        received.and(sent.map(|()| 0))?;
+    }
+    Ok(answered)
 }
 
 /// Answers a request with an error, in the form in which its service has errors.
