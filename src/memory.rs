@@ -4,64 +4,70 @@
 //! (encoding, uploading) cannot be blocked by the lack of it; only the intake waits, in [`Budget::room`], before it accepts more records.
 //! The budget may thus be overdrawn by what was already accepted: one set of batches per task.
 //!
-//! A [`part`](Budget::part) of a budget counts by itself what some of the holders hold; their bytes count in the whole too. What does not fit into
-//! the budget and can wait goes to [`Budget::spill`].
+//! What is being delivered, encoders and bytes on their way to a store, is a [part](Budget::deliveries) of the budget that is also counted by itself: half of it.
+//! Whoever begins such work takes a [turn](Budget::turn) first. Rows that do not fit into the budget and can wait go to [`Budget::spill`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::spill::Spill;
 
 /// What a process needs beside its budget, however small that is.
 const APART_BYTES: u64 = 64 << 20;
+/// What one unit of a turn stands for.
+const TURN_UNIT: u64 = 64 << 10;
 
-/// The process's budget; cheap to clone.
+/// The process's budget, or its part for deliveries; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Budget(Arc<Inner>);
+pub struct Budget {
+    inner: Arc<Inner>,
+    is_part: bool,
+}
 
 #[derive(Debug)]
 struct Inner {
+    whole: Count,
+    deliveries: Count,
+    freed: Notify,
+    turns: Arc<Semaphore>,
+    all_turns: u32,
+    spill: Spill,
+}
+
+#[derive(Debug, Default)]
+struct Count {
     limit: u64,
     used: AtomicU64,
     peak: AtomicU64,
-    freed: Notify,
-    /// The budget that this one is a part of.
-    whole: Option<Budget>,
-    spill: Spill,
+}
+
+impl Count {
+    fn of(limit: u64) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    fn add(&self, bytes: u64) {
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.peak.fetch_max(used, Ordering::Relaxed);
+    }
 }
 
 impl Budget {
     /// A budget of `limit` bytes.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self::build(limit, None, Spill::off())
+        Self::build(limit, Spill::off())
     }
 
-    fn build(limit: u64, whole: Option<Self>, spill: Spill) -> Self {
-        Self(Arc::new(Inner { limit, used: AtomicU64::new(0), peak: AtomicU64::new(0), freed: Notify::new(), whole, spill }))
+    fn build(limit: u64, spill: Spill) -> Self {
+        let all_turns = u32::try_from((limit / 2 / TURN_UNIT).clamp(1, 1 << 20)).unwrap_or(1);
+        let (whole, deliveries, turns) = (Count::of(limit), Count::of(limit / 2), Arc::new(Semaphore::new(all_turns as usize)));
+        Self { inner: Arc::new(Inner { whole, deliveries, freed: Notify::new(), turns, all_turns, spill }), is_part: false }
     }
 
-    /// A budget of as many bytes, with a place for what does not fit.
-    #[must_use]
-    pub fn spilling_to(&self, spill: Spill) -> Self {
-        Self::build(self.limit(), None, spill)
-    }
-
-    /// A part of this budget that counts for itself what is taken from it; `limit` is for its holders to heed.
-    #[must_use]
-    pub fn part(&self, limit: u64) -> Self {
-        Self::build(limit, Some(self.clone()), self.0.spill.clone())
-    }
-
-    /// Where rows go that can wait and for which there is no memory.
-    #[must_use]
-    pub fn spill(&self) -> &Spill {
-        &self.0.spill
-    }
-
-    /// The budget of a process that may have `limit` bytes resident: half of them, and less where a half would be less than [`APART_BYTES`]. The rest is for what
+    /// The budget of a process that may have `limit` bytes resident: half of them, and less where a half would leave less than [`APART_BYTES`]. The rest is for what
     /// holds no permit: the program, the encoders' and decoders' working memory, the Kafka client's queues, batches that are on their way, and what the
     /// allocator keeps.
     #[must_use]
@@ -69,22 +75,50 @@ impl Budget {
         Self::new(limit.saturating_sub(APART_BYTES).clamp(limit / 4, limit / 2))
     }
 
+    /// A budget of as many bytes, with a place for what does not fit.
+    #[must_use]
+    pub fn spilling_to(&self, spill: Spill) -> Self {
+        Self::build(self.limit(), spill)
+    }
+
+    /// The part for deliveries: what is taken from it counts in the whole too. Its limit, half of the whole, is for its holders to heed.
+    #[must_use]
+    pub fn deliveries(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), is_part: true }
+    }
+
+    /// Where rows go that can wait and for which there is no memory.
+    #[must_use]
+    pub fn spill(&self) -> &Spill {
+        &self.inner.spill
+    }
+
+    fn count(&self) -> &Count {
+        if self.is_part { &self.inner.deliveries } else { &self.inner.whole }
+    }
+
     /// Bytes that may be held.
     #[must_use]
     pub fn limit(&self) -> u64 {
-        self.0.limit
+        self.count().limit
     }
 
     /// Bytes that are held.
     #[must_use]
     pub fn used(&self) -> u64 {
-        self.0.used.load(Ordering::Relaxed)
+        self.count().used.load(Ordering::Relaxed)
     }
 
     /// The most that was held at once.
     #[must_use]
     pub fn peak(&self) -> u64 {
-        self.0.peak.load(Ordering::Relaxed)
+        self.count().peak.load(Ordering::Relaxed)
+    }
+
+    /// True when no more may be accepted.
+    #[must_use]
+    pub fn is_used_up(&self) -> bool {
+        self.used() >= self.limit()
     }
 
     /// Takes `bytes` from the budget, overdrawing it if need be.
@@ -94,38 +128,44 @@ impl Budget {
     }
 
     fn add(&self, bytes: u64) {
-        let used = self.0.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.0.peak.fetch_max(used, Ordering::Relaxed);
-        if let Some(whole) = &self.0.whole {
-            whole.add(bytes);
+        self.inner.whole.add(bytes);
+        if self.is_part {
+            self.inner.deliveries.add(bytes);
         }
     }
 
     fn subtract(&self, bytes: u64) {
-        self.0.used.fetch_sub(bytes, Ordering::Relaxed);
-        self.0.freed.notify_waiters();
-        if let Some(whole) = &self.0.whole {
-            whole.subtract(bytes);
+        if self.is_part {
+            self.inner.deliveries.used.fetch_sub(bytes, Ordering::Relaxed);
         }
+        self.inner.whole.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.inner.freed.notify_waiters();
     }
 
-    /// True when no more may be accepted.
-    #[must_use]
-    pub fn is_used_up(&self) -> bool {
-        self.used() >= self.limit()
-    }
-
-    /// Waits until less than the limit is held. Cancel-safe.
+    /// Waits until less than the whole limit is held. Cancel-safe.
     pub async fn room(&self) {
         loop {
-            let freed = self.0.freed.notified();
-            if self.used() < self.limit() {
+            let freed = self.inner.freed.notified();
+            if self.inner.whole.used.load(Ordering::Relaxed) < self.inner.whole.limit {
                 return;
             }
             freed.await;
         }
     }
+
+    /// Waits for a turn to do something that takes about so many bytes while it goes on; in the order of asking, and at most half of the budget at once. What
+    /// takes more goes alone. Cancel-safe.
+    pub async fn turn(&self, bytes: u64) -> Turn {
+        let units = u32::try_from(bytes / TURN_UNIT).unwrap_or(u32::MAX).clamp(1, self.inner.all_turns);
+        // The semaphore is never closed.
+        Turn(Arc::clone(&self.inner.turns).acquire_many_owned(units).await.ok())
+    }
 }
+
+/// Leave to do something that takes memory; over when it is dropped.
+#[derive(Debug)]
+#[must_use = "the turn is over when it is dropped"]
+pub struct Turn(#[expect(dead_code, reason = "held for its drop")] Option<OwnedSemaphorePermit>);
 
 /// Bytes taken from a [`Budget`]; dropping it gives them back.
 #[derive(Debug)]
@@ -188,15 +228,35 @@ mod tests {
     }
 
     #[test]
-    fn what_a_part_holds_counts_in_the_whole() {
+    fn what_deliveries_hold_counts_in_the_whole() {
         let budget = Budget::new(100);
-        let part = budget.part(30);
-        let (of_part, of_whole) = (part.take(40), budget.take(50));
-        assert_eq!((part.used(), part.is_used_up(), budget.used(), budget.is_used_up()), (40, true, 90, false));
-        drop(of_part);
-        assert_eq!((part.used(), part.peak(), budget.used(), budget.peak()), (0, 40, 50, 90));
+        let (of_deliveries, of_whole) = (budget.deliveries().take(50), budget.take(40));
+        assert_eq!((budget.deliveries().used(), budget.deliveries().is_used_up(), budget.used(), budget.is_used_up()), (50, true, 90, false));
+        drop(of_deliveries);
+        assert_eq!((budget.deliveries().used(), budget.deliveries().peak(), budget.used(), budget.peak()), (0, 50, 40, 90));
         drop(of_whole);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn turns_are_given_in_order_for_half_of_the_budget_and_what_is_larger_goes_alone() {
+        let budget = Budget::new(20 * TURN_UNIT);
+        let turn = |units: u64| {
+            let budget = budget.clone();
+            tokio::spawn(async move { budget.turn(units * TURN_UNIT).await })
+        };
+        let (six, four) = (turn(6).await.unwrap(), turn(4).await.unwrap());
+        let (alone, after) = (turn(1000), turn(1));
+        tokio::task::yield_now().await;
+        drop(six);
+        tokio::task::yield_now().await;
+        assert!(!alone.is_finished() && !after.is_finished());
+        drop(four);
+        let alone = alone.await.unwrap();
+        tokio::task::yield_now().await;
+        assert!(!after.is_finished());
+        drop(alone);
+        drop(after.await.unwrap());
     }
 
     #[tokio::test]

@@ -145,6 +145,10 @@ impl Spill {
     fn with_segments_of(folder: impl Into<PathBuf>, segment_bytes: u64) -> Self {
         let below = folder.into();
         remove_leftovers(&below);
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        if let Some(system) = std::path::absolute(&below).ok().and_then(|path| system_of(&mounts, &path)).filter(|system| ["tmpfs", "ramfs"].contains(system)) {
+            tracing::warn!(folder = %below.display(), "lakehead.spill.dir is in memory ({system}): what is spilled there still takes the machine's memory; name a folder on a disk");
+        }
         Self(Some(Arc::new(Log { below, state: Mutex::default(), written: AtomicU64::new(0), segment_bytes })))
     }
 
@@ -230,6 +234,16 @@ impl Log {
         let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
         Ok(Open { segment: Arc::new(Segment { path, length: AtomicU64::new(0), folder }), file, length: 0 })
     }
+}
+
+/// The kind of file system that the path is on, by the lines of `/proc/self/mounts`.
+fn system_of<'a>(mounts: &'a str, path: &Path) -> Option<&'a str> {
+    let mounted = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        Some((Path::new(words.next()?), words.next()?))
+    });
+    // Of several at one place the last is seen.
+    mounted.filter(|(at, _)| path.starts_with(at)).max_by_key(|(at, _)| at.components().count()).map(|(_, system)| system)
 }
 
 /// A folder that no other process has.
@@ -322,6 +336,15 @@ mod tests {
         expected.sort();
         assert_eq!(names(root.path()), expected);
         assert_eq!(place.read().unwrap(), b"x");
+    }
+
+    #[test]
+    fn the_nearest_mount_says_what_a_folder_is_on() {
+        let mounts = "/dev/vda / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/vdb /tmp/disk xfs rw 0 0\ntmpfs /run tmpfs rw 0 0\noverlay /run overlay rw 0 0";
+        for (path, expected) in [("/var/x", "ext4"), ("/tmp/lakehead", "tmpfs"), ("/tmp/disk/a", "xfs"), ("/tmpfile", "ext4"), ("/run/a", "overlay")] {
+            assert_eq!(system_of(mounts, Path::new(path)), Some(expected), "{path}");
+        }
+        assert_eq!(system_of("", Path::new("/a")), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,19 +14,17 @@ use arrow::datatypes::FieldRef;
 use async_trait::async_trait;
 use bytes::Bytes;
 use lakehead_formats::file::{Encoder, FileFormat, FileStats, FormatError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::file::{Labels, Ratio};
 use super::staging::{Lost, Piece, Waiting};
 use crate::compute::Compute;
 use crate::connect::{ErrorKind, TaskError};
-use crate::memory::{Budget, Permit};
+use crate::memory::{Budget, Permit, Turn};
 use crate::spill::Place;
 use crate::store::{Chunk, Condition, ObjectSink, Published, StoreError, StoreErrorKind, Upload};
 
-/// What one unit of a turn stands for.
-const TURN_UNIT: u64 = 64 << 10;
 /// Memory of an encoder beside its rows.
 const ENCODER_BYTES: u64 = 1 << 20;
 /// Objects below this size may wait on disk until they are published: every store takes them in one request.
@@ -40,34 +38,20 @@ pub(super) struct Workshop {
     pub(super) compute: Compute,
     /// What waiting rows hold.
     pub(super) memory: Budget,
-    /// What encoders and uploads hold, at most half of it all.
+    /// What encoders and uploads hold.
     pub(super) deliveries: Budget,
     pub(super) ratio: Arc<Ratio>,
     /// Bytes of waiting rows at which a file's row group is encoded.
     pub(super) row_group_bytes: u64,
     /// Work that frees memory when it is done: row groups that wait for a turn or are being encoded, and runs that are being spilled.
     pub(super) busy: Arc<AtomicU64>,
-    turns: Arc<Semaphore>,
-    all_turns: u32,
 }
 
 impl Workshop {
     /// A workshop in which row groups have `row_group_bytes`, or fewer where memory is small.
     pub(super) fn new(connector: Arc<str>, store: Arc<dyn ObjectSink>, compute: Compute, memory: Budget, ratio: Arc<Ratio>, row_group_bytes: u64) -> Self {
-        let half = memory.limit() / 2;
-        let all_turns = u32::try_from((half / TURN_UNIT).clamp(1, 1 << 20)).unwrap_or(1);
-        Self {
-            connector,
-            store,
-            compute,
-            deliveries: memory.part(half),
-            ratio,
-            row_group_bytes: row_group_bytes.min(memory.limit() / 4).max(1),
-            busy: Arc::default(),
-            turns: Arc::new(Semaphore::new(all_turns as usize)),
-            all_turns,
-            memory,
-        }
+        let row_group_bytes = row_group_bytes.min(memory.limit() / 4).max(1);
+        Self { connector, store, compute, deliveries: memory.deliveries(), memory, ratio, row_group_bytes, busy: Arc::default() }
     }
 
     /// True while something goes on that frees memory.
@@ -75,12 +59,9 @@ impl Workshop {
         self.busy.load(Ordering::Acquire) > 0
     }
 
-    /// Waits for a turn to encode so many bytes of rows.
-    async fn turn(&self, raw_bytes: u64) -> Option<OwnedSemaphorePermit> {
-        // Encoders hold less than their rows; what is larger than everything goes alone.
-        let units = u32::try_from((raw_bytes / 2 + ENCODER_BYTES) / TURN_UNIT).unwrap_or(u32::MAX);
-        // The semaphore is never closed.
-        Arc::clone(&self.turns).acquire_many_owned(units.clamp(1, self.all_turns)).await.ok()
+    /// Waits for a turn to encode so many bytes of rows, of which an encoder holds less than a half beside its own.
+    async fn turn(&self, raw_bytes: u64) -> Turn {
+        self.memory.turn(raw_bytes / 2 + ENCODER_BYTES).await
     }
 }
 
@@ -370,7 +351,7 @@ impl Upload for Parked {
     async fn publish(&mut self, condition: Condition) -> Result<Published, StoreError> {
         let _turn;
         if let Some(((place, checksum), attributes)) = self.place.take() {
-            _turn = self.workshop.turn(2 * place.bytes()).await;
+            _turn = self.workshop.memory.turn(place.bytes()).await;
             let read = self.workshop.compute.run(move || place.read()).await;
             let lost = |message: String| StoreError { kind: StoreErrorKind::Vanished, message };
             let bytes = read.map_err(|error| lost(error.to_string()))?;
