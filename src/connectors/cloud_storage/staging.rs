@@ -149,8 +149,8 @@ impl Parts {
                 parts.push(match indices(rows) {
                     Some(indices) if is_small(indices) => shared.next().ok_or_else(|| ArrowError::ComputeError("a path has no rows".to_owned()))?,
                     Some(indices) => whole(take(&column.array, indices, None)?),
-                    // A small part of a batch would keep all of it in memory.
-                    None if range.len() * 2 < column.len() => {
+                    // A small part of a batch would keep all of it in memory, also when the batch itself is a part of another.
+                    None if is_mostly_others(column, range.len()) => {
                         whole(take(&column.array, &UInt32Array::from_iter_values(count(range.start)..count(range.end)), None)?)
                     }
                     None => whole(column.array.slice(range.start, range.len())),
@@ -182,6 +182,12 @@ impl Parts {
             }
         }
     }
+}
+
+/// True when so many rows of a column keep much more in memory than they are.
+fn is_mostly_others(column: &Column, rows: usize) -> bool {
+    let own = weight(&column.array).saturating_mul(bytes(rows)) / bytes(column.len()).max(1);
+    rows * 2 < column.len() || bytes(column.array.get_array_memory_size()) > own.saturating_mul(4).saturating_add(OWN_SLAB_BYTES)
 }
 
 fn indices(rows: &Rows) -> Option<&UInt32Array> {
