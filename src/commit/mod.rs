@@ -390,6 +390,10 @@ impl Protocol {
             return Ok(false);
         }
         let Some(offset) = self.offset() else { return Ok(false) };
+        // What a former owner planned is told already, and takes records to be finished.
+        if self.lanes.values().any(|progress| progress.groups.iter().any(|group| !group.is_built)) {
+            return Ok(false);
+        }
         if self.all.is_some() {
             return Ok(true);
         }

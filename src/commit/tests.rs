@@ -157,6 +157,36 @@ fn more_lanes_than_a_text_can_tell_end_together() {
 }
 
 #[test]
+fn what_a_former_owner_planned_is_finished_however_crowded_it_is() {
+    let known = {
+        let mut p = new(0);
+        let (late, lanes) = (lane("/late"), (0..20).map(|i| lane(&format!("/a rather long name of a directory={i}"))));
+        p.open(&late, 0);
+        for lane in lanes {
+            p.open(&lane, 1);
+            let id = p.end(&lane, 30).unwrap();
+            p.sealed(&id);
+        }
+        p.pass(50);
+        p.propose().unwrap()
+    };
+    // The text is as long as may be: with what is open besides, it would be too long.
+    let (mut other, _) = Protocol::recover(Some(known.clone()), CONFIGURATION, known.metadata.len()).unwrap();
+    for another in ["/late", "/another"] {
+        other.open(&lane(another), 0);
+        other.end(&lane(another), 2);
+    }
+    other.pass(2);
+    assert_eq!(other.crowding(), Ok(false), "the planned files end only when their records were taken");
+    for i in 0..20 {
+        let planned = lane(&format!("/a rather long name of a directory={i}"));
+        other.open(&planned, 1);
+        other.end(&planned, 30).unwrap();
+    }
+    assert_eq!(other.crowding(), Ok(true));
+}
+
+#[test]
 fn a_lane_with_groups_that_cannot_be_told_apart_is_crowded() {
     let mut p = Protocol::recover(Some(Committed::at(0)), CONFIGURATION, 64).unwrap().0;
     let lanes: Vec<Lane> = (0..20).map(|i| lane(&format!("/a rather long name of a directory={i}"))).collect();
