@@ -205,7 +205,14 @@ impl Task {
         // As upstream, a task that a bad record ends finishes and commits what came before it. After any other error nothing more is waited for or committed:
         // the records will be read again.
         let is_orderly = outcome.as_ref().err().is_none_or(|error| error.kind == ErrorKind::BadRecord);
-        let settled = if is_orderly { self.settle(&all, self.stop_patience).await } else { Ok(()) };
+        let settled = match if is_orderly { self.settle(&all, self.stop_patience).await } else { Ok(()) } {
+            // Whoever goes on reads that again.
+            Err(error) if error.kind == ErrorKind::Rewind => {
+                tracing::warn!(connector = %self.connector, %error, "given up with the task");
+                Ok(())
+            }
+            settled => settled,
+        };
         self.sink.close(&all).await;
         let ended = outcome.and(settled);
         self.consumer.close().await;

@@ -48,6 +48,8 @@ struct Script {
     events: VecDeque<(u64, Polled)>,
     seen: Arc<Mutex<Seen>>,
     seek: Seek,
+    /// Rung by the first commit.
+    stop: Option<CancellationToken>,
 }
 
 #[async_trait]
@@ -67,6 +69,7 @@ impl Consumer for Script {
 
     async fn commit(&self, commits: &Commits) -> Result<(), KafkaError> {
         self.seen.lock().unwrap().commits.push(commits.clone());
+        self.stop.iter().for_each(CancellationToken::cancel);
         Ok(())
     }
 
@@ -115,6 +118,9 @@ fn raw(partition: i32, start: i64, values: &[&[u8]]) -> RawBatch {
     }
 }
 
+/// Instead of a while: until the first commit.
+const TO_FIRST_COMMIT: u64 = 0;
+
 /// Runs a task over the script for a while, and stops it.
 async fn play(folder: &Path, settings: &[(&str, &str)], seek: Seek, events: Vec<(u64, Polled)>, for_ms: u64) -> (Result<(), TaskError>, Seen) {
     let given = [
@@ -139,10 +145,11 @@ async fn play(folder: &Path, settings: &[(&str, &str)], seek: Seek, events: Vec<
     sink.start().await.unwrap();
     let seen: Arc<Mutex<Seen>> = Arc::default();
     let stop = CancellationToken::new();
+    let at_commit = (for_ms == TO_FIRST_COMMIT).then(|| stop.clone());
     let (_pause, paused) = watch::channel(false);
     let task = Task {
         sink,
-        consumer: Box::new(Script { events: events.into(), seen: Arc::clone(&seen), seek }),
+        consumer: Box::new(Script { events: events.into(), seen: Arc::clone(&seen), seek, stop: at_commit.clone() }),
         live,
         env,
         connector: "c".into(),
@@ -161,10 +168,12 @@ async fn play(folder: &Path, settings: &[(&str, &str)], seek: Seek, events: Vec<
         commit_at: None,
         is_waiting: false,
     };
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(for_ms)).await;
-        stop.cancel();
-    });
+    if at_commit.is_none() {
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(for_ms)).await;
+            stop.cancel();
+        });
+    }
     let outcome = task.run(Box::new(core)).await;
     let seen = seen.lock().unwrap().clone();
     (outcome, seen)
@@ -225,6 +234,17 @@ async fn every_partition_whose_names_are_taken_is_read_on_behind_them() {
     let sought: Offsets = seen.seeks.iter().flatten().map(|(tp, offset)| (tp.clone(), *offset)).collect();
     assert_eq!(sought, (0..6).map(|partition| (tp(partition), 1)).collect());
     assert_eq!(seen.last(), (0..6).map(|partition| (tp(partition), 1)).collect(), "the plans are withdrawn");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_is_told_to_stop_does_not_fail_over_what_is_to_be_read_again() {
+    let folder = taken(0..1);
+    let settings = [&BY_CLOCK[..], &[("flush.size", "2")]].concat();
+    let events = vec![assigned(&[0]), (0, Polled::Records(vec![raw(0, 0, &[b"{}", b"{}"])]))];
+    // The plan is committed, then the task is told to stop, then the name turns out to be taken.
+    let (outcome, seen) = play(folder.path(), &settings, Seek::Works, events, TO_FIRST_COMMIT).await;
+    outcome.unwrap();
+    assert_eq!(seen.commits.last().map(|commits| commits[&tp(0)].offset), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
