@@ -45,7 +45,7 @@ pub(crate) fn broker_restarts(rule: Rule, effort: &Effort) -> Report {
 /// The clock of the machine jumps while the program runs, and is another one when it is started again after kill -9.
 pub(crate) fn clock_jumps(rule: Rule, effort: &Effort) -> Report {
     let mut scene = Scene::start("clock", Shape::of(rule), effort);
-    let folder = run_folder().join("clock");
+    let folder = run_folder().join(&scene.topic.name);
     fs::create_dir_all(&folder).expect("a folder");
     scene.write_to(&folder.join("lake"));
     fs::create_dir_all(folder.join("lake")).expect("a folder");

@@ -84,6 +84,7 @@ const ROWS: &[Row] = &[
     row("store slow: 30 s a request", Rule::Schedule, answers::store_slow),
     row("broker restarts", Rule::Apart, machines::broker_restarts),
     row("clock jumps, and restarts at another time", Rule::Schedule, machines::clock_jumps),
+    row("clock jumps, and restarts at another time", Rule::Processing, machines::clock_jumps),
     row("disk full", Rule::Schedule, machines::full_disk),
 ];
 

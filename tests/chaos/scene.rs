@@ -232,7 +232,7 @@ impl Scene {
         let recovered = self.ends.iter().zip(untils).filter_map(|(since, until)| timeline.recovery(*since, until, self.shape.partitions));
         let mut recoveries: Vec<Duration> = recovered.collect();
         recoveries.sort();
-        Report {
+        let report = Report {
             sent: sent.values().sum(),
             counted,
             faults: self.ends.len(),
@@ -240,7 +240,11 @@ impl Scene {
             backward: timeline.backward(),
             remarks: self.remarks,
             troubles: self.troubles,
+        };
+        if report.is_good() {
+            drop(fs::remove_dir_all(folder)); // nobody looks at it any more; what is left goes away with the run
         }
+        report
     }
 }
 
