@@ -4,6 +4,8 @@
 //! records again meets the same name. Upstream: `TopicPartitionWriter.fileKeyToCommit` and `Partitioner.generatePartitionedPath`. Nothing is
 //! escaped, as there: a field value with a slash in it makes a directory. `lakehead.key.template` is our way to another order of the same parts.
 
+use regex::Regex;
+
 use crate::connect::Props;
 use crate::connect::config::{Check, ConfigError, ConfigKey, Importance, Type, Values};
 
@@ -264,8 +266,45 @@ impl Layout {
             };
             return pieces.iter().map(text).chain([extension.to_owned()]).collect();
         }
-        let root = if topics_dir.is_empty() { "" } else { dir };
-        format!("{topics_dir}{root}{topic}{dir}{path}{dir}{source}{file}{partition}{file}{start_offset:0width$}{extension}")
+        let root = self.root();
+        format!("{root}{topic}{dir}{path}{dir}{source}{file}{partition}{file}{start_offset:0width$}{extension}")
+    }
+
+    /// What every key begins with.
+    #[must_use]
+    pub fn root(&self) -> String {
+        let known = |piece: &Piece| match piece {
+            Piece::Literal(text) => Some(text.clone()),
+            Piece::TopicsDir => Some(self.topics_dir.clone()),
+            _ => None,
+        };
+        match &self.template {
+            Some(Template(pieces)) => pieces.iter().map_while(known).collect(),
+            None if self.topics_dir.is_empty() => String::new(),
+            None => format!("{}{}", self.topics_dir, self.directory_delim),
+        }
+    }
+
+    /// True for keys that [`key_of_renamed`](Self::key_of_renamed) makes for a source, a partition and an extension, of whatever topic, path and offset.
+    #[must_use]
+    pub fn is_key_of(&self, key: &str, source: &str, partition: i32, extension: &str) -> bool {
+        let Some(name) = key.strip_suffix(extension) else { return false };
+        if let Some(Template(pieces)) = &self.template {
+            let pattern = |piece: &Piece| match piece {
+                Piece::Literal(text) => regex::escape(text),
+                Piece::TopicsDir => regex::escape(&self.topics_dir),
+                Piece::Topic => "[A-Za-z0-9._-]+".to_owned(),
+                Piece::Source => regex::escape(source),
+                Piece::Path => ".*".to_owned(),
+                Piece::Partition => partition.to_string(),
+                Piece::Offset => "[0-9]+".to_owned(),
+            };
+            let whole: String = ["(?s)^".to_owned()].into_iter().chain(pieces.iter().map(pattern)).chain(["$".to_owned()]).collect();
+            return Regex::new(&whole).is_ok_and(|whole| whole.is_match(name));
+        }
+        let (dir, file) = (&self.directory_delim, &self.file_delim);
+        let before = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        before.len() < name.len() && name.starts_with(&self.root()) && before.ends_with(&format!("{dir}{source}{file}{partition}{file}"))
     }
 }
 
@@ -303,6 +342,31 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn keys_tell_whose_they_are() {
+        let layout = |props: &[(&str, &str)]| Layout::from_props(&props.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+        let template = "{topics.dir}/{topic}/{path}/{source}-{partition}/{offset}";
+        for (props, root) in [
+            (&[][..], "topics/"),
+            (&[("topics.dir", "")], ""),
+            (&[("topics.dir", "a/b"), ("directory.delim", "_"), ("file.delim", "#")], "a/b_"),
+            (&[("lakehead.key.template", template)], "topics/"),
+            (&[("lakehead.key.template", "x.{source}/{partition}/{path}/{offset}")], "x."),
+        ] {
+            let layout = layout(props);
+            assert_eq!(layout.root(), root);
+            let key = |source: &str, partition: i32| layout.key_of_renamed("renamed", source, "a=1/b=2", partition, 42, ".json");
+            assert!(key("t", 1).starts_with(root));
+            let found =
+                [("t", 1), ("t", 11), ("t", 0), ("t.t", 1), ("tt", 1)].map(|(source, partition)| layout.is_key_of(&key(source, partition), "t", 1, ".json"));
+            assert_eq!(found, [true, false, false, false, false], "{root}");
+            let whole = key("t", 1);
+            let others = [whole.replace(".json", ".avro"), whole.replace("42", "x"), whole.replace(".json", ".json.json"), format!("other/{whole}")];
+            // without a directory of its own anything may be above
+            assert_eq!(others.map(|key| layout.is_key_of(&key, "t", 1, ".json")), [false, false, false, root.is_empty()], "{root}");
+        }
+    }
 
     #[test]
     fn keys_as_upstream() {

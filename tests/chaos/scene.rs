@@ -224,8 +224,11 @@ impl Scene {
         }
         workers.into_iter().for_each(Worker::terminate);
         let after = files_below(folder).len() as u64;
-        if folder.try_exists().is_ok_and(|there| there) && after != counted.files {
-            self.trouble(format!("{} files at the end, {after} after the workers ended", counted.files));
+        if folder.try_exists().is_ok_and(|there| there) {
+            if after != counted.files {
+                self.trouble(format!("{} files at the end, {after} after the workers ended", counted.files));
+            }
+            self.verify(folder);
         }
         let timeline = self.watch.timeline();
         let untils = self.ends.iter().skip(1).copied().chain([Instant::now()]);
@@ -243,8 +246,20 @@ impl Scene {
         };
         if report.is_good() {
             drop(fs::remove_dir_all(folder)); // nobody looks at it any more; what is left goes away with the run
+            self.topic.remove();
         }
         report
+    }
+
+    /// Asks the product as well: `lakehead verify` must come to the same from the files' own footers and the group's offsets.
+    fn verify(&mut self, folder: &Path) {
+        let mut verify = Command::new(env!("CARGO_BIN_EXE_lakehead"));
+        verify.arg("verify").arg(format!("file://{}/topics", folder.display())).arg("--group").arg(self.group());
+        let output = verify.arg("--bootstrap-servers").arg(&self.bootstrap).output().expect("the binary runs");
+        if !output.status.success() {
+            let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+            self.trouble(format!("`lakehead verify` ended with {}: {said}", output.status));
+        }
     }
 }
 

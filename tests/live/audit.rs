@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::broker::{Encoding, Topic};
 use crate::bucket::Bucket;
 use crate::servers::{Kafka, S3_KEY, S3_SECRET};
-use crate::worker::{Connector, SOON, Worker};
+use crate::worker::{Connector, JOB, SOON, Worker, await_some};
 
 /// Runs a command of the binary; its exit code, and what it printed.
 fn lakehead(command: &str, arguments: &[&str]) -> (i32, String) {
@@ -69,4 +69,44 @@ fn arguments_that_are_wrong_are_no_answer() {
     assert_says(&lakehead("verify", &["/no/such/folder"]), 3, &["folder '/no/such/folder' is not there"]);
     assert_says(&lakehead("locate", &["orders", "/tmp"]), 3, &["TOPIC/PARTITION@OFFSET"]);
     assert_says(&lakehead("verify", &["--help"]), 0, &["Exit code: 0 proven; 1 violated; 2 not provable"]);
+}
+
+/// Files of a dozen paths, each for itself: their spans overlap, some are open at every moment, and what is visible lies past the committed offset.
+#[test]
+fn files_that_take_turns_are_proven_while_the_sink_writes_them() {
+    let (topic, bucket) = (Topic::create("audit-turns", 1), Bucket::create());
+    let sink = Connector::s3_sink(&topic, &bucket, "parquet")
+        .with("flush.size", "100")
+        .with("lakehead.rotation.scope", "path")
+        .with("partitioner.class", "io.confluent.connect.storage.partitioner.FieldPartitioner")
+        .with("partition.field.name", "country");
+    let (url, config) = (format!("s3://{}", bucket.name), options(&bucket, bucket.folder.parent().expect("beside the bucket")));
+    let (group, servers) = (format!("connect-{}", sink.name), Kafka::shared().bootstrap());
+    let place = [url.as_str(), "--store-config", &config];
+    let with_group = [&place[..], &["--group", &group, "--bootstrap-servers", &servers]].concat();
+
+    let worker = Worker::start(&[&sink]);
+    for part in 0..4 {
+        topic.send_orders(part * 3000..(part + 1) * 3000, Encoding::Json);
+        let some = usize::try_from(20 * (part + 1)).expect("a small number");
+        await_some(JOB, || (bucket.count() >= some && topic.committed_total(&sink.name) > 0).then_some(()), || worker.status(&sink).to_string());
+        assert_says(&lakehead("verify", &with_group), 0, &[&sink.name, "proven", "1 of 1 topic partitions"]);
+    }
+    worker.terminate();
+    assert_says(&lakehead("verify", &with_group), 0, &["proven", "1 of 1 topic partitions"]);
+
+    // The file with the first record; whatever it has below the committed offset is missed.
+    let first = bucket.keys().into_iter().find(|key| key.contains("+0+0000000000.")).expect("a file that begins at 0");
+    let record = format!("{}/0@0", topic.name);
+    assert_says(&lakehead("locate", &[&[record.as_str()], &place[..]].concat()), 0, &[&first, "row 0: row 0 of row group 0; it has 100 rows"]);
+    let copy = format!("{first}.parquet");
+    fs::copy(bucket.folder.join(&first), bucket.folder.join(&copy)).expect("a copy");
+    assert_says(&lakehead("verify", &with_group), 1, &["VIOLATED", "doubled   100 offsets (0..1, ", &first, &copy]);
+    fs::remove_file(bucket.folder.join(&copy)).expect("the copy");
+    fs::remove_file(bucket.folder.join(&first)).expect("the file");
+    assert_says(
+        &lakehead("verify", &with_group),
+        1,
+        &["VIOLATED", "missing   1 offset (0..1)", "missing   99 offsets (", "the log has these records, and no file"],
+    );
 }

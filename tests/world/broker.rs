@@ -98,6 +98,15 @@ impl Topic {
         }));
     }
 
+    /// Removes the topic with its records.
+    pub(crate) fn remove(&self) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        for removed in block_on(admin.delete_topics(&[&self.name], &options)).expect("an answer") {
+            removed.expect("a topic that was there");
+        }
+    }
+
     /// End offset of each partition.
     pub(crate) fn end_offsets(&self) -> BTreeMap<i32, i64> {
         let consumer: BaseConsumer = self.client().create().expect("a client");

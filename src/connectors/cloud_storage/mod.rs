@@ -2,7 +2,8 @@
 //!
 //! One connector in five dressings: the dressings differ in the keys that name the store. `config` holds the keys and their cross-checks; `task`
 //! composes stages 4 to 7 (partition, roll, encode, store): `intake` decides on each row of a batch, `writer` is one topic partition, `lane` files that end together, `shape` what a record becomes,
-//! `naming` what it is called, `file` one open file, `publish` the moment when objects appear, `ledger` what is on its way, and steers it by the commit protocol.
+//! `naming` what it is called, `file` one open file, `publish` the moment when objects appear, `ledger` what is on its way, and steers it by the commit protocol,
+//! `sweeping` what dead owners left.
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ mod publish;
 mod relief;
 mod shape;
 mod staging;
+mod sweeping;
 mod task;
 mod writer;
 
@@ -113,6 +115,7 @@ impl Files {
             partitions: std::collections::BTreeMap::new(),
             behind: crate::batch::Offsets::new(),
             together: std::collections::BTreeSet::new(),
+            sweeping: sweeping::Sweeping::default(),
             counts: Arc::default(),
         })
     }
@@ -167,6 +170,7 @@ impl Connector for CloudStorage {
             partitions: std::collections::BTreeMap::new(),
             behind: crate::batch::Offsets::new(),
             together: std::collections::BTreeSet::new(),
+            sweeping: sweeping::Sweeping::default(),
             counts: Arc::default(),
         }))
     }

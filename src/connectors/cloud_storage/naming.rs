@@ -44,10 +44,29 @@ pub(in crate::connectors) trait Naming: fmt::Debug + Send + Sync {
     fn is_late(&self) -> bool {
         false
     }
+
+    /// What all names begin with, where [`is_of`](Self::is_of) can tell them; otherwise nobody's unfinished uploads are looked for.
+    fn below(&self) -> Option<String> {
+        None
+    }
+
+    /// True for a name that this scheme gives to files of `from`, whatever their path, first offset and topic after transforms.
+    fn is_of(&self, key: &str, from: &TopicPartition, extension: &str) -> bool {
+        let _ = (key, from, extension);
+        false
+    }
 }
 
 impl Naming for Layout {
     fn at_start(&self, name: &FileName, start: i64, extension: &str) -> String {
         self.key_of_renamed(&name.topic, &name.from.topic, &name.path, name.from.partition, start, extension)
+    }
+
+    fn below(&self) -> Option<String> {
+        Some(self.root())
+    }
+
+    fn is_of(&self, key: &str, from: &TopicPartition, extension: &str) -> bool {
+        self.is_key_of(key, &from.topic, from.partition, extension)
     }
 }

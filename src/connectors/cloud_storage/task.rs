@@ -15,11 +15,13 @@ use super::intake::{self, Taken};
 use super::lane::Ended;
 use super::ledger::Ledger;
 use super::publish::{Figures, Object, Publishing, Rules};
+use super::sweeping::Sweeping;
 use super::writer::{Plan, Scope, Writer};
 use crate::batch::{Batch, Commits, Committed, OffsetRange, Offsets, TopicPartition};
 use crate::commit::{Crowded, Foreign, Protocol, Replay, TEXT_LIMIT};
 use crate::connect::{ErrorKind, SinkTask, TaskContext, TaskError, TaskReport};
 use crate::roll::Reason;
+use crate::store::Conditions;
 
 /// Groups on their way at which a task takes no more records.
 const GROUPS_BOUND: usize = 64;
@@ -41,6 +43,7 @@ pub(super) struct CloudStorageTask {
     pub(super) behind: Offsets,
     /// Partitions whose files end together for a while, because too many ended at once to be told apart.
     pub(super) together: BTreeSet<TopicPartition>,
+    pub(super) sweeping: Sweeping,
     pub(super) counts: Arc<Counts>,
 }
 
@@ -72,7 +75,11 @@ pub(super) struct Counts {
 #[async_trait]
 impl SinkTask for CloudStorageTask {
     async fn start(&mut self) -> Result<(), TaskError> {
-        self.workshop.store.check().await.map_err(store_error)
+        self.workshop.store.check().await.map_err(store_error)?;
+        if self.rules.scan_limit.is_some() {
+            self.try_conditions().await?;
+        }
+        Ok(())
     }
 
     async fn open(&mut self, partitions: &[TopicPartition], committed: &Commits) -> Result<(), TaskError> {
@@ -89,6 +96,7 @@ impl SinkTask for CloudStorageTask {
             let writer = Writer::new(tp.clone(), scope, replay);
             self.partitions.insert(tp.clone(), Owned { writer, ledger: Ledger::new(protocol), is_crowded: false });
         }
+        self.sweeping.open(partitions, &self.plan, &self.workshop.store);
         Ok(())
     }
 
@@ -178,6 +186,7 @@ impl SinkTask for CloudStorageTask {
     async fn close(&mut self, partitions: &[TopicPartition]) {
         // What is open or on its way ends with its owner, also while the store does not answer; uploads remove themselves.
         self.partitions.retain(|tp, _| !partitions.contains(tp));
+        self.sweeping.close(partitions);
     }
 
     fn report(&self) -> TaskReport {
@@ -197,6 +206,17 @@ impl SinkTask for CloudStorageTask {
 }
 
 impl CloudStorageTask {
+    /// Where no object may be replaced, the store has to see to it: says so where it does not.
+    async fn try_conditions(&self) -> Result<(), TaskError> {
+        let Conditions { on_put, on_complete } = self.workshop.store.honours_conditions().await.map_err(store_error)?;
+        if !(on_put && on_complete) {
+            let connector = &self.cx.connector;
+            tracing::warn!(%connector, on_put, on_complete, "the store does not keep names that are taken (enable.conditional.writes): each is looked up before it is written, \
+                and another writer that comes at the same moment can be replaced");
+        }
+        Ok(())
+    }
+
     /// Files are on their way that only another configuration can finish.
     fn on_foreign(&self, tp: &TopicPartition, offset: i64, foreign: &Foreign) -> Result<(Protocol, Replay), TaskError> {
         if self.on_former == OnFormer::Halt {

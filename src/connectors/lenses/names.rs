@@ -6,6 +6,7 @@
 use super::format::Format;
 use super::kcql::{PartitionBy, Statement};
 use super::paths::{NOTHING, PARTITION, Rows};
+use crate::batch::TopicPartition;
 use crate::connectors::cloud_storage::naming::{Extent, FileName, Naming};
 use crate::store::objects::key_problem;
 
@@ -141,17 +142,24 @@ impl Sink {
     }
 }
 
+impl Names {
+    /// What every name begins with: the prefix, and a slash.
+    fn directory(&self) -> String {
+        self.prefix.as_deref().map_or(String::new(), |prefix| if prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") })
+    }
+}
+
 impl Naming for Names {
     fn at_start(&self, name: &FileName, start: i64, extension: &str) -> String {
         self.whole(name, &Extent { start, end: start.saturating_add(1), first_ms: None, last_ms: None }, extension)
     }
 
     fn whole(&self, name: &FileName, extent: &Extent, _extension: &str) -> String {
-        let Self { prefix, has_topic, offset, partition, suffix, extension } = self;
+        let Self { prefix: _, has_topic, offset, partition, suffix, extension } = self;
         let number = Padding::pad(*partition, &name.from.partition.to_string());
         let offset = Padding::pad(*offset, &extent.end.saturating_sub(1).to_string());
         let path = name.path.strip_prefix(NOTHING).unwrap_or(&name.path).replace(PARTITION, &number);
-        let prefix = prefix.as_deref().map_or(String::new(), |prefix| if prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") });
+        let prefix = self.directory();
         // as upstream, -1 is the time of records without one
         let (first_ms, last_ms) = (extent.first_ms.unwrap_or(-1), extent.last_ms.unwrap_or(-1));
         // where a transform has renamed the topic, the source's name keeps files of several sources apart
@@ -168,6 +176,21 @@ impl Naming for Names {
 
     fn is_late(&self) -> bool {
         true
+    }
+
+    fn below(&self) -> Option<String> {
+        Some(self.directory())
+    }
+
+    fn is_of(&self, key: &str, from: &TopicPartition, _extension: &str) -> bool {
+        let number = Padding::pad(self.partition, &from.partition.to_string());
+        let Some(rest) = key.strip_suffix(&format!("{}.{}", self.suffix, self.extension)).and_then(|key| key.strip_prefix(&self.directory())) else {
+            return false;
+        };
+        match self.has_topic {
+            true => rest.rsplit('/').next().is_some_and(|file| file.starts_with(&format!("{}({number}_", from.topic))),
+            false => rest.starts_with(&format!("{}/{number}/", from.topic)),
+        }
     }
 }
 
@@ -264,7 +287,7 @@ mod tests {
 
     use super::super::kcql::parse;
     use super::*;
-    use crate::batch::{Batch, OffsetRange, TopicPartition};
+    use crate::batch::{Batch, OffsetRange};
     use crate::partition::Partitioner;
 
     const COMMON: Common<'static> = Common { prefix: "connect.s3", padding: None, codec: None, is_count_disabled: false };
@@ -344,6 +367,11 @@ mod tests {
             ),
         ] {
             assert_eq!(name(kcql, topic, partition, &rows), wanted, "{kcql}");
+            let names = sink(kcql).unwrap().names;
+            assert!(wanted.starts_with(&names.below().unwrap()), "{kcql}");
+            let is_of = |topic: &str, partition| names.is_of(wanted, &TopicPartition::new(topic, partition), "");
+            assert_eq!([is_of(topic, partition), is_of(topic, partition + 1), is_of("other", partition)], [true, false, false], "{kcql}");
+            assert!(!names.is_of(&format!("{wanted}.other"), &TopicPartition::new(topic, partition), ""), "{kcql}");
         }
     }
 
