@@ -155,3 +155,17 @@ fn the_bytes_of_every_part_are_those_of_its_values() {
     let expected: u64 = (11..20).map(|n| 16 + if n % 3 > 0 { n % 7 * 10 } else { 0 } + if n % 5 > 0 { n % 3 * 8 } else { 0 }).sum();
     assert_eq!(weights[3], expected + 4);
 }
+
+#[test]
+fn rows_that_are_cut_out_of_a_batch_are_charged_for_themselves() {
+    let memory = Budget::new(u64::MAX);
+    let whole = Column::new(Arc::new(Field::new("value", DataType::Utf8, false)), Arc::new(StringArray::from_iter_values(vec!["x".repeat(1000); 1000])));
+    let all = bytes(whole.array.get_array_memory_size());
+    for (rows, least, most) in [(1, 1000, 3000), (100, 100_000, 300_000), (900, 900_000, all), (1000, all, all)] {
+        // As what a former owner planned cuts it, batch by batch.
+        let part = Column::new(FieldRef::clone(&whole.field), whole.array.slice(0, rows));
+        let held = Parts::of(&[part], &[(0, Rows::All)], &(0..rows), &memory).unwrap();
+        assert!((least..=most).contains(&memory.used()), "{rows} rows: {} bytes", memory.used());
+        drop(held);
+    }
+}
