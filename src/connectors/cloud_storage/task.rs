@@ -137,13 +137,13 @@ impl SinkTask for CloudStorageTask {
 
     async fn tick(&mut self) -> Result<(), TaskError> {
         let now = self.cx.env.clock.now();
-        let due: Vec<_> =
+        let mut due: Vec<_> =
             self.partitions.iter_mut().map(|(tp, p)| (tp.clone(), p.writer.tick(&self.plan, now))).filter(|(_, ended)| !ended.is_empty()).collect();
-        for (tp, ended) in due {
-            self.publish(&tp, ended);
-            self.watch_crowd(&tp)?;
+        // What ended has left its writer: all of it is on its way before the trouble of one partition is told.
+        for (tp, ended) in &mut due {
+            self.publish(tp, std::mem::take(ended));
         }
-        Ok(())
+        due.iter().filter_map(|(tp, _)| self.watch_crowd(tp).err()).reduce(TaskError::and_back_to).map_or(Ok(()), Err)
     }
 
     async fn pre_commit(&mut self) -> Result<Commits, TaskError> {
@@ -288,3 +288,6 @@ fn object(mut file: OpenFile, connector: &str, from: &TopicPartition, workshop: 
 fn of_partition(error: TaskError, tp: &TopicPartition) -> TaskError {
     if error.kind == ErrorKind::Rewind && error.back_to.is_empty() { error.back_to(tp.clone(), None) } else { error }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! What happens to several partitions at once.
+
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Int64Array, NullArray, StringArray, StructArray, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Field, Fields};
+use lakehead_formats::column::Column;
+
+use super::*;
+use crate::clock::Clock;
+use crate::compute::Compute;
+use crate::connect::Props;
+use crate::env::Env;
+use crate::env::fakes::{Folder, NoKafka};
+use crate::memory::Budget;
+
+fn tp(partition: i32) -> TopicPartition {
+    TopicPartition::new("t", partition)
+}
+
+/// Records with these values of the field `c`.
+fn batch(partition: i32, values: Vec<String>) -> Batch {
+    let count = values.len();
+    let end = i64::try_from(count).unwrap();
+    let fields = Fields::from(vec![Field::new("c", DataType::Utf8, true)]);
+    let rows: ArrayRef = Arc::new(StructArray::new(fields.clone(), vec![Arc::new(StringArray::from(values))], None));
+    Batch {
+        from: tp(partition),
+        span: OffsetRange { start: 0, end },
+        topic: "t".into(),
+        offsets: Int64Array::from_iter_values(0..end),
+        timestamps: TimestampMillisecondArray::from_iter_values(0..end),
+        key: Column::new(Arc::new(Field::new("key", DataType::Null, true)), Arc::new(NullArray::new(count))),
+        value: Column::new(Arc::new(Field::new("value", DataType::Struct(fields), true)), rows),
+        headers: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_end_with_those_of_a_crowded_partition_are_not_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let props: Props = [
+        ("s3.bucket.name", "b"),
+        ("format.class", "json"),
+        ("partitioner.class", "io.confluent.connect.storage.partitioner.FieldPartitioner"),
+        ("partition.field.name", "c"),
+        ("lakehead.rotation.scope", "path"),
+        ("flush.size", "2"),
+        ("rotate.schedule.interval.ms", "60000"),
+        ("timezone", "UTC"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into();
+    let stores = Arc::new(Folder { root: folder.path().to_owned(), buckets: false });
+    let env = Env { clock: Clock::system(), kafka: Arc::new(NoKafka), compute: Compute::Inline, memory: Budget::new(64 << 20), stores };
+    let cx = TaskContext { connector: "c".into(), task: 0, env, health: Default::default(), progress: Arc::default(), tolerates: false };
+    let class = crate::plugins::CONNECTORS.iter().find(|class| class.class() == "io.confluent.connect.s3.S3SinkConnector").unwrap();
+    let mut task = class.sink_task(&props, cx).unwrap();
+    task.open(&[tp(0), tp(1)], &Commits::new()).await.unwrap();
+    // One path with a file that ended and one that is open, and more paths than a text can tell.
+    let paths = (0..200).map(|number| format!("{number:x<60}"));
+    task.put(batch(0, ["twice", "twice", "twice"].map(str::to_owned).into_iter().chain(paths).collect())).await.unwrap();
+    task.put(batch(1, vec!["once".to_owned()])).await.unwrap();
+    assert!(!task.finish(&[tp(1)]));
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let error = task.tick().await.unwrap_err();
+    assert_eq!((error.kind, error.back_to), (ErrorKind::Rewind, BTreeMap::from([(tp(0), None)])));
+    assert!(task.finish(&[tp(1)]), "its file ended too, and is on its way");
+}
