@@ -12,7 +12,7 @@
 //! to a file that ends where the intent says, or it is free. Publishing a planned file again puts the same records under the same name, at whatever time a former
 //! owner does the same.
 //!
-//! Pure: no I/O, no clock. `docs/exactly-once.md` says what is assumed of Kafka and of the store; `tests/model.rs` checks every interleaving of a small world.
+//! Pure: no I/O, no clock. `docs/exactly-once.md` says what is assumed of Kafka and of the store; `tests/model` checks every interleaving of a small world.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -34,11 +34,14 @@ pub const TOGETHER: &str = "";
 /// Bytes of text that a broker takes unless `offset.metadata.max.bytes` says otherwise.
 pub const TEXT_LIMIT: usize = 4096;
 
+/// Bytes of text that are kept for what has to be told when nothing else fits: that everything ends at an offset, and one more reading of the clock.
+const RESERVE: usize = 64;
+
 /// Files of one lane that ended together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId {
     lane: Lane,
-    number: u64,
+    start: i64,
 }
 
 /// Whether the coordinator holds an intent that has a group.
@@ -53,7 +56,6 @@ enum Planned {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Group {
-    number: u64,
     /// First offset of its first row, and the offset after its last.
     span: OffsetRange,
     /// Whether its rows were taken by this owner: one that a former owner planned is not built at first.
@@ -61,6 +63,13 @@ struct Group {
     is_sealed: bool,
     planned: Planned,
     is_published: bool,
+}
+
+impl Group {
+    fn new(span: OffsetRange, is_former: bool) -> Self {
+        let planned = if is_former { Planned::Told } else { Planned::No };
+        Self { span, is_built: !is_former, is_sealed: false, planned, is_published: false }
+    }
 }
 
 /// The files of one lane, in order.
@@ -110,7 +119,6 @@ pub struct Protocol {
     /// Where records began to come, while nothing was committed.
     begin: Option<i64>,
     proposal: Option<Proposal>,
-    next: u64,
 }
 
 /// Files that cannot be planned, because telling where they end takes more text than the broker holds: they have to be read again, and end together.
@@ -118,38 +126,25 @@ pub struct Protocol {
 pub struct Crowded;
 
 impl Protocol {
+    fn new(configuration: u64, limit: usize) -> Self {
+        Self { configuration, limit, lanes: BTreeMap::new(), position: None, clock: Vec::new(), all: None, known: None, begin: None, proposal: None }
+    }
+
     /// Begins where the coordinator says. `configuration` stands for whatever rows, paths and names depend on.
     ///
     /// # Errors
     /// [`Foreign`] when files are on their way that only another configuration, or another version, can finish.
     pub fn recover(known: Option<Committed>, configuration: u64, limit: usize) -> Result<(Self, Replay), Foreign> {
         let intent = known.as_ref().map(|known| Intent::read(known, configuration)).transpose()?.unwrap_or_default();
-        let mut protocol = Self {
-            configuration,
-            limit,
-            lanes: BTreeMap::new(),
-            position: known.as_ref().map(|known| known.offset),
-            clock: Vec::new(),
-            all: None,
-            known,
-            begin: None,
-            proposal: None,
-            next: 0,
-        };
+        let mut protocol = Self { position: known.as_ref().map(|known| known.offset), known, ..Self::new(configuration, limit) };
         for (lane, LaneIntent { ahead, files }) in &intent.lanes {
-            let groups = files.iter().map(|span| protocol.group(*span, true)).collect();
+            let groups = files.iter().map(|span| Group::new(*span, true)).collect();
             protocol.lanes.insert(Arc::clone(lane), Progress { ahead: *ahead, groups, open: None });
         }
         let from = protocol.position.unwrap_or(i64::MIN);
         let replay = Replay::new(intent, from);
         protocol.clock = replay.readings().to_vec();
         Ok((protocol, replay))
-    }
-
-    fn group(&mut self, span: OffsetRange, is_former: bool) -> Group {
-        self.next += 1;
-        let planned = if is_former { Planned::Told } else { Planned::No };
-        Group { number: self.next, span, is_built: !is_former, is_sealed: false, planned, is_published: false }
     }
 
     /// Paths of records from `offset` on were made with this reading of the clock, in ms.
@@ -163,18 +158,7 @@ impl Protocol {
     /// The same where the coordinator may hold something else, which is given up.
     #[must_use]
     pub fn begin_at(offset: i64, configuration: u64, limit: usize) -> (Self, Replay) {
-        let protocol = Self {
-            configuration,
-            limit,
-            lanes: BTreeMap::new(),
-            position: Some(offset),
-            clock: Vec::new(),
-            all: None,
-            known: None,
-            begin: None,
-            proposal: None,
-            next: 0,
-        };
+        let protocol = Self { position: Some(offset), ..Self::new(configuration, limit) };
         (protocol, Replay::new(Intent::default(), offset))
     }
 
@@ -193,21 +177,20 @@ impl Protocol {
 
     /// What was open in a lane ended; `end` is the offset after its last record, or where the intent says that it ends. `None` when there is nothing to publish.
     pub fn end(&mut self, lane: &Lane, end: i64) -> Option<GroupId> {
-        let id = |number| GroupId { lane: Arc::clone(lane), number };
+        let id = |start| GroupId { lane: Arc::clone(lane), start };
         let progress = self.lanes.entry(Arc::clone(lane)).or_default();
         let start = progress.open.take();
         if let Some(former) = progress.groups.iter_mut().find(|group| !group.is_built && group.span.end == end) {
             former.is_built = true;
-            let number = former.number;
+            let id = id(former.span.start);
             // Its records may be gone from the log since.
             former.is_published = start.is_none();
             self.settle(lane);
-            return start.map(|_| id(number));
+            return start.map(|_| id);
         }
-        let group = self.group(OffsetRange { start: start?, end }, false);
-        let number = group.number;
-        self.lanes.entry(Arc::clone(lane)).or_default().groups.push_back(group);
-        Some(id(number))
+        let start = start?;
+        progress.groups.push_back(Group::new(OffsetRange { start, end }, false));
+        Some(id(start))
     }
 
     /// Every byte of the group is stored.
@@ -221,14 +204,14 @@ impl Protocol {
     #[must_use]
     pub fn may_publish(&self, id: &GroupId) -> bool {
         let groups = self.lanes.get(&id.lane).map(|progress| &progress.groups);
-        groups.into_iter().flatten().any(|group| group.number == id.number && group.planned != Planned::No && group.is_sealed)
+        groups.into_iter().flatten().any(|group| group.span.start == id.start && group.planned != Planned::No && group.is_sealed)
     }
 
     /// Whether the coordinator holds an intent that has the group.
     #[must_use]
     pub fn is_planned(&self, id: &GroupId) -> bool {
         let groups = self.lanes.get(&id.lane).map(|progress| &progress.groups);
-        groups.into_iter().flatten().any(|group| group.number == id.number && group.planned != Planned::No)
+        groups.into_iter().flatten().any(|group| group.span.start == id.start && group.planned != Planned::No)
     }
 
     /// True when nothing is open or on its way, and nothing visible lies past the offset.
@@ -243,6 +226,18 @@ impl Protocol {
         if let Some(group) = self.find(id) {
             group.is_published = true;
             self.settle(&id.lane);
+            self.settle_all();
+        }
+    }
+
+    /// What ends together for lack of text passes together too, with what was told before: telling what of it is visible would take the text that there is not.
+    fn settle_all(&mut self) {
+        let Some(end) = self.all else { return };
+        let mut groups = self.lanes.values().flat_map(|progress| &progress.groups).filter(|group| group.span.start < end);
+        if groups.all(|group| group.is_published) {
+            self.all = None;
+            let lanes: Vec<Lane> = self.lanes.keys().cloned().collect();
+            lanes.iter().for_each(|lane| self.settle(lane));
         }
     }
 
@@ -252,13 +247,14 @@ impl Protocol {
     }
 
     fn find(&mut self, id: &GroupId) -> Option<&mut Group> {
-        self.lanes.get_mut(&id.lane)?.groups.iter_mut().find(|group| group.number == id.number)
+        self.lanes.get_mut(&id.lane)?.groups.iter_mut().find(|group| group.span.start == id.start)
     }
 
     /// Counts what is visible from a lane's beginning on.
     fn settle(&mut self, lane: &Lane) {
         let Some(progress) = self.lanes.get_mut(lane) else { return };
-        while let Some(group) = progress.groups.pop_front_if(|group| group.is_published) {
+        let is_waiting = |group: &Group| self.all.is_some() && group.planned == Planned::WithAll;
+        while let Some(group) = progress.groups.pop_front_if(|group| group.is_published && !is_waiting(group)) {
             progress.ahead = progress.ahead.max(Some(group.span.end));
         }
     }
@@ -277,19 +273,20 @@ impl Protocol {
         let (mut intent, mut groups) = (self.intent(offset, |_, _| false), BTreeSet::new());
         let mut all = self.all;
         let wanted = self.unplanned(|progress| progress.unplanned().take_while(|group| group.is_sealed).collect());
-        if !wanted.is_empty() && self.all.is_none() {
+        if let Some(end) = all {
+            self.tell_all(&mut intent, offset, end);
+        } else if !wanted.is_empty() {
+            let is_of_one_lane = self.lanes.len() == 1 || wanted.iter().all(|id| id.lane.is_empty());
             let full = self.intent_with(offset, &wanted);
-            if full.text(offset).len() <= self.limit {
+            if full.text(offset).len() <= self.room() {
                 (intent, groups) = (full, wanted);
-            } else if wanted.iter().all(|id| id.lane.is_empty()) || self.lanes.len() == 1 {
-                (intent, groups) = self.as_many_as_fit(offset, wanted);
-            } else if let Some(end) = self.end_of_all() {
+            } else if let Some(some) = self.as_many_as_fit(offset, wanted).filter(|_| is_of_one_lane) {
+                (intent, groups) = some;
+            } else if let Some((told, end)) = self.end_of_all().and_then(|end| Some((self.told_with_all(&intent, offset, end)?, end))) {
                 all = Some(end);
+                intent = told;
                 groups = self.unplanned(|progress| progress.unplanned().collect());
             }
-        }
-        if let Some(end) = all {
-            intent.lanes.entry(TOGETHER.into()).or_default().files.push(OffsetRange { start: offset, end });
         }
         let commit = Committed { offset, metadata: intent.text(offset) };
         let nothing = self.begin.filter(|_| self.known.is_none()).map(Committed::at);
@@ -303,12 +300,17 @@ impl Protocol {
 
     /// Groups that no intent has.
     fn unplanned(&self, which: impl for<'a> Fn(&'a Progress) -> Vec<&'a Group>) -> BTreeSet<GroupId> {
-        let ids = |(lane, progress)| which(progress).into_iter().map(move |group| GroupId { lane: Arc::clone(lane), number: group.number });
+        let ids = |(lane, progress)| which(progress).into_iter().map(move |group| GroupId { lane: Arc::clone(lane), start: group.span.start });
         self.lanes.iter().flat_map(ids).collect()
     }
 
-    /// As many groups of one lane as fit, from its beginning on.
-    fn as_many_as_fit(&self, offset: i64, wanted: BTreeSet<GroupId>) -> (Intent, BTreeSet<GroupId>) {
+    /// Bytes of text for what is told lane by lane.
+    fn room(&self) -> usize {
+        self.limit.saturating_sub(RESERVE)
+    }
+
+    /// As many groups of one lane as fit, from its beginning on. Of the lane of all paths, one always does when none is told yet: the reserve is for it.
+    fn as_many_as_fit(&self, offset: i64, wanted: BTreeSet<GroupId>) -> Option<(Intent, BTreeSet<GroupId>)> {
         let wanted = Vec::from_iter(wanted);
         let build = |count: usize| {
             let some = wanted.iter().take(count).cloned().collect();
@@ -317,20 +319,41 @@ impl Protocol {
         let (mut low, mut high) = (0, wanted.len());
         while low < high {
             let middle = (low + high).div_ceil(2);
-            if build(middle).0.text(offset).len() <= self.limit { low = middle } else { high = middle - 1 }
+            if build(middle).0.text(offset).len() <= self.room() { low = middle } else { high = middle - 1 }
         }
-        build(low)
+        let told = self.lanes.get(TOGETHER).is_some_and(|progress| progress.groups.iter().any(|group| group.planned != Planned::No));
+        if low == 0 && !told && wanted.first().is_some_and(|id| id.lane.is_empty() && build(1).0.text(offset).len() <= self.limit) {
+            low = 1;
+        }
+        (low > 0).then(|| build(low))
     }
 
-    /// Where everything ends that is not planned: when nothing is open, all is sealed, and no lane has more than one group to be told apart.
+    /// Where everything ends that is not planned: when nothing is open or to be read again, all is sealed, and no lane has more than one group to be told apart.
     fn end_of_all(&self) -> Option<i64> {
-        let is_ready = |progress: &Progress| progress.open.is_none() && progress.unplanned().count() <= 1 && progress.unplanned().all(|group| group.is_sealed);
+        let is_ready = |progress: &Progress| {
+            let is_whole = progress.open.is_none() && progress.groups.iter().all(|group| group.is_built);
+            is_whole && progress.unplanned().count() <= 1 && progress.unplanned().all(|group| group.is_sealed)
+        };
         self.lanes.values().all(is_ready).then_some(self.position).flatten()
+    }
+
+    /// Says that everything ends at this offset, beginning where files of all paths ended before.
+    fn tell_all(&self, intent: &mut Intent, offset: i64, end: i64) {
+        let together = intent.lanes.entry(TOGETHER.into()).or_default();
+        let before = together.files.iter().map(|span| span.end).chain(together.ahead).max();
+        together.files.push(OffsetRange { start: before.unwrap_or(offset).max(offset), end });
+        intent.clock.clone_from(&self.clock);
+    }
+
+    /// The intent that says so, if that fits; it does when what was told before is visible.
+    fn told_with_all(&self, intent: &Intent, offset: i64, end: i64) -> Option<Intent> {
+        let mut intent = intent.clone();
+        self.tell_all(&mut intent, offset, end);
+        (intent.text(offset).len() <= self.limit).then_some(intent)
     }
 
     /// Forgets what the committed offset says by itself.
     fn forget(&mut self, offset: i64) {
-        self.all = self.all.filter(|end| *end > offset);
         for progress in self.lanes.values_mut() {
             progress.ahead = progress.ahead.filter(|ahead| *ahead > offset);
         }
@@ -341,7 +364,7 @@ impl Protocol {
 
     /// The intent with these groups besides those that it has.
     fn intent_with(&self, offset: i64, more: &BTreeSet<GroupId>) -> Intent {
-        self.intent(offset, |lane, group| more.contains(&GroupId { lane: Arc::clone(lane), number: group.number }))
+        self.intent(offset, |lane, group| more.contains(&GroupId { lane: Arc::clone(lane), start: group.span.start }))
     }
 
     fn intent(&self, offset: i64, has: impl Fn(&Lane, &Group) -> bool) -> Intent {
@@ -352,14 +375,19 @@ impl Protocol {
             (ahead.is_some() || !files.is_empty()).then(|| (Arc::clone(lane), LaneIntent { ahead, files }))
         };
         let lanes: BTreeMap<_, _> = self.lanes.iter().filter_map(lane).collect();
-        Intent { configuration: self.configuration, lanes, clock: self.clock.clone() }
+        let until = lanes.values().flat_map(|of| of.ahead.into_iter().chain(of.files.iter().map(|span| span.end))).max();
+        let clock = self.clock.iter().filter(|(from, _)| until.is_some_and(|until| *from < until)).copied().collect();
+        Intent { configuration: self.configuration, lanes, clock }
     }
 
     /// The coordinator holds this: what it allows may be published.
     pub fn accepted(&mut self, commit: &Committed) -> BTreeSet<GroupId> {
         let Some(proposal) = self.proposal.take_if(|proposal| proposal.commit == *commit) else { return BTreeSet::new() };
-        let planned = if self.all == proposal.all { Planned::Told } else { Planned::WithAll };
-        (self.known, self.all) = (Some(proposal.commit), proposal.all);
+        self.known = Some(proposal.commit);
+        // One without new groups may be older than the moment when all of that was visible.
+        let all = proposal.all.filter(|_| !proposal.groups.is_empty());
+        let planned = if all.is_some() { Planned::WithAll } else { Planned::Told };
+        self.all = all.or(self.all);
         for id in &proposal.groups {
             if let Some(group) = self.find(id) {
                 group.planned = planned;
@@ -384,26 +412,45 @@ impl Protocol {
     /// Whether the intent would grow too long: nothing more should be taken, and everything that is open should end, until it is short again.
     ///
     /// # Errors
-    /// [`Crowded`] when a lane has more groups than can be told.
+    /// [`Crowded`] when a lane has more groups than can be told, or what is to be read again leaves no room.
     pub fn crowding(&self) -> Result<bool, Crowded> {
-        if self.lanes.len() <= 1 {
-            return Ok(false);
-        }
         let Some(offset) = self.offset() else { return Ok(false) };
-        // What a former owner planned is told already, and takes records to be finished.
-        if self.lanes.values().any(|progress| progress.groups.iter().any(|group| !group.is_built)) {
-            return Ok(false);
-        }
         if self.all.is_some() {
             return Ok(true);
         }
-        if self.intent(offset, |_, _| true).text(offset).len() <= self.limit {
+        if self.text_of_all_groups(offset) <= self.room() && self.fits_alone() {
             return Ok(false);
         }
-        // Groups of the lane of all paths can be told a few at a time.
-        let is_single = |(lane, progress): (&Lane, &Progress)| lane.is_empty() || progress.unplanned().count() + usize::from(progress.open.is_some()) <= 1;
-        let is_apart = self.lanes.iter().all(is_single);
-        if is_apart { Ok(true) } else { Err(Crowded) }
+        // What a former owner planned is told already, and takes records to be finished.
+        let is_former = |progress: &Progress| progress.groups.iter().any(|group| !group.is_built);
+        let is_open = |progress: &Progress| progress.open.is_some() && !is_former(progress);
+        let is_free = |progress: &Progress| is_open(progress) || progress.unplanned().next().is_some();
+        let together = self.lanes.get(TOGETHER);
+        let apart = || self.lanes.iter().filter(|(lane, _)| !lane.is_empty()).map(|(_, progress)| progress);
+        if !apart().any(is_free) || (self.lanes.len() == 1 && self.fits_alone()) {
+            // Groups of one lane are told a few at a time; what grows is the number of readings of the clock.
+            return Ok(together.is_some_and(is_open) && !self.fits_alone());
+        }
+        let is_single = |progress: &Progress| progress.unplanned().count() + usize::from(is_open(progress)) <= 1;
+        if apart().all(is_single) && !self.lanes.values().any(is_former) { Ok(true) } else { Err(Crowded) }
+    }
+
+    /// Bytes that it takes to tell every group that ended, and every reading of the clock.
+    fn text_of_all_groups(&self, offset: i64) -> usize {
+        let mut intent = self.intent(offset, |_, _| true);
+        intent.clock.clone_from(&self.clock);
+        intent.text(offset).len()
+    }
+
+    /// Whether the earliest of what is open, or else not planned, could be told if everything before it were visible: with its name, and every reading of the clock since.
+    fn fits_alone(&self) -> bool {
+        let first = |progress: &Progress| progress.open.or_else(|| progress.unplanned().next().map(|group| group.span.start));
+        let Some((start, lane)) = self.lanes.iter().filter_map(|(lane, progress)| Some((first(progress)?, lane))).min() else { return true };
+        let current = self.clock.iter().rposition(|(from, _)| *from <= start).unwrap_or(0);
+        let clock = self.clock.get(current..).unwrap_or_default().to_vec();
+        let files = vec![OffsetRange { start, end: self.position.unwrap_or(start).max(start) }];
+        let lanes = BTreeMap::from([(Arc::clone(lane), LaneIntent { ahead: None, files })]);
+        Intent { configuration: self.configuration, lanes, clock }.text(start).len() <= self.room()
     }
 
     /// The lane whose open files hold the offset back, when the intent has grown long: it should end.

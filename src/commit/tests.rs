@@ -125,7 +125,7 @@ fn a_next_owner_ends_planned_files_where_the_intent_says_and_publishes_them_with
 
 #[test]
 fn more_lanes_than_a_text_can_tell_end_together() {
-    let mut p = Protocol::recover(Some(Committed::at(0)), CONFIGURATION, 128).unwrap().0;
+    let mut p = short_of_text(0, 128);
     let lanes: Vec<Lane> = (0..100).map(|i| lane(&format!("/a rather long name of a directory={i}"))).collect();
     let mut ids = Vec::new();
     for (i, lane) in (0..).zip(&lanes) {
@@ -145,15 +145,111 @@ fn more_lanes_than_a_text_can_tell_end_together() {
     let plan = p.propose().unwrap();
     assert_eq!((plan.offset, tests::lanes(&plan)), (0, vec![(String::new(), None, vec![(0, 100)])]));
     assert_eq!(p.accepted(&plan).len(), 100);
-    for id in &ids[..60] {
-        p.published(id);
-    }
-    let some = p.propose().unwrap();
-    assert_eq!(some.offset, 60);
-    assert!(tests::lanes(&some).contains(&(String::new(), None, vec![(60, 100)])));
-    p.accepted(&some);
-    ids[60..].iter().for_each(|id| p.published(id));
-    assert_eq!(p.propose(), Some(Committed::at(100)));
+    assert_eq!(p.crowding(), Ok(true), "until all of it is visible");
+    ids[1..].iter().rev().for_each(|id| p.published(id));
+    assert_eq!(p.propose(), None, "what of it is visible is not told: that would take the text that there is not");
+    p.published(&ids[0]);
+    assert_eq!((p.propose(), p.crowding()), (Some(Committed::at(100)), Ok(false)));
+}
+
+/// A small world in which text is short: `RESERVE` and room for that many bytes.
+fn short_of_text(at: i64, room: usize) -> Protocol {
+    Protocol::recover(Some(Committed::at(at)), CONFIGURATION, RESERVE + room).unwrap().0
+}
+
+/// Opens and ends files, and stores them.
+fn stored(p: &mut Protocol, name: &str, start: i64, end: i64) -> GroupId {
+    p.open(&lane(name), start);
+    p.pass(end);
+    let id = p.end(&lane(name), end).unwrap();
+    p.sealed(&id);
+    id
+}
+
+#[test]
+fn the_answer_to_an_older_commit_does_not_bring_back_what_passed_since() {
+    let mut p = short_of_text(0, 40);
+    let first = stored(&mut p, "/a", 0, 1);
+    let plan = p.propose().unwrap();
+    p.accepted(&plan);
+    let rest = [stored(&mut p, "/b", 1, 2), stored(&mut p, "/c", 2, 3)];
+    let together = p.propose().unwrap();
+    assert_eq!(lanes(&together), [(String::new(), None, vec![(0, 3)]), ("/a".to_owned(), None, vec![(0, 1)])]);
+    assert_eq!(p.accepted(&together), BTreeSet::from(rest.clone()));
+    p.published(&first);
+    let asked = p.propose().unwrap();
+    rest.iter().for_each(|id| p.published(id));
+    p.accepted(&asked);
+    assert_eq!(p.propose(), Some(Committed::at(3)));
+}
+
+#[test]
+fn what_ends_together_waits_for_what_was_planned_before_it() {
+    let mut p = short_of_text(0, 64);
+    let slow = stored(&mut p, "/slow", 0, 1);
+    let plan = p.propose().unwrap();
+    p.accepted(&plan);
+    let ids: Vec<_> = (1..50).map(|i| stored(&mut p, &format!("/{i}"), i, i + 1)).collect();
+    let together = p.propose().unwrap();
+    assert_eq!(p.accepted(&together).len(), ids.len());
+    ids.iter().for_each(|id| p.published(id));
+    assert_eq!(p.propose(), None, "to tell that 49 paths are visible beyond the one that is not would take too much text");
+    assert_eq!(p.crowding(), Ok(true));
+    p.published(&slow);
+    assert_eq!((p.propose(), p.crowding()), (Some(Committed::at(50)), Ok(false)));
+}
+
+#[test]
+fn what_was_planned_is_read_again_however_little_text_is_left() {
+    let mut p = short_of_text(0, 36);
+    p.open(&lane("/a"), 0);
+    stored(&mut p, "/b", 1, 3);
+    let plan = p.propose().unwrap();
+    let recover = || Protocol::recover(Some(plan.clone()), CONFIGURATION, RESERVE + 36).unwrap().0;
+    // Files of another path have no room beside the plan, and cannot end with what is still to be read: that is read again with one lane for all that is free.
+    let mut apart = recover();
+    stored(&mut apart, "/a", 0, 1);
+    assert_eq!(apart.crowding(), Err(Crowded));
+    // Files of all paths have: it is kept for them.
+    let mut together = recover();
+    stored(&mut together, TOGETHER, 0, 1);
+    assert_eq!(together.crowding(), Ok(false), "reading goes on");
+    let both = together.propose().unwrap();
+    assert_eq!(lanes(&both), [(String::new(), None, vec![(0, 1)]), ("/b".to_owned(), None, vec![(1, 3)])]);
+    assert!(both.metadata.len() > 36);
+}
+
+#[test]
+fn a_path_too_long_to_be_told_ends_with_all() {
+    let mut p = short_of_text(0, 64);
+    let long = format!("/{}", "a".repeat(200));
+    p.open(&lane(&long), 0);
+    p.pass(5);
+    assert_eq!(p.crowding(), Ok(true));
+    let id = p.end(&lane(&long), 5).unwrap();
+    p.sealed(&id);
+    let plan = p.propose().unwrap();
+    assert_eq!(lanes(&plan), [(String::new(), None, vec![(0, 5)])]);
+    assert_eq!(p.accepted(&plan), BTreeSet::from([id]));
+}
+
+#[test]
+fn files_end_before_they_have_seen_more_readings_of_the_clock_than_can_be_told() {
+    let mut p = short_of_text(0, 128);
+    let all = lane(TOGETHER);
+    p.open(&all, 0);
+    let seen = (0..1000).find(|at| {
+        p.clock(*at, 1_700_000_000_000 + at * 60_000);
+        p.pass(at + 1);
+        p.crowding() == Ok(true)
+    });
+    let seen = seen.unwrap();
+    assert!(seen > 5, "{seen}");
+    let id = p.end(&all, seen + 1).unwrap();
+    p.sealed(&id);
+    let plan = p.propose().unwrap();
+    assert!(p.accepted(&plan).contains(&id) && plan.metadata.len() <= RESERVE + 128);
+    assert_eq!(read(&plan).clock.len(), usize::try_from(seen).unwrap() + 1);
 }
 
 #[test]
@@ -171,19 +267,27 @@ fn what_a_former_owner_planned_is_finished_however_crowded_it_is() {
         p.propose().unwrap()
     };
     // The text is as long as may be: with what is open besides, it would be too long.
-    let (mut other, _) = Protocol::recover(Some(known.clone()), CONFIGURATION, known.metadata.len()).unwrap();
+    let recover = || Protocol::recover(Some(known.clone()), CONFIGURATION, known.metadata.len() + RESERVE).unwrap().0;
+    let mut apart = recover();
     for another in ["/late", "/another"] {
-        other.open(&lane(another), 0);
-        other.end(&lane(another), 2);
+        stored(&mut apart, another, 0, 2);
     }
-    other.pass(2);
-    assert_eq!(other.crowding(), Ok(false), "the planned files end only when their records were taken");
+    assert_eq!(apart.crowding(), Err(Crowded), "these would wait for the planned files, and nothing is taken while too many wait");
+    let mut together = recover();
+    stored(&mut together, TOGETHER, 0, 2);
+    assert_eq!(together.crowding(), Ok(false), "the planned files end only when their records were taken");
+    let text = together.propose().unwrap().metadata;
+    assert!(text.len() > known.metadata.len() && text.len() <= known.metadata.len() + RESERVE, "and there is room for these");
+    let mut again = recover();
+    again.open(&lane("/late"), 0);
+    again.pass(30);
     for i in 0..20 {
         let planned = lane(&format!("/a rather long name of a directory={i}"));
-        other.open(&planned, 1);
-        other.end(&planned, 30).unwrap();
+        again.open(&planned, 1);
+        again.end(&planned, 30).unwrap();
     }
-    assert_eq!(other.crowding(), Ok(true));
+    again.end(&lane("/late"), 1);
+    assert_eq!(again.crowding(), Ok(true));
 }
 
 #[test]
@@ -249,7 +353,7 @@ fn a_next_owner_tells_its_own_clock_where_the_former_one_planned_nothing() {
     p.clock(10, later);
     p.pass(20);
     let plan = p.propose().unwrap();
-    assert_eq!(read(&plan).clock, [(0, first), (10, later)]);
+    assert_eq!(read(&plan).clock, [(0, first)], "nothing is planned that the other made");
     // It goes on with the first reading, or has one of its own later.
     for (own, told) in [(None, vec![(0, first)]), (Some((15, later + 1)), vec![(0, first), (15, later + 1)])] {
         let (mut other, _) = Protocol::recover(Some(plan.clone()), CONFIGURATION, TEXT_LIMIT).unwrap();
