@@ -3,8 +3,9 @@
 CARGO ?= cargo
 SETUP := tests/servers/setup.sh
 BENCH_RECORDS ?= 3000000
+MODEL_RECORDS ?= 4
 
-.PHONY: help demo test conformance readers chaos lint bench bench-job memory
+.PHONY: help demo test conformance model readers chaos lint bench bench-job memory
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,6 +22,10 @@ test: ## set up every server that the tests need, and run all tests
 conformance: ## play the storage sinks' vectors (LAKEHEAD_CONFORMANCE_DIR: another folder of them); the last lines count what passed, differs on purpose, failed
 	@$(SETUP) toolchain
 	@$(CARGO) test --quiet --test conformance -- --nocapture
+
+model: ## check every interleaving of owners, crashes and late answers over the commit protocol (MODEL_RECORDS, 4 by default; each one more takes about 15 times as long)
+	@$(SETUP) toolchain
+	MODEL_RECORDS=$(MODEL_RECORDS) $(CARGO) test --release --test model -- --nocapture --test-threads 1
 
 readers: ## have files of every type read by DuckDB, pyarrow, Polars, fastavro and Java's parquet-cli; the last lines are a table of readers and types
 	@$(SETUP) toolchain python java-readers

@@ -19,7 +19,8 @@ const COUNT: Check = Check::Range(1, i32::MAX as i64);
 const RETRIES: &str = "Taken for upstream's sake: transient errors are retried for as long as they last.";
 const HTTP: &str = "Taken for upstream's sake: connections are pooled and time out by themselves.";
 const LOCKS: &str = "Taken for upstream's sake: no lock objects are written, so none are cleaned up.";
-const EXACTLY_ONCE: &str = "Taken for upstream's sake: exactly once either way, without lock objects. Files are planned in what is committed to the consumer group.";
+const EXACTLY_ONCE: &str =
+    "Taken for upstream's sake: exactly once either way, without lock objects. Files are planned in what is committed to the consumer group.";
 const NO_SWALLOWING: &str =
     "records are never swallowed: a failed task keeps its place, and errors.tolerance=all with a dead letter queue keeps bad records apart";
 const DETECTORS: &str = "any change of the schema ends the open files, as with the default detector";
