@@ -90,6 +90,8 @@ pub enum Reason {
     Memory,
     /// A former owner of the topic partition has planned that it ends here.
     Planned,
+    /// Records behind its last are not in the log any more, and its own may go next.
+    Lost,
     /// What has to be committed with the offset would grow too long while it is open.
     Crowded,
 }
@@ -110,6 +112,7 @@ impl Reason {
             Self::OpenFiles => "open-files",
             Self::Memory => "memory",
             Self::Planned => "planned",
+            Self::Lost => "lost",
             Self::Crowded => "crowded",
         }
     }

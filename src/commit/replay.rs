@@ -98,6 +98,12 @@ impl Replay {
         self.ends.pop_front_if(|(end, _)| *end <= position).map(|(end, lane)| (lane, end))
     }
 
+    /// The files of a lane that a former owner has planned to end there.
+    #[must_use]
+    pub fn planned(&self, lane: &str, end: i64) -> Option<OffsetRange> {
+        self.intent.lanes.get(lane)?.files.iter().find(|span| span.end == end).copied()
+    }
+
     /// True for a lane that has planned ends to come: nothing else ends its files until then.
     #[must_use]
     pub fn holds(&self, lane: &str) -> bool {

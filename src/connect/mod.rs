@@ -12,7 +12,7 @@ use async_trait::async_trait;
 
 use lakehead_formats::column::Reject;
 
-use crate::batch::{Batch, Commits, TopicPartition};
+use crate::batch::{Batch, Commits, OffsetRange, TopicPartition};
 use crate::env::Env;
 
 pub mod config;
@@ -165,6 +165,12 @@ pub trait SinkTask: Send {
         let tp = too_large.keys().next().map(ToString::to_string).unwrap_or_default();
         Err(TaskError::new(ErrorKind::BadConfig, "the broker refuses the text that goes with a committed offset; raise offset.metadata.max.bytes")
             .with("partition", tp))
+    }
+
+    /// Records of these offsets, which were next, are not in the log any more, nor is what lies below them: what is held of it cannot be read again, and should be written
+    /// soon. Records from behind them may follow.
+    fn lost(&mut self, from: &TopicPartition, gone: OffsetRange) {
+        let _ = (from, gone);
     }
 
     /// These partitions are about to go away: begins what is worth finishing, and says whether anything is on its way that is. Asked again until nothing is, or

@@ -308,8 +308,18 @@ pub(in crate::connectors) fn on_former(props: &Props) -> OnFormer {
 
 /// Stands for whatever decides on rows, paths and names: all settings but those that do not, such as limits, credentials and what is said of errors.
 pub(in crate::connectors) fn fingerprint(props: &Props) -> u64 {
-    const WITHOUT: [&str; 9] =
-        ["name", "connector.class", "tasks.max", "topics", "topics.regex", "flush.size", "s3.part.size", "lakehead.row.group.bytes", "lakehead.former.plan"];
+    const WITHOUT: [&str; 10] = [
+        "name",
+        "connector.class",
+        "tasks.max",
+        "topics",
+        "topics.regex",
+        "flush.size",
+        "s3.part.size",
+        "lakehead.row.group.bytes",
+        "lakehead.former.plan",
+        "lakehead.lost.records",
+    ];
     const BEGINNINGS: [&str; 8] = ["rotate.", "errors.", "consumer.override.", "confluent.", "aws.", "retry.", "s3.retry.", "s3.proxy."];
     const PARTS: [&str; 7] = ["secret", "password", "token", "credential", "account.key", "sasl", "ssl."];
     let decides = |key: &str| !WITHOUT.contains(&key) && !BEGINNINGS.iter().any(|part| key.starts_with(part)) && !PARTS.iter().any(|part| key.contains(part));

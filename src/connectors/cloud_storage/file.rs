@@ -124,6 +124,12 @@ impl OpenFile {
         self.naming.whole(&self.name, &extent, &self.extension)
     }
 
+    /// The object's name if its first row had that offset.
+    pub(super) fn key_from(&self, start: i64) -> String {
+        let extent = Extent { start, end: self.end, first_ms: self.times.0, last_ms: self.times.1 };
+        self.naming.whole(&self.name, &extent, &self.extension)
+    }
+
     /// Whether rows of this schema can go into this file: they have the file's schema, or an inferred one that widens before encoding began, or one that
     /// the mode lets be projected to the file's.
     pub(super) fn fits(&self, field: &FieldRef, mode: Compatibility) -> Fits {

@@ -52,6 +52,8 @@ pub(super) struct Object {
     pub(super) offsets: OffsetRange,
     /// Whether it stands for its records: one of a record's objects does.
     pub(super) leads: bool,
+    /// Its name at the former owner that planned it, when records of it are gone since.
+    pub(super) whole: Option<String>,
     pub(super) delivery: AbortOnDropHandle<Result<Ready, TaskError>>,
 }
 
@@ -73,6 +75,7 @@ pub(super) struct Publishing {
 struct Whole {
     offsets: OffsetRange,
     leads: bool,
+    former: Option<String>,
     ready: Ready,
 }
 
@@ -83,14 +86,35 @@ impl Publishing {
     /// Of the first object that failed. [`ErrorKind::Rewind`] with the offset to go on from when a name was taken.
     pub(super) async fn run(self, objects: Vec<Object>, gate: Gate) -> Result<(), TaskError> {
         let mut whole = Vec::with_capacity(objects.len());
-        for Object { offsets, leads, delivery } in objects {
+        for Object { offsets, leads, whole: former, delivery } in objects {
             let ready = delivery.await.unwrap_or_else(|e| Err(TaskError::new(ErrorKind::Bug, format!("encoding a file ended early: {e}"))))?;
-            whole.push(Whole { offsets, leads, ready });
+            whole.push(Whole { offsets, leads, former, ready });
         }
         if !gate.pass().await {
             return Err(TaskError::new(ErrorKind::Fenced, "the files were given up").with("partition", &self.from));
         }
+        let whole = self.without_published(whole).await?;
         if self.rules.scan_limit.is_some() { self.one_by_one(whole).await } else { self.side_by_side(whole).await }
+    }
+
+    /// Leaves out objects of which records are gone since a former owner planned them, where that owner has published them whole: what is there is more than what can be
+    /// written now, and another name would double the rest.
+    async fn without_published(&self, whole: Vec<Whole>) -> Result<Vec<Whole>, TaskError> {
+        let mut left = Vec::with_capacity(whole.len());
+        for mut object in whole {
+            let is_there = match object.former.as_ref().filter(|_| self.is_again) {
+                Some(former) => self.store.exists(former).await.map_err(store_error)? || self.store.exists(&object.ready.key).await.map_err(store_error)?,
+                None => false,
+            };
+            if is_there {
+                let (connector, offsets, former) = (&self.connector, object.offsets, object.former.as_deref().unwrap_or_default());
+                tracing::warn!(%connector, partition = %self.from, %offsets, key = former, "published by a former owner, when it had more records: left as it is");
+                object.ready.upload.abort().await;
+            } else {
+                left.push(object);
+            }
+        }
+        Ok(left)
     }
 
     async fn side_by_side(&self, whole: Vec<Whole>) -> Result<(), TaskError> {
@@ -140,7 +164,7 @@ impl Publishing {
     }
 
     async fn published(&self, object: &mut Whole) -> Result<(), TaskError> {
-        let Whole { offsets, leads, ready } = object;
+        let Whole { offsets, leads, ready, .. } = object;
         self.figures.files.fetch_add(1, Ordering::Relaxed);
         self.figures.bytes.fetch_add(ready.stats.bytes, Ordering::Relaxed);
         if *leads {

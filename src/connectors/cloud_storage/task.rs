@@ -53,6 +53,8 @@ pub(super) struct Owned {
     pub(super) ledger: Ledger,
     /// Too much is to be told in what is committed with the offset: nothing more is taken.
     is_crowded: bool,
+    /// Records below are not in the log any more.
+    gone: Option<i64>,
 }
 
 /// What to do when files of another configuration were on their way when their task died (`lakehead.former.plan`).
@@ -94,14 +96,14 @@ impl SinkTask for CloudStorageTask {
             };
             let scope = if self.together.contains(tp) { Scope::TopicPartition } else { self.plan.scope };
             let writer = Writer::new(tp.clone(), scope, replay);
-            self.partitions.insert(tp.clone(), Owned { writer, ledger: Ledger::new(protocol), is_crowded: false });
+            self.partitions.insert(tp.clone(), Owned { writer, ledger: Ledger::new(protocol), is_crowded: false, gone: None });
         }
         self.sweeping.open(partitions, &self.plan, &self.workshop.store);
         Ok(())
     }
 
     async fn put(&mut self, batch: Batch) -> Result<Vec<Reject>, TaskError> {
-        let Some(Owned { mut writer, ledger, is_crowded }) = self.partitions.remove(&batch.from) else {
+        let Some(Owned { mut writer, ledger, is_crowded, gone }) = self.partitions.remove(&batch.from) else {
             return Err(TaskError::new(ErrorKind::Bug, "records of a partition that is not assigned").with("partition", &batch.from));
         };
         let from = batch.from.clone();
@@ -112,7 +114,7 @@ impl SinkTask for CloudStorageTask {
         };
         let (writer, outcome) = self.workshop.compute.run(job).await;
         let position = writer.position();
-        let owned = self.partitions.entry(from.clone()).insert_entry(Owned { writer, ledger, is_crowded }).into_mut();
+        let owned = self.partitions.entry(from.clone()).insert_entry(Owned { writer, ledger, is_crowded, gone }).into_mut();
         let Taken { ended, opened, clock, rejects, ignored_nulls, error } = outcome?;
         clock.into_iter().for_each(|(offset, ms)| owned.ledger.clock(offset, ms));
         self.counts.ignored_nulls.fetch_add(ignored_nulls, Ordering::Relaxed);
@@ -177,6 +179,13 @@ impl SinkTask for CloudStorageTask {
         let Some((tp, commit)) = too_large.iter().max_by_key(|(_, commit)| commit.metadata.len()) else { return Ok(()) };
         let length = commit.metadata.len();
         self.partitions.values_mut().try_for_each(|owned| owned.ledger.shorten(length)).map_err(|error| error.with("partition", tp))
+    }
+
+    fn lost(&mut self, from: &TopicPartition, gone: OffsetRange) {
+        let Some(owned) = self.partitions.get_mut(from) else { return };
+        owned.gone = owned.gone.max(Some(gone.end));
+        let ended = owned.writer.end_all(Reason::Lost);
+        self.publish(from, ended);
     }
 
     fn finish(&mut self, partitions: &[TopicPartition]) -> bool {
@@ -256,7 +265,9 @@ impl CloudStorageTask {
                 owned.ledger.open(&lane, start);
             }
             let connector = &self.cx.connector;
-            let objects: Vec<Object> = files.into_iter().map(|file| object(file, connector, from, &self.workshop)).collect();
+            // Files that a former owner has planned, of which records are gone since, are not whole: where they were published whole, that stays.
+            let planned = owned.writer.replay.planned(&lane, end).filter(|planned| owned.gone > Some(planned.start)).map(|planned| planned.start);
+            let objects: Vec<Object> = files.into_iter().map(|file| object(file, planned, connector, from, &self.workshop)).collect();
             let (connector, store) = (Arc::clone(connector), Arc::clone(&self.workshop.store));
             let (rules, figures, tp) = (self.rules.clone(), Arc::clone(&self.counts.published), from.clone());
             let work = move |gate, is_again| Publishing { connector, from: tp, reason, is_again, names, rules, store, figures }.run(objects, gate);
@@ -266,7 +277,7 @@ impl CloudStorageTask {
 }
 
 /// A file that ended, on its way.
-fn object(mut file: OpenFile, connector: &str, from: &TopicPartition, workshop: &Workshop) -> Object {
+fn object(mut file: OpenFile, planned: Option<i64>, connector: &str, from: &TopicPartition, workshop: &Workshop) -> Object {
     let offsets = OffsetRange { start: file.start, end: file.end };
     let mut shown = vec![
         ("lakehead-connector", connector.to_owned()),
@@ -281,7 +292,7 @@ fn object(mut file: OpenFile, connector: &str, from: &TopicPartition, workshop: 
     }
     let offsets_inside = Some(std::mem::take(&mut file.offsets)).filter(|offsets| file.leads && !offsets.is_consecutive());
     let labels = Labels { shown, offsets: offsets_inside };
-    Object { offsets, leads: file.leads, delivery: file.end(workshop, labels) }
+    Object { offsets, leads: file.leads, whole: planned.map(|start| file.key_from(start)), delivery: file.end(workshop, labels) }
 }
 
 /// What can be healed by reading a partition again is healed for that partition alone.

@@ -172,6 +172,10 @@ impl SinkTask for LensesTask {
         self.routes.iter_mut().try_for_each(|route| route.task.refused(too_large))
     }
 
+    fn lost(&mut self, from: &TopicPartition, gone: OffsetRange) {
+        self.routes.iter_mut().for_each(|route| route.task.lost(from, gone));
+    }
+
     fn finish(&mut self, partitions: &[TopicPartition]) -> bool {
         // Each is asked: it may have something to begin.
         let busy: Vec<bool> = self.routes.iter_mut().map(|route| route.task.finish(partitions)).collect();
