@@ -46,6 +46,20 @@ pub struct OffsetRange {
     pub end: i64,
 }
 
+impl OffsetRange {
+    /// How many offsets it has.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        u64::try_from(self.end.saturating_sub(self.start)).unwrap_or(0)
+    }
+
+    /// True when it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.end <= self.start
+    }
+}
+
 impl fmt::Display for OffsetRange {
     /// End exclusive: `100..200`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
-use lakehead::batch::{Commits, Committed, Offsets, RawBatch, TopicPartition};
+use lakehead::batch::{Commits, Committed, OffsetRange, Offsets, RawBatch, TopicPartition};
 use lakehead::kafka::librdkafka::Librdkafka;
-use lakehead::kafka::{Consumer, Kafka, Polled, Props, Subscription, Wanted};
+use lakehead::kafka::{Consumer, Jump, Kafka, Polled, Props, Subscription, Wanted};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
@@ -61,6 +61,7 @@ async fn take(consumer: &mut Box<dyn Consumer>, rows: usize) -> Vec<RawBatch> {
         match next(consumer, Wanted::Everything).await {
             Polled::Records(more) => batches.extend(more),
             Polled::Assigned(_) | Polled::Revoked { .. } | Polled::Trouble(_) => {}
+            Polled::Jumped(jumps) => panic!("{jumps:?}"),
             Polled::Failed(error) => panic!("{error}"),
         }
     }
@@ -170,4 +171,85 @@ async fn a_seek_is_interrupted_by_a_rebalance_that_waits_for_the_caller() {
     assert!(!take(&mut second, 1).await.is_empty());
     second.close().await;
     first.close().await;
+}
+
+/// Produces so much that the mock broker deletes the oldest records of its only partition; what the log holds then.
+async fn overflow(cluster: &Mock, member: &mut Box<dyn Consumer>) -> OffsetRange {
+    let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+    let value = vec![b'x'; 10_000];
+    for _ in 0..800 {
+        producer.send(BaseRecord::<(), [u8]>::to("t").partition(0).payload(&value)).map_err(|(e, _)| e).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+    let from = TopicPartition::new("t", 0);
+    let log = member.logs(std::slice::from_ref(&from)).await.unwrap()[&from];
+    assert!(log.start > 100 && log.end == 900, "{log}");
+    log
+}
+
+/// Takes events until the partition jumps; records may come before.
+async fn jump(member: &mut Box<dyn Consumer>) -> Jump {
+    loop {
+        match next(member, Wanted::Everything).await {
+            Polled::Jumped(jumps) => return jumps.into_iter().next().unwrap(),
+            Polled::Failed(error) => panic!("{error}"),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_are_not_in_the_log_any_more_are_reported_before_others_come() {
+    for reset in ["earliest", "latest"] {
+        let (cluster, mut props) = cluster("t", 1);
+        props.insert("auto.offset.reset".to_owned(), reset.to_owned());
+        let mut member = consumer(&props, "t");
+        while !matches!(next(&mut member, Wanted::Rebalances).await, Polled::Assigned(p) if p.len() == 1) {}
+        let from = TopicPartition::new("t", 0);
+        // Also where a partition was assigned just now.
+        member.seek(&Offsets::from([(from.clone(), 0)])).await.unwrap();
+        produce(&cluster, "t", 1, 0..100);
+        take(&mut member, 100).await;
+        let log = overflow(&cluster, &mut member).await;
+        for wanted in [50, 5_000] {
+            member.seek(&Offsets::from([(from.clone(), wanted)])).await.unwrap();
+            let later = async {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                produce(&cluster, "t", 1, 0..1); // behind the end, the first record that comes instead tells
+            };
+            let (jumped, ()) = tokio::join!(jump(&mut member), later);
+            assert_eq!((jumped.wanted, jumped.log.start), (wanted, log.start), "{reset}");
+            let found: &[Option<i64>] = match (reset, wanted) {
+                // By the first record that comes, or by looking at the log while none has come.
+                ("earliest", 50) => &[Some(log.start), None],
+                ("earliest", _) => &[Some(log.start)],
+                (_, 50) => &[None],
+                _ => &[Some(901)],
+            };
+            assert!(found.contains(&jumped.found), "{reset}: {jumped:?}");
+        }
+        // Nothing of the partition came since, and all of it comes from where it is sought.
+        member.seek(&Offsets::from([(from.clone(), log.start)])).await.unwrap();
+        let rows = usize::try_from(902 - log.start).unwrap();
+        let batches = take(&mut member, rows).await;
+        assert_eq!((batches[0].span.start, batches.last().unwrap().span.end), (log.start, 902), "{reset}");
+        member.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_without_offsets_and_without_a_place_to_begin_fails_by_name() {
+    let (cluster, mut props) = cluster("t", 1);
+    produce(&cluster, "t", 1, 0..10);
+    props.insert("auto.offset.reset".to_owned(), "none".to_owned());
+    let mut member = consumer(&props, "t");
+    let error = loop {
+        match next(&mut member, Wanted::Everything).await {
+            Polled::Failed(error) => break error,
+            Polled::Records(batches) => panic!("{batches:?}"),
+            _ => {}
+        }
+    };
+    assert!(error.message.contains("auto.offset.reset=none"), "{error}");
+    member.close().await;
 }

@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Fenced,
     /// What had been read is gone from memory, or was delivered before: partitions are read again, from [`TaskError::back_to`].
     Rewind,
+    /// Records are not in the log any more, and the task is to end then: FAILED when what came before them is written; the user acts.
+    LostRecords,
     /// A defect of ours, or a condition that nobody foresaw: FAILED, with the trace.
     Bug,
 }

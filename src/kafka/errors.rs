@@ -18,7 +18,7 @@ pub(super) fn kind(code: Code) -> KafkaErrorKind {
             KafkaErrorKind::Config
         }
         Code::OffsetMetadataTooLarge => KafkaErrorKind::TooLarge,
-        Code::Fatal | Code::Fenced => KafkaErrorKind::Fatal,
+        Code::Fatal | Code::Fenced | Code::AutoOffsetReset => KafkaErrorKind::Fatal,
         _ => KafkaErrorKind::Transient,
     }
 }
@@ -43,6 +43,9 @@ pub(super) fn explain(error: &RdError, doing: &str, detail: &str) -> KafkaError 
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => "; create the topic, or correct `topics`",
         Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::Resolve) => "; the broker cannot be reached, trying again",
         Some(Code::TopicAuthorizationFailed) => "; the principal needs READ and DESCRIBE on the topic",
+        Some(Code::AutoOffsetReset) => {
+            "; auto.offset.reset=none, and a partition has no committed offset, or one that its log does not hold: commit offsets for the group, or use earliest or latest"
+        }
         Some(Code::GroupAuthorizationFailed) => "; the principal needs READ on the group",
         Some(Code::Authentication | Code::SaslAuthenticationFailed) => "; check security.protocol, sasl.mechanism and sasl.jaas.config",
         _ => "",

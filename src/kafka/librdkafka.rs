@@ -1,5 +1,6 @@
 //! The implementation of the seam that speaks to brokers: librdkafka, through `rdkafka`.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -9,12 +10,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
-use super::poll::{Command, Context, Poller, Records, Shared, commit_list};
-use super::{Consumer, EVENTS_BOUND, Kafka, KafkaError, KafkaErrorKind, Polled, Props, Subscription, Wanted, errors, properties};
+use super::poll::{Command, Context, Poller, Records, Shared, commit_list, logs};
+use super::{Consumer, EVENTS_BOUND, Kafka, KafkaError, KafkaErrorKind, Logs, Polled, Props, Subscription, Wanted, errors, properties};
 use crate::batch::{Commits, Committed, Offsets, TopicPartition};
 
 /// Payload bytes in batches that are being built at which all of them are handed over.
@@ -31,6 +33,8 @@ impl Kafka for Librdkafka {
     fn consumer(&self, config: &Props, subscription: &Subscription) -> Result<Box<dyn Consumer>, KafkaError> {
         let doing = format!("consuming {subscription} in group {}", config.get("group.id").map_or("", String::as_str));
         let mut client = ClientConfig::new();
+        // Warnings say when the client goes on elsewhere than where it was.
+        client.set_log_level(RDKafkaLogLevel::Warning);
         for (key, value) in properties::consumer(config)? {
             client.set(key, value);
         }
@@ -50,7 +54,15 @@ impl Kafka for Librdkafka {
         let inner = Arc::new(inner);
         let (records, records_receiver) = mpsc::channel(EVENTS_BOUND);
         let (commands, commands_receiver) = std::sync::mpsc::channel();
-        let poller = Poller { consumer: Arc::clone(&inner), shared: Arc::clone(&shared), records, commands: commands_receiver };
+        let poller = Poller {
+            consumer: Arc::clone(&inner),
+            shared: Arc::clone(&shared),
+            records,
+            commands: commands_receiver,
+            asked_at: Cell::new(None),
+            reads_committed: client.get("isolation.level") == Some("read_committed"),
+            compared: Cell::new(0),
+        };
         let thread = std::thread::Builder::new()
             .name("kafka-poll".to_owned())
             .spawn(move || poller.run())
@@ -95,7 +107,7 @@ struct Member {
     inner: Option<Arc<BaseConsumer<Context>>>,
     shared: Arc<Shared>,
     control: mpsc::Receiver<(u64, Polled)>,
-    /// Events that came while a seek was waited for; one at most.
+    /// Events that came while a seek was waited for, or with records.
     aside: VecDeque<(u64, Polled)>,
     records: mpsc::Receiver<Records>,
     commands: std::sync::mpsc::Sender<Command>,
@@ -146,7 +158,13 @@ impl Consumer for Member {
                 Some((generation, event)) = self.control.recv() => return self.noted(generation, event),
                 Some(mut records) = self.records.recv(), if wanted == Wanted::Everything => {
                     self.poll_thread.unpark();
-                    records.batches.retain(|b| self.wanted_from.get(&b.from).is_none_or(|from| records.generation >= *from));
+                    let Records { generation, batches, jumps } = &mut records;
+                    let is_wanted = |tp: &TopicPartition| self.wanted_from.get(tp).is_none_or(|from| *generation >= *from);
+                    batches.retain(|batch| is_wanted(&batch.from));
+                    jumps.retain(|jump| is_wanted(&jump.partition));
+                    if !jumps.is_empty() {
+                        self.aside.push_back((*generation, Polled::Jumped(std::mem::take(jumps))));
+                    }
                     if !records.batches.is_empty() {
                         return Polled::Records(records.batches);
                     }
@@ -200,6 +218,17 @@ impl Consumer for Member {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "librdkafka's request blocks; it waits for the network, not for a CPU")]
+    async fn logs(&mut self, partitions: &[TopicPartition]) -> Result<Logs, KafkaError> {
+        let Some(inner) = self.inner.clone() else { return Err(self.ended()) };
+        let doing = self.shared.doing.clone();
+        let partitions = partitions.to_vec();
+        match tokio::task::spawn_blocking(move || logs(&inner, &partitions)).await {
+            Ok(told) => told.map_err(|error| errors::explain(&error, &doing, "asking what the logs hold")),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
     async fn seek(&mut self, to: &Offsets) -> Result<(), KafkaError> {
         let (answer, answered) = oneshot::channel();
         self.commands.send(Command::Seek(to.clone(), answer)).map_err(|_| self.ended())?;
@@ -214,6 +243,11 @@ impl Consumer for Member {
             }
         };
         self.want_from(generation, &to.keys().cloned().collect::<Vec<_>>());
+        for (_, event) in &mut self.aside {
+            if let Polled::Jumped(jumps) = event {
+                jumps.retain(|jump| !to.contains_key(&jump.partition));
+            }
+        }
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::batch::{Commits, Offsets, RawBatch, TopicPartition};
+use crate::batch::{Commits, OffsetRange, Offsets, RawBatch, TopicPartition};
 
 mod batches;
 mod errors;
@@ -25,6 +25,9 @@ pub const EVENTS_BOUND: usize = 1;
 
 /// A client's configuration: Kafka's own property names (Java spelling).
 pub type Props = std::collections::BTreeMap<String, String>;
+
+/// What the logs of partitions hold: the first offset that is there, and the end; with `isolation.level=read_committed`, the first offset of a transaction that is open.
+pub type Logs = std::collections::BTreeMap<TopicPartition, OffsetRange>;
 
 /// What a consumer reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +68,15 @@ pub trait Consumer: fmt::Debug + Send {
     /// [`KafkaError`]; a coordinator that cannot be reached is [`KafkaErrorKind::Transient`].
     async fn committed(&self, partitions: &[TopicPartition]) -> Result<Commits, KafkaError>;
 
+    /// What the logs of these partitions hold now, as their leaders say; those left out of which nothing is known.
+    ///
+    /// # Errors
+    /// [`KafkaError`]; a leader that cannot be reached is [`KafkaErrorKind::Transient`].
+    async fn logs(&mut self, partitions: &[TopicPartition]) -> Result<Logs, KafkaError> {
+        let _ = partitions;
+        Ok(Logs::new())
+    }
+
     /// Continues at these offsets.
     ///
     /// # Errors
@@ -93,6 +105,9 @@ pub enum Wanted {
 pub enum Polled {
     /// Records, each batch of one topic partition, in offset order per partition.
     Records(Vec<RawBatch>),
+    /// Records of these partitions are not in their logs any more. All that were read before have been reported, and no more come until the partitions are
+    /// [sought](Consumer::seek).
+    Jumped(Vec<Jump>),
     /// These partitions are now ours; delivery starts at the committed offsets.
     Assigned(Vec<TopicPartition>),
     /// These partitions are going away. The member gives them up when `done` is dropped, so commits are possible until then, unless `lost`.
@@ -108,6 +123,19 @@ pub enum Polled {
     Trouble(Option<Arc<KafkaError>>),
     /// The client cannot go on.
     Failed(KafkaError),
+}
+
+/// What was next of a partition is not in its log any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jump {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The offset that was next.
+    pub wanted: i64,
+    /// What the log holds now.
+    pub log: OffsetRange,
+    /// The offset that came instead; `None` while nothing has come.
+    pub found: Option<i64>,
 }
 
 /// An obligation: the rebalance waits until this is dropped.

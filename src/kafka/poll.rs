@@ -4,14 +4,16 @@
 //! longer than [`PATIENCE`]; when the task does not take what is ready, delivery is paused at librdkafka and polling goes on, which serves rebalances.
 //! Everything that librdkafka calls back (rebalances, errors, statistics) is called on this thread.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaError as RdError;
+use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -19,9 +21,9 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-use super::batches::{Batches, Message};
-use super::{Acknowledge, KafkaError, KafkaErrorKind, Polled, errors, librdkafka::PENDING_BYTES};
-use crate::batch::{Commits, Committed, Offsets, RawBatch, TopicPartition};
+use super::batches::{Batches, Doubt, Message};
+use super::{Acknowledge, Jump, KafkaError, KafkaErrorKind, Logs, Polled, errors, librdkafka::PENDING_BYTES};
+use crate::batch::{Commits, Committed, OffsetRange, Offsets, RawBatch, TopicPartition};
 
 /// How long the thread waits for the task to take a set of batches before it pauses delivery.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,11 +32,20 @@ const LINGER: Duration = Duration::from_millis(50);
 /// Longest wait for a message; also how long a stop may take to be noticed.
 const IDLE: Duration = Duration::from_millis(100);
 
+/// How long leaders may take to say what their logs hold.
+pub(super) const LOGS_WAIT: Duration = Duration::from_secs(5);
+/// How long to wait before leaders are asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a partition that was just assigned may take until it can be sought.
+const SEEK_WAIT: Duration = Duration::from_secs(10);
+
 /// A set of batches, with the generation of the assignment that they were read under.
 #[derive(Debug)]
 pub(super) struct Records {
     pub(super) generation: u64,
     pub(super) batches: Vec<RawBatch>,
+    /// What became of partitions behind these batches.
+    pub(super) jumps: Vec<Jump>,
 }
 
 /// What the consumer asks of the thread.
@@ -53,6 +64,8 @@ pub(super) struct Shared {
     pub(super) control: Sender<(u64, Polled)>,
     /// Counts assignments' ends, so that records of an ended one can be told apart.
     pub(super) generation: AtomicU64,
+    /// Counts how often the client may have gone on elsewhere than where it was: by `auto.offset.reset`, or because a log's end went back.
+    pub(super) resets: AtomicU64,
     pub(super) stop: AtomicBool,
     pub(super) ends: Mutex<Offsets>,
     /// The error that ended the client.
@@ -69,6 +82,7 @@ impl Shared {
             doing,
             control,
             generation: AtomicU64::new(0),
+            resets: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             ends: Mutex::default(),
             failure: Mutex::default(),
@@ -132,6 +146,14 @@ impl ClientContext for Context {
         self.0.report(&error, reason);
     }
 
+    /// The client says in its log, before the records that follow, that it went to the log's start or end by `auto.offset.reset`.
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        if fac == "OFFSET" && message.contains("offset reset") {
+            self.0.resets.fetch_add(1, Ordering::AcqRel);
+        }
+        tracing::debug!(target: "librdkafka", ?level, "{fac}: {message}");
+    }
+
     fn stats(&self, statistics: Statistics) {
         let is_up = statistics.brokers.values().any(|b| b.state == "UP" && b.nodeid >= 0);
         if is_up && self.0.is_disconnected.load(Ordering::Acquire) {
@@ -141,7 +163,10 @@ impl ClientContext for Context {
         for (name, topic) in &statistics.topics {
             for (number, partition) in &topic.partitions {
                 if *number >= 0 && partition.hi_offset >= 0 && partition.fetch_state != "none" {
-                    ends.insert(TopicPartition::new(name.as_str(), *number), partition.hi_offset);
+                    let before = ends.insert(TopicPartition::new(name.as_str(), *number), partition.hi_offset);
+                    if before.is_some_and(|before| before > partition.hi_offset) {
+                        self.0.resets.fetch_add(1, Ordering::AcqRel);
+                    }
                 }
             }
         }
@@ -192,6 +217,36 @@ pub(super) fn offset_list(offsets: &Offsets) -> Result<TopicPartitionList, RdErr
     Ok(list)
 }
 
+/// What the logs of these partitions hold.
+pub(super) fn logs(consumer: &BaseConsumer<Context>, partitions: &[TopicPartition]) -> Result<Logs, RdError> {
+    let ask = |edge: Offset| {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for tp in partitions {
+            list.add_partition_offset(&tp.topic, tp.partition, edge)?;
+        }
+        let told = consumer.offsets_for_times(list, LOGS_WAIT)?;
+        let mut offsets = Offsets::new();
+        for element in told.elements() {
+            element.error()?;
+            if let Offset::Offset(offset) = element.offset() {
+                offsets.insert(TopicPartition::new(element.topic(), element.partition()), offset);
+            }
+        }
+        Ok::<_, RdError>(offsets)
+    };
+    if partitions.is_empty() {
+        return Ok(Logs::new());
+    }
+    // The end last: it only grows, so that what is in the log is never taken for gone.
+    let (starts, ends) = (ask(Offset::Beginning)?, ask(Offset::End)?);
+    Ok(starts.into_iter().filter_map(|(tp, start)| Some((tp.clone(), OffsetRange { start, end: *ends.get(&tp)? }))).collect())
+}
+
+/// True when what is next is not in the log, and will not come.
+fn is_out(next: i64, log: &OffsetRange) -> bool {
+    next < log.start || next > log.end
+}
+
 /// The thread's state.
 #[derive(Debug)]
 pub(super) struct Poller<C> {
@@ -199,6 +254,12 @@ pub(super) struct Poller<C> {
     pub(super) shared: Arc<Shared>,
     pub(super) records: Sender<Records>,
     pub(super) commands: Receiver<Command>,
+    /// When the leaders were last asked what their logs hold.
+    pub(super) asked_at: Cell<Option<Instant>>,
+    /// `isolation.level=read_committed`: the log's end is not told, but the place up to which no transaction is open.
+    pub(super) reads_committed: bool,
+    /// [`Shared::resets`] when idle partitions were last compared with their logs.
+    pub(super) compared: Cell<u64>,
 }
 
 impl Poller<Arc<BaseConsumer<Context>>> {
@@ -213,21 +274,23 @@ impl Poller<Arc<BaseConsumer<Context>>> {
                 oldest = Some(Instant::now());
             }
             self.forget_revoked(&mut batches);
-            let is_due = batches.pending_bytes() >= PENDING_BYTES || oldest.is_some_and(|t| t.elapsed() >= LINGER);
+            self.resolve(&mut batches, received == 0 && is_idle);
+            let is_due = batches.pending_bytes() >= PENDING_BYTES || batches.has_jumps() || oldest.is_some_and(|t| t.elapsed() >= LINGER);
             if is_due && !batches.is_empty() {
                 oldest = None;
-                let all = batches.take_all();
-                self.deliver(all, &mut batches);
+                let (all, jumps) = (batches.take_all(), batches.take_jumps());
+                self.deliver(all, jumps, &mut batches);
             } else if batches.has_complete() {
                 let complete = batches.take_complete();
-                self.deliver(complete, &mut batches);
+                self.deliver(complete, Vec::new(), &mut batches);
             }
         }
     }
 
-    /// Takes messages until a batch is complete, none is there, or some hundreds were taken.
+    /// Takes messages until a batch is complete, one is not what was next, none is there, or some hundreds were taken.
     fn receive(&self, batches: &mut Batches, wait: Duration) -> usize {
         let mut wait = wait;
+        let doubts = batches.doubts().len();
         for received in 0..512 {
             match self.consumer.poll(wait) {
                 Some(Ok(message)) => {
@@ -238,7 +301,7 @@ impl Poller<Arc<BaseConsumer<Context>>> {
                         value: message.payload(),
                         headers: message.headers(),
                     };
-                    batches.push(message.topic(), message.partition(), &content);
+                    batches.push(message.topic(), message.partition(), &content, self.shared.resets.load(Ordering::Acquire));
                 }
                 Some(Err(error)) => {
                     self.shared.report(&error, "");
@@ -246,7 +309,7 @@ impl Poller<Arc<BaseConsumer<Context>>> {
                 }
                 None => return received,
             }
-            if batches.has_complete() {
+            if batches.has_complete() || batches.doubts().len() > doubts {
                 return received + 1;
             }
             wait = Duration::ZERO;
@@ -255,8 +318,8 @@ impl Poller<Arc<BaseConsumer<Context>>> {
     }
 
     /// Hands batches over; while the task does not take them, polling goes on with delivery paused.
-    fn deliver(&self, ready: Vec<RawBatch>, batches: &mut Batches) {
-        let mut waiting = Records { generation: self.shared.generation.load(Ordering::Acquire), batches: ready };
+    fn deliver(&self, ready: Vec<RawBatch>, jumps: Vec<Jump>, batches: &mut Batches) {
+        let mut waiting = Records { generation: self.shared.generation.load(Ordering::Acquire), batches: ready, jumps };
         let started = Instant::now();
         let mut is_paused = false;
         loop {
@@ -296,9 +359,11 @@ impl Poller<Arc<BaseConsumer<Context>>> {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Seek(to, answer)) => {
-                    let result = self.seek(&to);
+                    let failed = |error: RdError| errors::explain(&error, &self.shared.doing, "going on at other offsets");
+                    let result = self.seek(&to).map(|()| self.shared.generation.fetch_add(1, Ordering::AcqRel) + 1).map_err(failed);
                     if result.is_ok() {
                         batches.forget(&to.keys().cloned().collect::<Vec<_>>());
+                        batches.expect(&to, self.shared.resets.load(Ordering::Acquire));
                     }
                     answer.send(result).ok();
                 }
@@ -308,14 +373,72 @@ impl Poller<Arc<BaseConsumer<Context>>> {
         }
     }
 
-    fn seek(&self, to: &Offsets) -> Result<u64, KafkaError> {
-        let failed = |error: &RdError| errors::explain(error, &self.shared.doing, "going back to the last committed offsets");
-        let list = offset_list(to).map_err(|e| failed(&e))?;
-        let done = self.consumer.seek_partitions(list, Duration::from_secs(30)).map_err(|e| failed(&e))?;
-        for element in done.elements() {
-            element.error().map_err(|e| failed(&e))?;
+    fn seek(&self, to: &Offsets) -> Result<(), RdError> {
+        let deadline = Instant::now() + SEEK_WAIT;
+        let mut to = to.clone();
+        while !to.is_empty() {
+            let done = self.consumer.seek_partitions(offset_list(&to)?, Duration::from_secs(30))?;
+            for element in done.elements() {
+                match element.error() {
+                    // It was assigned just now, and the client asks where it begins.
+                    Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::State) && Instant::now() < deadline => {}
+                    sought => drop((sought?, to.remove(&TopicPartition::new(element.topic(), element.partition())))),
+                }
+            }
+            if !to.is_empty() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
-        Ok(self.shared.generation.fetch_add(1, Ordering::AcqRel) + 1)
+        Ok(())
+    }
+
+    /// Finds out, where other records came than those that were next, whether those are gone from the log; and, when no records come, the same of every
+    /// partition after the client has gone on elsewhere.
+    fn resolve(&self, batches: &mut Batches, is_idle: bool) {
+        let resets = self.shared.resets.load(Ordering::Acquire);
+        let doubts = batches.doubts().to_vec();
+        let idle = if is_idle && self.compared.get() != resets { batches.next_offsets() } else { Offsets::new() };
+        if (doubts.is_empty() && idle.is_empty()) || self.asked_at.get().is_some_and(|at| at.elapsed() < ASK_AGAIN) {
+            return;
+        }
+        let asked: Vec<TopicPartition> = doubts.iter().map(|doubt| doubt.partition.clone()).chain(idle.keys().cloned()).collect();
+        let logs = match logs(&self.consumer, &asked) {
+            Ok(logs) => logs,
+            Err(error) => {
+                self.asked_at.set(Some(Instant::now()));
+                return tracing::warn!("{}: asking what the log holds: {error}; asking again", self.shared.doing);
+            }
+        };
+        if doubts.is_empty() {
+            self.asked_at.set(Some(Instant::now()));
+            self.compared.set(resets);
+        }
+        let mut back = Offsets::new();
+        for Doubt { partition, wanted, found } in doubts {
+            match logs.get(&partition) {
+                Some(log) if found < wanted || is_out(wanted, log) => batches.jump(Jump { partition, wanted, log: *log, found: Some(found) }),
+                // A gap: its records were compacted, or belong to no transaction that was committed.
+                Some(_) => drop(back.insert(partition, found)),
+                None => self.asked_at.set(Some(Instant::now())),
+            }
+        }
+        for (partition, wanted) in idle {
+            // What lies beyond the end is told by the records that come instead, if there are any.
+            let is_gone = |log: &&OffsetRange| wanted < log.start || (log.start == log.end && wanted > log.end && !self.reads_committed);
+            if let Some(log) = logs.get(&partition).filter(is_gone) {
+                batches.jump(Jump { partition, wanted, log: *log, found: None });
+            }
+        }
+        if back.is_empty() {
+            return;
+        }
+        match self.seek(&back) {
+            Ok(()) => back.keys().for_each(|partition| batches.go_on(partition, resets)),
+            Err(error) => {
+                self.asked_at.set(Some(Instant::now()));
+                tracing::warn!("{}: going on behind a gap: {error}; trying again", self.shared.doing);
+            }
+        }
     }
 
     fn forget_revoked(&self, batches: &mut Batches) {

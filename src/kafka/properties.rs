@@ -103,7 +103,8 @@ fn translate(key: &str, value: &str, java: &Props, out: &mut Props) -> Result<()
                 put(name, &value);
             }
         }
-        "auto.offset.reset" if !["earliest", "latest"].contains(&value) => return refuse(&format!("{value:?} is not supported; use earliest or latest")),
+        "auto.offset.reset" if value == "none" => put(key, "error"),
+        "auto.offset.reset" if !["earliest", "latest"].contains(&value) => return refuse(&format!("{value:?} is not supported; use earliest, latest or none")),
         "ssl.truststore.location" => match java.get("ssl.truststore.type").map(|t| t.trim().to_ascii_uppercase()).as_deref() {
             Some("PEM") => put("ssl.ca.location", value),
             other => {
@@ -195,6 +196,7 @@ mod tests {
                 Some(("partition.assignment.strategy", "cooperative-sticky")),
             ),
             (("enable.auto.commit", "true"), Some(("enable.auto.commit", "false"))),
+            (("auto.offset.reset", "none"), Some(("auto.offset.reset", "error"))),
             (("isolation.level", "read_committed"), Some(("isolation.level", "read_committed"))),
         ] {
             let out = consumer(&props(&[java])).unwrap();
@@ -226,7 +228,7 @@ mod tests {
             (vec![("ssl.truststore.location", "/t.jks")], "ssl.truststore.type=PEM"),
             (vec![("ssl.keystore.location", "/k.jks")], "PKCS12"),
             (vec![("partition.assignment.strategy", "my.Assignor")], "my.Assignor"),
-            (vec![("auto.offset.reset", "none")], "earliest or latest"),
+            (vec![("auto.offset.reset", "by_duration:PT1H")], "earliest, latest or none"),
             (vec![("sasl.jaas.config", "com.sun.security.auth.module.Krb5LoginModule required password=\"secret\";")], "PlainLoginModule"),
         ] {
             let error = consumer(&props(&java)).unwrap_err();

@@ -99,6 +99,24 @@ pub struct Figures {
     committed_lag: Option<u64>,
     /// Next offset after a restart, by `topic-partition`.
     committed: BTreeMap<String, i64>,
+    /// Records that were not in the log any more when they were to be read, at most.
+    lost_records: u64,
+    /// The last of these losses, the newest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lost: Vec<Lost>,
+}
+
+/// Records that were not in the log any more.
+#[derive(Debug, Serialize)]
+pub struct Lost {
+    topic: String,
+    partition: i32,
+    /// First offset.
+    from: i64,
+    /// Exclusive.
+    to: i64,
+    /// `deleted`, `truncated` or `offsets-went-back`.
+    cause: &'static str,
 }
 
 /// `PluginInfo`.
@@ -140,9 +158,15 @@ impl From<status::ConnectorStatus> for ConnectorStatus {
     }
 }
 
+impl From<status::Lost> for Lost {
+    fn from(status::Lost { partition, range, cause }: status::Lost) -> Self {
+        Self { topic: partition.topic.to_string(), partition: partition.partition, from: range.start, to: range.end, cause: cause.as_str() }
+    }
+}
+
 impl From<status::TaskStatus> for TaskStatus {
     fn from(status: status::TaskStatus) -> Self {
-        let status::Figures { report, consumed, consumed_bytes, committed, lag, rejected } = status.figures;
+        let status::Figures { report, consumed, consumed_bytes, committed, lag, rejected, lost_records, lost } = status.figures;
         let committed = committed.into_iter().map(|(partition, offset)| (partition.to_string(), offset)).collect();
         Self {
             id: status.task,
@@ -150,7 +174,16 @@ impl From<status::TaskStatus> for TaskStatus {
             worker_id: status.worker_id.to_string(),
             version: VERSION,
             trace: status.trace.filter(|trace| !trace.is_empty()),
-            lakehead: Figures { report, consumed, consumed_bytes, rejected, committed_lag: lag, committed },
+            lakehead: Figures {
+                report,
+                consumed,
+                consumed_bytes,
+                rejected,
+                committed_lag: lag,
+                committed,
+                lost_records,
+                lost: lost.into_iter().map(Lost::from).collect(),
+            },
         }
     }
 }

@@ -129,6 +129,15 @@ pub static SINK_KEYS: &[ConfigKey] = &[
         ERRORS,
         "`none`: a record that cannot be converted, transformed or written fails the task. `all`: it is skipped and counted.",
     ),
+    low(key(
+        "lakehead.lost.records",
+        Type::String,
+        Some("continue"),
+        Check::OneOf(&["halt", "continue"]),
+        ERRORS,
+        "Ours. What is done when records that are next are not in their log any more (deleted before they were read, topic deleted and made again, log truncated): continue \
+         (as upstream, where auto.offset.reset says; the range is named in the log and the status), or halt (the task fails and names the range).",
+    )),
     key("errors.log.enable", Type::Boolean, Some("false"), Check::Any, ERRORS, "Whether each skipped record is logged with its topic, partition and offset."),
     key(
         "errors.log.include.messages",

@@ -89,6 +89,7 @@ pub async fn run(spec: SinkTaskSpec, control: TaskControl) -> Result<(), TaskErr
     let consumer_props = settings::consumer_props(&spec.worker.props, &spec.connector, &spec.props, spec.task);
     let consumer = spec.env.kafka.consumer(&consumer_props, &subscription(&spec.props)).map_err(|e| kafka_error(&e))?;
     let task = Task {
+        watch: lost::Watch::new(&spec.props, &consumer_props),
         sink,
         consumer,
         live,
@@ -188,6 +189,8 @@ struct Task {
     commit_at: Option<Instant>,
     /// Something may be there to commit that was not asked for.
     is_waiting: bool,
+    /// What is known about where partitions should go on.
+    watch: lost::Watch,
 }
 
 /// How waiting for something else ended.
@@ -202,9 +205,9 @@ impl Task {
     async fn run(mut self, core: Box<Core>) -> Result<(), TaskError> {
         let outcome = self.serve(core).await;
         let all: Vec<TopicPartition> = self.owned.keys().cloned().collect();
-        // As upstream, a task that a bad record ends finishes and commits what came before it. After any other error nothing more is waited for or committed:
-        // the records will be read again.
-        let is_orderly = outcome.as_ref().err().is_none_or(|error| error.kind == ErrorKind::BadRecord);
+        // As upstream, a task that a bad record ends finishes and commits what came before it; so does one that a loss of records ends. After any other error nothing
+        // more is waited for or committed: the records will be read again.
+        let is_orderly = outcome.as_ref().err().is_none_or(|error| matches!(error.kind, ErrorKind::BadRecord | ErrorKind::LostRecords));
         let settled = match if is_orderly { self.settle(&all, self.stop_patience).await } else { Ok(()) } {
             // Whoever goes on reads that again.
             Err(error) if error.kind == ErrorKind::Rewind => {
@@ -226,6 +229,8 @@ impl Task {
         let mut ticker = tokio::time::interval(TICK);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let outcome = self.go_on_from_losses().await;
+            self.survive(outcome).await?;
             let takes_records = self.takes_records();
             if takes_records && let Some(raw) = self.inbox.pop_front() {
                 let outcome = self.step(&mut core, raw).await;
@@ -349,16 +354,22 @@ impl Task {
     async fn handle(&mut self, event: Polled) -> Result<(), TaskError> {
         match event {
             Polled::Records(batches) => {
+                let (batches, jumps) = self.check_begins(batches).await?;
                 for raw in batches {
                     self.owned.entry(raw.from.clone()).or_default().get_or_insert(raw.span.start);
                     self.inbox.push_back(raw);
                 }
-                Ok(())
+                self.jumped(jumps).await
             }
             Polled::Assigned(partitions) => {
                 tracing::info!(connector = %self.connector, partitions = %list(&partitions), "assigned");
                 self.owned.extend(partitions.iter().map(|tp| (tp.clone(), None)));
-                self.open(&partitions, BTreeMap::new()).await
+                self.open(&partitions, BTreeMap::new()).await?;
+                self.compare(&partitions).await
+            }
+            Polled::Jumped(jumps) => {
+                self.watch.note(jumps);
+                Ok(())
             }
             Polled::Revoked { partitions, lost, done } => self.revoked(&partitions, lost, done).await,
             Polled::Trouble(trouble) => {
@@ -376,6 +387,7 @@ impl Task {
         self.departed.extend(partitions.iter().cloned());
         let settled = if lost { Ok(()) } else { self.settle(partitions, REVOKE_PATIENCE).await };
         self.sink.close(partitions).await;
+        self.watch.forget(partitions);
         self.owned.retain(|tp, _| !partitions.contains(tp));
         self.committed.retain(|tp, _| !partitions.contains(tp));
         drop(done);
@@ -483,6 +495,7 @@ impl Task {
                 }
                 self.live.set_committed(&news.iter().map(|(tp, commit)| (tp.clone(), commit.offset)).collect());
                 self.sink.committed(&news);
+                self.watch.reached(&news);
                 self.committed.extend(news);
                 Ok(())
             }
@@ -533,6 +546,7 @@ impl Task {
         self.inbox.retain(|raw| !named.contains(&raw.from));
         self.departed.extend(named.iter().cloned());
         self.sink.close(&named).await;
+        self.watch.forget(&named);
         let back = error.back_to.into_iter().filter_map(|(tp, offset)| Some((tp, offset?))).filter(|(tp, _)| self.owned.contains_key(tp)).collect();
         self.open(&named, back).await?;
         again.extend(named);
@@ -558,5 +572,6 @@ fn list(partitions: &[TopicPartition]) -> String {
     partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
+mod lost;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
 //! States of connectors and tasks, and what others may read while a task runs.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::batch::Offsets;
+use crate::batch::{OffsetRange, Offsets, TopicPartition};
 use crate::connect::{Health, TaskReport};
 
 /// State of a connector or task: upstream's `AbstractStatus.State`.
@@ -64,6 +65,62 @@ pub struct Live {
     figures: Mutex<Figures>,
 }
 
+/// Losses that a task remembers one by one.
+const LOSSES: usize = 20;
+
+/// Records that were not in the log any more when they were to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Where they were.
+    pub partition: TopicPartition,
+    /// Their offsets; as many records at most.
+    pub range: OffsetRange,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Why records are not in the log any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The log starts behind them.
+    Deleted,
+    /// The log ended before them, or holds others at their offsets.
+    Truncated,
+    /// What the group had committed is gone.
+    WentBack,
+}
+
+impl Cause {
+    /// The word for the status.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Truncated => "truncated",
+            Self::WentBack => "offsets-went-back",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deleted => "records were deleted from the log before they were read (by retention, or by somebody)",
+            Self::Truncated => "the log does not hold the records any more that were next: the topic was deleted and made again, or the log was truncated (unclean leader election)",
+            Self::WentBack => "the group's committed offset went back: the topic was deleted and made again, or somebody reset the offsets, or they expired",
+        })
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause {
+            Cause::WentBack => write!(f, "{} {}: {}", self.partition, self.range, self.cause),
+            Cause::Deleted | Cause::Truncated => write!(f, "{} {} (at most {} records): {}", self.partition, self.range, self.range.len(), self.cause),
+        }
+    }
+}
+
 /// Figures of one run of a task, from its start on.
 #[derive(Debug, Clone, Default)]
 pub struct Figures {
@@ -79,6 +136,10 @@ pub struct Figures {
     pub lag: Option<u64>,
     /// Records that were rejected and tolerated.
     pub rejected: u64,
+    /// Records that were not in the log any more, at most; an offset that went back loses none.
+    pub lost_records: u64,
+    /// The last losses, the newest last.
+    pub lost: VecDeque<Lost>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -102,6 +163,20 @@ impl Live {
     /// Records were rejected and tolerated.
     pub fn add_rejected(&self, records: u64) {
         locked(&self.figures).rejected += records;
+    }
+
+    /// Records were not in the log any more. A range that was deleted is counted once, however often a task comes back to where it was.
+    pub fn add_lost(&self, lost: Lost) {
+        let mut figures = locked(&self.figures);
+        match lost.cause {
+            Cause::Deleted if figures.lost.contains(&lost) => return,
+            Cause::Deleted | Cause::Truncated => figures.lost_records = figures.lost_records.saturating_add(lost.range.len()),
+            Cause::WentBack => {}
+        }
+        if figures.lost.len() >= LOSSES {
+            figures.lost.pop_front();
+        }
+        figures.lost.push_back(lost);
     }
 
     /// These offsets were committed.
@@ -180,7 +255,6 @@ pub struct TaskStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::TopicPartition;
 
     #[test]
     fn a_failed_task_stays_failed() {
@@ -198,6 +272,22 @@ mod tests {
         assert_eq!(live.trace(), None);
         live.health.set("store", Some("s3: 503 since 12:00".to_owned()));
         assert_eq!((live.state(), live.trace().as_deref()), (State::Running, Some("s3: 503 since 12:00")));
+    }
+
+    #[test]
+    fn losses_are_counted_and_the_last_are_kept() {
+        let live = Live::default();
+        for start in 0..30 {
+            live.add_lost(Lost { partition: TopicPartition::new("t", 0), range: OffsetRange { start, end: start + 10 }, cause: Cause::Deleted });
+        }
+        let figures = live.figures();
+        assert_eq!((figures.lost_records, figures.lost.len(), figures.lost.back().map(|lost| lost.range.start)), (300, LOSSES, Some(29)));
+        // The same once more, and offsets that went back.
+        let again = figures.lost[LOSSES - 1].clone();
+        live.add_lost(again.clone());
+        live.add_lost(Lost { cause: Cause::WentBack, ..again });
+        let figures = live.figures();
+        assert_eq!((figures.lost_records, figures.lost.back().map(|lost| lost.cause)), (300, Some(Cause::WentBack)));
     }
 
     #[test]

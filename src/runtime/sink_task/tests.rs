@@ -14,8 +14,9 @@ use crate::batch::OffsetRange;
 use crate::clock::Clock;
 use crate::compute::Compute;
 use crate::env::fakes::{Folder, NoKafka};
-use crate::kafka::Acknowledge;
+use crate::kafka::{Acknowledge, Jump, Logs};
 use crate::memory::Budget;
+use crate::runtime::status::{Cause, Figures, Lost};
 
 #[derive(Debug, Default, Clone)]
 struct Seen {
@@ -33,8 +34,9 @@ impl Seen {
 }
 
 /// What happens to the first seek.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Seek {
+    #[default]
     Works,
     /// A rebalance comes first, after a while in which others get into trouble.
     Interrupted,
@@ -42,14 +44,20 @@ enum Seek {
     RebalanceIsDue,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Script {
     /// Each after so many ms.
     events: VecDeque<(u64, Polled)>,
+    /// When the next comes, however often it is asked for.
+    next_at: Option<Instant>,
     seen: Arc<Mutex<Seen>>,
     seek: Seek,
     /// Rung by the first commit.
     stop: Option<CancellationToken>,
+    /// What the logs hold.
+    logs: Logs,
+    /// What they hold when they are asked again.
+    later: Option<Logs>,
 }
 
 #[async_trait]
@@ -63,7 +71,9 @@ impl Consumer for Script {
             return std::future::pending().await;
         }
         let Some((ms, _)) = self.events.front() else { return std::future::pending().await };
-        tokio::time::sleep(Duration::from_millis(*ms)).await;
+        let at = *self.next_at.get_or_insert_with(|| Instant::now() + Duration::from_millis(*ms));
+        tokio::time::sleep_until(at).await;
+        self.next_at = None;
         self.events.pop_front().unwrap().1
     }
 
@@ -88,6 +98,13 @@ impl Consumer for Script {
         }
         self.seen.lock().unwrap().seeks.push(offsets.clone());
         Ok(())
+    }
+
+    async fn logs(&mut self, partitions: &[TopicPartition]) -> Result<Logs, KafkaError> {
+        let mut held = self.logs.clone();
+        held.retain(|tp, _| partitions.contains(tp));
+        self.logs = self.later.take().unwrap_or_else(|| self.logs.clone());
+        Ok(held)
     }
 
     async fn close(&mut self) {}
@@ -123,6 +140,13 @@ const TO_FIRST_COMMIT: u64 = 0;
 
 /// Runs a task over the script for a while, and stops it.
 async fn play(folder: &Path, settings: &[(&str, &str)], seek: Seek, events: Vec<(u64, Polled)>, for_ms: u64) -> (Result<(), TaskError>, Seen) {
+    let script = Script { events: events.into(), seek, ..Script::default() };
+    let (outcome, seen, _) = play_on(folder, settings, script, for_ms).await;
+    (outcome, seen)
+}
+
+/// The same, with the task's figures in the end.
+async fn play_on(folder: &Path, settings: &[(&str, &str)], script: Script, for_ms: u64) -> (Result<(), TaskError>, Seen, Figures) {
     let given = [
         ("s3.bucket.name", "b"),
         ("storage.class", "io.confluent.connect.s3.storage.S3Storage"),
@@ -143,13 +167,15 @@ async fn play(folder: &Path, settings: &[(&str, &str)], seek: Seek, events: Vec<
     let core = Core { stage: convert::build(&props, &Props::new(), class.want(&props)).unwrap(), chain: Chain::from_props(&props).unwrap() };
     let mut sink = class.sink_task(&props, cx).unwrap();
     sink.start().await.unwrap();
-    let seen: Arc<Mutex<Seen>> = Arc::default();
+    let overrides = settings.iter().filter_map(|(key, value)| Some((key.strip_prefix("consumer.override.")?.to_owned(), (*value).to_owned())));
+    let consumer_props: Props = overrides.collect();
+    let (seen, shown) = (Arc::clone(&script.seen), Arc::clone(&live));
     let stop = CancellationToken::new();
     let at_commit = (for_ms == TO_FIRST_COMMIT).then(|| stop.clone());
     let (_pause, paused) = watch::channel(false);
     let task = Task {
         sink,
-        consumer: Box::new(Script { events: events.into(), seen: Arc::clone(&seen), seek, stop: at_commit.clone() }),
+        consumer: Box::new(Script { stop: at_commit.clone(), ..script }),
         live,
         env,
         connector: "c".into(),
@@ -167,6 +193,7 @@ async fn play(folder: &Path, settings: &[(&str, &str)], seek: Seek, events: Vec<
         asked_at: None,
         commit_at: None,
         is_waiting: false,
+        watch: lost::Watch::new(&props, &consumer_props),
     };
     if at_commit.is_none() {
         tokio::spawn(async move {
@@ -176,7 +203,7 @@ async fn play(folder: &Path, settings: &[(&str, &str)], seek: Seek, events: Vec<
     }
     let outcome = task.run(Box::new(core)).await;
     let seen = seen.lock().unwrap().clone();
-    (outcome, seen)
+    (outcome, seen, shown.figures())
 }
 
 /// Objects that somebody has written before, at offset 0 of these partitions.
@@ -299,5 +326,166 @@ async fn a_record_whose_name_no_object_can_have_is_a_bad_record() {
         outcome.unwrap();
         assert_eq!(seen.last(), offsets(&[(0, 7)]), "{value}");
         assert_eq!(objects(folder.path()), [("topics/t/c=1/t+0+0000000006.json".to_owned(), "{\"c\":1}\n".to_owned())]);
+    }
+}
+
+/// A script for partition 0, with this committed, and a log that holds that.
+fn stale(committed: Committed, log: (i64, i64), events: Vec<(u64, Polled)>) -> Script {
+    let seen = Seen { commits: vec![Commits::from([(tp(0), committed)])], ..Seen::default() };
+    let logs = Logs::from([(tp(0), OffsetRange { start: log.0, end: log.1 })]);
+    Script { events: events.into(), seen: Arc::new(Mutex::new(seen)), logs, ..Script::default() }
+}
+
+fn lost(start: i64, end: i64, cause: Cause) -> Lost {
+    Lost { partition: tp(0), range: OffsetRange { start, end }, cause }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_were_deleted_unread_are_named_and_reading_goes_on_behind_them_or_ends() {
+    for (begins_late, halts) in [(false, false), (false, true), (true, false), (true, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = [("flush.size", "1"), ("lakehead.lost.records", if halts { "halt" } else { "continue" })];
+        // Seen when the partition is assigned, or, where the leader did not answer then, with the first record.
+        let events = vec![
+            assigned(&[0]),
+            (if begins_late { 0 } else { 300 }, Polled::Records(vec![raw(0, 20, &[b"{}"])])),
+            (300, Polled::Records(vec![raw(0, 20, &[b"{}"])])),
+        ];
+        let mut script = stale(Committed::at(5), (20, 21), events);
+        let held = script.logs.clone();
+        if begins_late {
+            script.logs = Logs::from([(tp(0), OffsetRange { start: 5, end: 21 })]);
+            script.later = Some(held);
+        }
+        let (outcome, seen, figures) = play_on(folder.path(), &settings, script, 1500).await;
+        assert_eq!((figures.lost_records, Vec::from(figures.lost)), (15, vec![lost(5, 20, Cause::Deleted)]));
+        if halts {
+            let error = outcome.unwrap_err();
+            assert_eq!((error.kind, &seen.seeks[..], seen.last()), (ErrorKind::LostRecords, &[][..], offsets(&[(0, 5)])));
+            assert!(error.to_string().contains("t-0 5..20 (at most 15 records)") && error.to_string().contains("lakehead.lost.records=continue"), "{error}");
+        } else {
+            outcome.unwrap();
+            assert_eq!((&seen.seeks[..], seen.last()), (&[offsets(&[(0, 20)])][..], offsets(&[(0, 21)])));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_before_a_loss_is_written_before_the_task_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = [("flush.size", "100"), ("lakehead.lost.records", "halt")];
+    let jump = Jump { partition: tp(0), wanted: 7, log: OffsetRange { start: 20, end: 30 }, found: None };
+    let events = vec![assigned(&[0]), (0, Polled::Records(vec![raw(0, 5, &[b"{}", b"{}"])])), (300, Polled::Jumped(vec![jump]))];
+    let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(Committed::at(5), (0, 30), events), 1500).await;
+    assert_eq!(outcome.unwrap_err().kind, ErrorKind::LostRecords);
+    assert_eq!((seen.last(), figures.lost_records), (offsets(&[(0, 7)]), 13));
+    assert_eq!(objects(folder.path()), [("topics/t/partition=0/t+0+0000000005.json".to_owned(), "{}\n{}\n".to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_ends_before_the_committed_offset_is_read_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let events = vec![assigned(&[0]), (300, Polled::Records(vec![raw(0, 0, &[b"{}"])]))];
+    let (outcome, seen, figures) = play_on(folder.path(), &[("flush.size", "1")], stale(Committed::at(500), (0, 20), events), 1500).await;
+    outcome.unwrap();
+    assert_eq!(Vec::from(figures.lost), [lost(20, 500, Cause::Truncated)]);
+    assert_eq!(seen.commits[1], Commits::from([(tp(0), Committed::at(0))]), "no owner could go on from 500");
+    assert_eq!((seen.seeks.clone(), seen.last()), (vec![offsets(&[(0, 0)])], offsets(&[(0, 1)])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_behind_an_open_transaction_is_not_taken_for_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = [("flush.size", "1"), ("consumer.override.isolation.level", "read_committed")];
+    // Committed while everything was read; then the connector is to read what is committed alone, and a transaction is open from 490 on.
+    let events = vec![assigned(&[0]), (300, Polled::Records(vec![raw(0, 500, &[b"{}"])]))];
+    let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(Committed::at(500), (0, 490), events), 1500).await;
+    outcome.unwrap();
+    assert_eq!((figures.lost.len(), seen.seeks.len(), seen.last()), (0, 0, offsets(&[(0, 501)])));
+}
+
+/// The topic was made again while the task held records of the former one: those are nowhere else.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_of_a_former_log_is_written_before_the_new_one_is_read() {
+    for halts in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = [("flush.size", "100"), ("lakehead.lost.records", if halts { "halt" } else { "continue" })];
+        let jump = Jump { partition: tp(0), wanted: 7, log: OffsetRange { start: 0, end: 1 }, found: Some(0) };
+        // No time between them: the records are not taken yet when the loss is told.
+        let events = vec![
+            assigned(&[0]),
+            (0, Polled::Records(vec![raw(0, 5, &[b"{}", b"{}"])])),
+            (0, Polled::Jumped(vec![jump])),
+            (300, Polled::Records(vec![raw(0, 0, &[b"{}"])])),
+        ];
+        let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(Committed::at(5), (0, 7), events), 1500).await;
+        assert_eq!((outcome.is_err(), Vec::from(figures.lost)), (halts, vec![lost(1, 7, Cause::Truncated)]));
+        assert_eq!(objects(folder.path()), [("topics/t/partition=0/t+0+0000000005.json".to_owned(), "{}\n{}\n".to_owned())]);
+        let sought = if halts { vec![] } else { vec![offsets(&[(0, 0)])] };
+        assert_eq!((seen.seeks.clone(), seen.last()), (sought, offsets(&[(0, if halts { 7 } else { 0 })])));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_log_is_read_again_from_what_is_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let jump = Jump { partition: tp(0), wanted: 7, log: OffsetRange { start: 0, end: 9 }, found: Some(6) };
+    let events = vec![
+        assigned(&[0]),
+        (0, Polled::Records(vec![raw(0, 5, &[b"{\"a\":1}", b"{\"a\":2}"])])),
+        (300, Polled::Jumped(vec![jump])),
+        (300, Polled::Records(vec![raw(0, 5, &[b"{\"a\":1}", b"{\"b\":2}", b"{\"b\":3}"])])),
+    ];
+    let settings = [("flush.size", "3")];
+    let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(Committed::at(5), (0, 9), events), 3000).await;
+    outcome.unwrap();
+    assert_eq!((seen.seeks.clone(), Vec::from(figures.lost)), (vec![offsets(&[(0, 5)])], vec![lost(6, 7, Cause::Truncated)]));
+    let written: String = objects(folder.path()).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(written, "{\"a\":1}\n{\"b\":2}\n{\"b\":3}\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_committed_offset_that_went_back_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = stale(Committed::at(500), (0, 600), vec![assigned(&[0])]);
+    let seen = Arc::clone(&script.seen);
+    let mut script = script;
+    let (done, _wait) = Acknowledge::pair();
+    script.events.push_back((100, Polled::Revoked { partitions: vec![tp(0)], lost: false, done }));
+    script.events.push_back((300, assigned(&[0]).1));
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        seen.lock().unwrap().commits.clear(); // as a broker does that deletes the topic
+    });
+    let (outcome, _, figures) = play_on(folder.path(), &[("flush.size", "1")], script, 1500).await;
+    outcome.unwrap();
+    assert_eq!(Vec::from(figures.lost), [lost(0, 500, Cause::WentBack)]);
+}
+
+/// A file was planned, perhaps made visible, and its first record was deleted before the next owner came.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planned_file_of_which_records_are_gone_replaces_and_doubles_nothing() {
+    let settings = [&BY_CLOCK[..], &[("flush.size", "2")]].concat();
+    let first = "topics/t/partition=0/t+0+0000000000.json".to_owned();
+    for was_published in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let events = vec![assigned(&[0]), (0, Polled::Records(vec![raw(0, 0, &[b"{\"a\":0}", b"{\"a\":1}"])]))];
+        let (outcome, seen) = play(folder.path(), &settings, Seek::Works, events, 1000).await;
+        outcome.unwrap();
+        let planned = seen.commits.iter().flatten().map(|(_, commit)| commit).find(|commit| !commit.metadata.is_empty()).unwrap().clone();
+        assert_eq!((planned.offset, objects(folder.path())), (0, vec![(first.clone(), "{\"a\":0}\n{\"a\":1}\n".to_owned())]));
+        if !was_published {
+            fs::remove_file(folder.path().join(&first)).unwrap();
+        }
+        let events = vec![assigned(&[0]), (300, Polled::Records(vec![raw(0, 1, &[b"{\"a\":1}"])]))];
+        let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(planned, (1, 2), events), 2000).await;
+        outcome.unwrap();
+        assert_eq!((seen.last(), figures.lost_records), (offsets(&[(0, 2)]), 1));
+        let left = if was_published {
+            (first.clone(), "{\"a\":0}\n{\"a\":1}\n".to_owned())
+        } else {
+            ("topics/t/partition=0/t+0+0000000001.json".to_owned(), "{\"a\":1}\n".to_owned())
+        };
+        assert_eq!(objects(folder.path()), [left]);
     }
 }
