@@ -8,13 +8,13 @@ use lakehead::quickstart::orders;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::servers::Kafka;
-use super::worker::block_on;
+use super::worker::{await_some, block_on};
 
 /// How long the broker may take for one request.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,13 +50,59 @@ impl Topic {
     pub(crate) fn create_at(kafka: &Kafka, name: &str, partitions: i32) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let topic = Self { bootstrap: kafka.bootstrap(), name: format!("{name}-{}", NUMBER.fetch_add(1, Ordering::Relaxed)), partitions };
-        let admin: AdminClient<DefaultClientContext> = topic.client().create().expect("an admin client");
-        let new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(1)).set("max.message.bytes", "16777216");
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        for created in block_on(admin.create_topics([&new], &options)).expect("an answer") {
-            created.expect("a new topic");
-        }
+        topic.make().expect("a new topic");
         topic
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().expect("an admin client")
+    }
+
+    fn make(&self) -> Result<(), RDKafkaErrorCode> {
+        let new = NewTopic::new(&self.name, self.partitions, TopicReplication::Fixed(1)).set("max.message.bytes", "16777216");
+        let made = block_on(self.admin().create_topics([&new], &AdminOptions::new().operation_timeout(Some(PATIENCE)))).expect("an answer");
+        made.into_iter().try_for_each(|made| made.map(drop).map_err(|(_, code)| code))
+    }
+
+    /// Deletes the topic, and makes one of the same name.
+    pub(crate) fn make_again(&self) {
+        self.remove();
+        let made = || match self.make() {
+            Ok(()) => Some(()),
+            Err(RDKafkaErrorCode::TopicAlreadyExists) => None, // it is still going away
+            Err(code) => panic!("the topic cannot be made again: {code}"),
+        };
+        await_some(PATIENCE, made, || "the topic is not deleted".to_owned());
+    }
+
+    /// Deletes the records of a partition that lie below an offset.
+    pub(crate) fn delete_records_below(&self, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.name, partition, Offset::Offset(offset)).expect("an offset");
+        let done = block_on(self.admin().delete_records(&list, &AdminOptions::new().operation_timeout(Some(PATIENCE)))).expect("an answer");
+        done.elements().iter().for_each(|element| element.error().expect("records less"));
+    }
+
+    /// Sends the orders of `range` in a transaction that is open until it is [committed](Producer::commit_transaction).
+    pub(crate) fn send_in_transaction(&self, range: std::ops::Range<u64>) -> BaseProducer {
+        let producer: BaseProducer = self.client().set("transactional.id", format!("open-{}", self.name)).create().expect("a producer");
+        producer.init_transactions(PATIENCE).expect("a transactional producer");
+        producer.begin_transaction().expect("a transaction");
+        for order in range {
+            let mut value = Vec::with_capacity(400);
+            orders::write_json(&mut value, order);
+            producer.send(BaseRecord::<[u8], [u8]>::to(&self.name).partition(0).payload(&value)).map_err(|(error, _)| error).expect("room");
+        }
+        producer.flush(PATIENCE).expect("the broker takes them");
+        producer
+    }
+
+    /// Commits an offset for the group of connector `connector`, which has no member.
+    pub(crate) fn commit(&self, connector: &str, partition: i32, offset: i64) {
+        let consumer: BaseConsumer = self.client().set("group.id", format!("connect-{connector}")).create().expect("a client");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.name, partition, Offset::Offset(offset)).expect("an offset");
+        consumer.commit(&list, CommitMode::Sync).expect("the coordinator takes it");
     }
 
     fn client(&self) -> ClientConfig {
@@ -100,9 +146,8 @@ impl Topic {
 
     /// Removes the topic with its records.
     pub(crate) fn remove(&self) {
-        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        for removed in block_on(admin.delete_topics(&[&self.name], &options)).expect("an answer") {
+        for removed in block_on(self.admin().delete_topics(&[&self.name], &options)).expect("an answer") {
             removed.expect("a topic that was there");
         }
     }
