@@ -1,0 +1,139 @@
+//! Deterministic simulation: whole tasks on virtual time, over a cluster and a store in memory that fail as a seed says.
+//!
+//! A seed decides everything: the configuration, the records, and when processes are killed, stopped and woken, groups are rebalanced, coordinators and stores do
+//! not answer, answers get lost and requests arrive late ([`scenario`]). What must hold is in [`oracle`]. A seed that fails prints its last events and the
+//! command that plays it again.
+//!
+//! | variable | |
+//! |---|---|
+//! | `SIM_SEED` | plays this seed, and no other |
+//! | `SIM_FRESH` | so many seeds that were never played (100) |
+//! | `SOAK_MINUTES` | how long `make soak` plays fresh seeds (10) |
+#![expect(clippy::expect_used, reason = "a world that cannot be built fails the test")]
+
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+mod broker;
+mod member;
+mod oracle;
+mod process;
+mod scenario;
+mod store;
+mod trace;
+mod world;
+
+use scenario::Scenario;
+use trace::Rarity;
+use world::Outcome;
+
+/// Seeds that fail after which no more are played.
+const ENOUGH: usize = 20;
+/// Seeds that are always played: 0 to this.
+const FIXED: u64 = 120;
+
+#[expect(clippy::disallowed_methods, reason = "a test that is told what to play")]
+fn told(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}=\"{text}\" is not a number")))
+}
+
+/// A seed that nobody has chosen.
+fn fresh() -> u64 {
+    RandomState::new().build_hasher().finish() >> 32
+}
+
+/// What a person needs to know about a seed that failed.
+fn report(seed: u64, scenario: &Scenario, outcome: &Outcome) -> String {
+    let Scenario { connector, records, faults, .. } = scenario;
+    let rest = Scenario { connector: lakehead::connect::Props::new(), records: Vec::new(), faults: Vec::new(), ..scenario.clone() };
+    let settings: String = connector.iter().map(|(key, value)| format!("  {key}={value}\n")).collect();
+    let faults: String = faults.iter().map(|(at, fault)| format!("  {:>8.3}s {fault:?}\n", at.as_secs_f64())).collect();
+    format!(
+        "seed {seed} fails:\n  {}\nconfiguration:\n{settings}world, with {} records:\n  {rest:?}\nfaults:\n{faults}events {}\nseed {seed} fails:\n  {}\n\nplay it again: SIM_SEED={seed} cargo test --test sim\n",
+        outcome.violations.join("\n  "),
+        records.len(),
+        outcome.trace,
+        outcome.violations.join("\n  "),
+    )
+}
+
+/// Runs in which nothing went wrong.
+#[derive(Debug, Default)]
+struct Played {
+    runs: u64,
+    rarities: BTreeSet<Rarity>,
+}
+
+impl Played {
+    fn add(&mut self, outcome: &Outcome) {
+        self.runs += 1;
+        self.rarities.extend(&outcome.rarities);
+    }
+}
+
+/// Plays seeds on every core until there are no more, or enough have failed.
+fn play_all(next: impl Fn() -> Option<u64> + Sync) -> Played {
+    let (failures, played) = (Mutex::new(BTreeMap::new()), Mutex::new(Played::default()));
+    let failed = || failures.lock().unwrap_or_else(PoisonError::into_inner);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while let Some(seed) = next().filter(|_| failed().len() < ENOUGH) {
+                    let scenario = Scenario::of(seed);
+                    let outcome = world::play(&scenario);
+                    played.lock().unwrap_or_else(PoisonError::into_inner).add(&outcome);
+                    if !outcome.violations.is_empty() {
+                        failed().insert(seed, (outcome.violations.join("; "), report(seed, &scenario, &outcome)));
+                    }
+                }
+            });
+        }
+    });
+    let failures = std::mem::take(&mut *failed());
+    if let Some((_, report)) = failures.values().next() {
+        panic!("{report}\n{}", failed_list(&failures));
+    }
+    played.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed_list(failures: &BTreeMap<u64, (String, String)>) -> String {
+    failures.iter().map(|(seed, (violation, _))| format!("SIM_SEED={seed}: {violation}\n")).collect()
+}
+
+#[test]
+fn no_seed_loses_or_doubles_a_record() {
+    if let Some(seed) = told("SIM_SEED") {
+        let once = AtomicU64::new(0);
+        play_all(|| (once.fetch_add(1, Ordering::Relaxed) == 0).then_some(seed));
+        return;
+    }
+    let fixed = AtomicU64::new(0);
+    let played = play_all(|| Some(fixed.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < FIXED));
+    assert_eq!(played.rarities, BTreeSet::from(Rarity::ALL), "what the seeds are there for has happened");
+    let seeds: Vec<u64> = (0..told("SIM_FRESH").unwrap_or(100)).map(|_| fresh()).collect();
+    println!("fresh seeds: {seeds:?}");
+    let rest = Mutex::new(seeds.into_iter());
+    play_all(|| rest.lock().unwrap_or_else(PoisonError::into_inner).next());
+}
+
+#[test]
+fn a_seed_plays_the_same_every_time() {
+    for seed in told("SIM_SEED").map_or_else(|| (0..5).chain([fresh()]).collect(), |seed| vec![seed]) {
+        let scenario = Scenario::of(seed);
+        let (one, other) = (world::play(&scenario), world::play(&scenario));
+        assert_eq!(one.fingerprint, other.fingerprint, "SIM_SEED={seed}\n{}\n{}", one.trace, other.trace);
+    }
+}
+
+#[test]
+#[ignore = "as long as SOAK_MINUTES says: make soak"]
+fn soak() {
+    let until = Instant::now() + Duration::from_secs(60 * told("SOAK_MINUTES").unwrap_or(10));
+    let played = play_all(|| (Instant::now() < until).then(fresh));
+    println!("{} fresh seeds, 0 lost, 0 doubled", played.runs);
+}
