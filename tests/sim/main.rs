@@ -7,6 +7,7 @@
 //! | variable | |
 //! |---|---|
 //! | `SIM_SEED` | plays this seed, and no other |
+//! | `SIM_LINES` | so many of the last events of a seed that fails are shown (400) |
 //! | `SIM_FRESH` | so many seeds that were never played (100) |
 //! | `SOAK_MINUTES` | how long `make soak` plays fresh seeds (10) |
 #![expect(clippy::expect_used, reason = "a world that cannot be built fails the test")]
@@ -37,7 +38,7 @@ const ENOUGH: usize = 20;
 const FIXED: u64 = 120;
 
 #[expect(clippy::disallowed_methods, reason = "a test that is told what to play")]
-fn told(name: &str) -> Option<u64> {
+pub(crate) fn told(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}=\"{text}\" is not a number")))
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that are kept.
+/// Lines that are kept, unless `SIM_LINES` says otherwise.
 const LINES: usize = 400;
 /// Longest line.
 const LINE_CHARS: usize = 1200;
@@ -64,6 +64,8 @@ pub(crate) struct Trace(Arc<Mutex<Lines>>);
 
 struct Lines {
     began: Instant,
+    /// How many are kept.
+    most: usize,
     last: VecDeque<String>,
     count: u64,
     reached: BTreeSet<Rarity>,
@@ -80,7 +82,9 @@ impl fmt::Debug for Trace {
 impl Trace {
     /// An empty one that counts time from now on.
     pub(crate) fn start() -> Self {
-        Self(Arc::new(Mutex::new(Lines { began: Instant::now(), last: VecDeque::new(), count: 0, reached: BTreeSet::new(), hasher: DefaultHasher::new() })))
+        let most = super::told("SIM_LINES").and_then(|most| usize::try_from(most).ok()).unwrap_or(LINES);
+        let (began, last, reached) = (Instant::now(), VecDeque::new(), BTreeSet::new());
+        Self(Arc::new(Mutex::new(Lines { began, most, last, count: 0, reached, hasher: DefaultHasher::new() })))
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
@@ -97,7 +101,7 @@ impl Trace {
         }
         line.hash(&mut lines.hasher);
         lines.count += 1;
-        if lines.last.len() == LINES {
+        if lines.last.len() == lines.most {
             lines.last.pop_front();
         }
         lines.last.push_back(line);
