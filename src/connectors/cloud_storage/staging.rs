@@ -31,6 +31,8 @@ use crate::spill::{Place, Spill};
 
 /// Bytes of a path's rows in one batch at which they get an array of their own.
 const OWN_SLAB_BYTES: u64 = 64 << 10;
+/// What rows may keep in memory of others, beside as much as they are themselves three times over: an array costs about that before its first row.
+const SLACK_BYTES: u64 = 4 << 10;
 /// Rows and bytes of the arrays that encoders are given, and bytes of a run that are gathered at once.
 const CHUNK_ROWS: usize = 8192;
 const CHUNK_BYTES: u64 = 4 << 20;
@@ -187,7 +189,7 @@ impl Parts {
 /// True when so many rows of a column keep much more in memory than they are.
 fn is_mostly_others(column: &Column, rows: usize) -> bool {
     let own = weight(&column.array).saturating_mul(bytes(rows)) / bytes(column.len()).max(1);
-    rows * 2 < column.len() || bytes(column.array.get_array_memory_size()) > own.saturating_mul(4).saturating_add(OWN_SLAB_BYTES)
+    rows * 2 < column.len() || bytes(column.array.get_array_memory_size()) > own.saturating_mul(4).saturating_add(SLACK_BYTES)
 }
 
 fn indices(rows: &Rows) -> Option<&UInt32Array> {

@@ -159,13 +159,26 @@ fn the_bytes_of_every_part_are_those_of_its_values() {
 #[test]
 fn rows_that_are_cut_out_of_a_batch_are_charged_for_themselves() {
     let memory = Budget::new(u64::MAX);
-    let whole = Column::new(Arc::new(Field::new("value", DataType::Utf8, false)), Arc::new(StringArray::from_iter_values(vec!["x".repeat(1000); 1000])));
-    let all = bytes(whole.array.get_array_memory_size());
-    for (rows, least, most) in [(1, 1000, 3000), (100, 100_000, 300_000), (900, 900_000, all), (1000, all, all)] {
+    let of = |rows: usize| {
+        let array: ArrayRef = Arc::new(StringArray::from_iter_values(vec!["x".repeat(1000); rows]));
+        Column::new(Arc::new(Field::new("value", DataType::Utf8, false)), array)
+    };
+    let (large, small) = (of(1000), of(50));
+    let all = |column: &Column| bytes(column.array.get_array_memory_size());
+    let cases = [
+        (&large, 1, 1000, 3000),
+        (&large, 100, 100_000, 300_000),
+        (&large, 900, 900_000, all(&large)),
+        (&large, 1000, all(&large), all(&large)),
+        (&small, 1, 1000, 3000),
+        (&small, 10, 10_000, 30_000),
+        (&small, 50, all(&small), all(&small)),
+    ];
+    for (whole, rows, least, most) in cases {
         // As what a former owner planned cuts it, batch by batch.
         let part = Column::new(FieldRef::clone(&whole.field), whole.array.slice(0, rows));
         let held = Parts::of(&[part], &[(0, Rows::All)], &(0..rows), &memory).unwrap();
-        assert!((least..=most).contains(&memory.used()), "{rows} rows: {} bytes", memory.used());
+        assert!((least..=most).contains(&memory.used()), "{rows} of {} rows: {} bytes", whole.len(), memory.used());
         drop(held);
     }
 }
