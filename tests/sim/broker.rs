@@ -32,6 +32,8 @@ pub(crate) struct GroupSettings {
     pub(crate) heartbeat: Duration,
     /// Members keep what they have during a rebalance.
     pub(crate) is_cooperative: bool,
+    /// Records of one batch, at most.
+    pub(crate) most_rows: usize,
     /// `offset.metadata.max.bytes`.
     pub(crate) metadata_bytes: usize,
     /// Share of requests to the coordinator that are lost, or their answers.

@@ -15,7 +15,9 @@
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,7 +30,7 @@ mod store;
 mod trace;
 mod world;
 
-use scenario::Scenario;
+use scenario::{Plant, Scenario};
 use trace::Rarity;
 use world::Outcome;
 
@@ -36,6 +38,8 @@ use world::Outcome;
 const ENOUGH: usize = 20;
 /// Seeds that are always played: 0 to this.
 const FIXED: u64 = 120;
+/// Real time after which a seed is taken to go round in circles while its own time stands still.
+const STUCK: Duration = Duration::from_secs(180);
 
 #[expect(clippy::disallowed_methods, reason = "a test that is told what to play")]
 pub(crate) fn told(name: &str) -> Option<u64> {
@@ -66,14 +70,31 @@ fn report(seed: u64, scenario: &Scenario, outcome: &Outcome) -> String {
 #[derive(Debug, Default)]
 struct Played {
     runs: u64,
+    /// Virtual time.
+    lasted: Duration,
     rarities: BTreeSet<Rarity>,
 }
 
 impl Played {
     fn add(&mut self, outcome: &Outcome) {
         self.runs += 1;
+        self.lasted += outcome.lasted;
         self.rarities.extend(&outcome.rarities);
     }
+}
+
+/// Plays a seed. One that never ends cannot be given up: the whole test ends with it.
+fn watched(seed: u64, scenario: &Scenario) -> Outcome {
+    let (ended, end) = channel::<()>();
+    std::thread::spawn(move || {
+        if end.recv_timeout(STUCK) == Err(RecvTimeoutError::Timeout) {
+            writeln!(std::io::stderr(), "seed {seed} has not ended after {STUCK:?}\n\nplay it again: SIM_SEED={seed} cargo test --test sim").ok();
+            std::process::exit(1);
+        }
+    });
+    let outcome = world::play(scenario);
+    drop(ended);
+    outcome
 }
 
 /// Plays seeds on every core until there are no more, or enough have failed.
@@ -86,7 +107,7 @@ fn play_all(next: impl Fn() -> Option<u64> + Sync) -> Played {
             scope.spawn(|| {
                 while let Some(seed) = next().filter(|_| failed().len() < ENOUGH) {
                     let scenario = Scenario::of(seed);
-                    let outcome = world::play(&scenario);
+                    let outcome = watched(seed, &scenario);
                     played.lock().unwrap_or_else(PoisonError::into_inner).add(&outcome);
                     if !outcome.violations.is_empty() {
                         failed().insert(seed, (outcome.violations.join("; "), report(seed, &scenario, &outcome)));
@@ -132,9 +153,37 @@ fn a_seed_plays_the_same_every_time() {
 }
 
 #[test]
+fn what_is_planted_is_found() {
+    let plants = [
+        (Plant::Lost, "is in no visible object"),
+        (Plant::Doubled, " too"),
+        (Plant::Disordered, " comes after "),
+        (Plant::Replaced, " was replaced: "),
+        (Plant::Hoarded, " bytes of memory; its limit allows "),
+        (Plant::Stalled, ", nothing happens: "),
+    ];
+    for (planted, crime) in plants {
+        let mut struck = 0;
+        for seed in 0..5 {
+            let outcome = world::play(&Scenario { planted: Some(planted), ..Scenario::of(seed) });
+            if outcome.rarities.contains(&Rarity::Planted) {
+                struck += 1;
+                assert!(
+                    outcome.violations.iter().any(|found| found.contains(crime)),
+                    "{planted:?}, SIM_SEED={seed}: {:?}\n{}",
+                    outcome.violations,
+                    outcome.trace
+                );
+            }
+        }
+        assert!(struck > 0, "{planted:?}");
+    }
+}
+
+#[test]
 #[ignore = "as long as SOAK_MINUTES says: make soak"]
 fn soak() {
     let until = Instant::now() + Duration::from_secs(60 * told("SOAK_MINUTES").unwrap_or(10));
     let played = play_all(|| (Instant::now() < until).then(fresh));
-    println!("{} fresh seeds, 0 lost, 0 doubled", played.runs);
+    println!("{} fresh seeds, {:.1} hours of their time: 0 lost, 0 doubled", played.runs, played.lasted.as_secs_f64() / 3600.0);
 }

@@ -26,8 +26,6 @@ use super::trace::Rarity;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often the member looks whether the task has given up its partitions.
 const LOOK: Duration = Duration::from_millis(20);
-/// Records of one batch, at most.
-pub(crate) const MOST_ROWS: usize = 60;
 
 /// The cluster as a process sees it.
 #[derive(Debug)]
@@ -226,6 +224,7 @@ impl Client {
 
     /// Records that have come, if any; otherwise when it is worth looking again.
     fn fetch(&self) -> Result<Vec<RawBatch>, Option<Instant>> {
+        let most_rows = self.0.broker.settings().most_rows;
         let broker = self.0.broker.state();
         let mut state = self.state();
         if let Some(at) = state.fetched_at.filter(|at| *at > Instant::now()) {
@@ -235,7 +234,7 @@ impl Client {
         let mut batches = Vec::new();
         for (tp, position) in positions {
             let records = broker.records(tp, *position);
-            let count = rng.usize(1..MOST_ROWS).min(records.len());
+            let count = rng.usize(1..=most_rows).min(records.len());
             if let Some(last) = records.get(..count).and_then(<[Record]>::last) {
                 batches.push(raw(tp, *position, &records[..count]));
                 *position = last.offset + 1;

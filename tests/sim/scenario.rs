@@ -8,7 +8,6 @@ use lakehead::batch::TopicPartition;
 use lakehead::connect::Props;
 
 use super::broker::GroupSettings;
-use super::member::MOST_ROWS;
 use super::store::Temper;
 
 /// Something that goes wrong.
@@ -30,6 +29,23 @@ pub(crate) enum Fault {
     StoreSlow { lasts: Duration },
     /// Uploads in parts are gone.
     UploadsExpire,
+}
+
+/// A defect of the world that no run may survive: what the oracle would see if the product had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plant {
+    /// An object that is said to be visible is not there.
+    Lost,
+    /// An object is there twice.
+    Doubled,
+    /// The records of an object are in the wrong order.
+    Disordered,
+    /// An object is replaced by another with fewer records.
+    Replaced,
+    /// A process holds more memory than it may.
+    Hoarded,
+    /// Some object never becomes visible, whatever is tried.
+    Stalled,
 }
 
 /// A record that is produced.
@@ -81,6 +97,7 @@ pub(crate) struct Scenario {
     pub(crate) lasts: Duration,
     /// Files that are open end by the clock.
     pub(crate) ends_by_clock: bool,
+    pub(crate) planted: Option<Plant>,
 }
 
 /// A value without its padding, at most.
@@ -98,14 +115,16 @@ impl Scenario {
         let workers = rng.usize(1..=3);
         let lasts = Duration::from_secs(rng.u64(20..150));
         let connector = connector(rng);
-        let group = group(rng, connector.contains_key("lakehead.rotation.scope"));
+        let memory_bytes = *pick(rng, &[64 << 20, 64 << 20, 2 << 20, 512 << 10]);
+        let is_tight = memory_bytes < 64 << 20;
+        let group = group(rng, connector.contains_key("lakehead.rotation.scope"), is_tight);
         let mut scenario = Self {
             seed,
             connector,
             records: Vec::new(),
             workers,
             tasks: if rng.u8(0..4) == 0 { 2 } else { 1 },
-            memory_bytes: *pick(rng, &[64 << 20, 64 << 20, 2 << 20, 512 << 10]),
+            memory_bytes,
             batch_bytes: 0,
             spills: rng.bool(),
             clock_skew_ms: (0..workers).map(|_| clock_skew(rng)).collect(),
@@ -115,15 +134,16 @@ impl Scenario {
             faults: faults(rng, workers, lasts),
             lasts,
             ends_by_clock: false,
+            planted: None,
             partitions,
         };
         scenario.ends_by_clock = scenario.connector.contains_key("rotate.schedule.interval.ms");
         let topics: BTreeSet<&str> = scenario.partitions.iter().map(|tp| &*tp.topic).collect();
         scenario.connector.insert("topics".to_owned(), topics.into_iter().collect::<Vec<_>>().join(","));
-        scenario.records = records(rng, &scenario.partitions, lasts);
+        scenario.records = records(rng, &scenario.partitions, lasts, is_tight);
         let padding = |record: &Planned| if let Content::Good { padding, .. } = record.content { padding } else { 0 };
         let largest = scenario.records.iter().map(padding).max().unwrap_or(0);
-        scenario.batch_bytes = u64::try_from((largest + VALUE_BYTES) * MOST_ROWS).unwrap_or(u64::MAX);
+        scenario.batch_bytes = u64::try_from((largest + VALUE_BYTES) * scenario.group.most_rows).unwrap_or(u64::MAX);
         scenario
     }
 }
@@ -147,12 +167,14 @@ fn clock_skew(rng: &mut Rng) -> i64 {
 }
 
 /// The group. A broker that takes less text than brokers do leaves no room for what files that end one by one have to tell.
-fn group(rng: &mut Rng, ends_one_by_one: bool) -> GroupSettings {
+fn group(rng: &mut Rng, ends_one_by_one: bool, is_tight: bool) -> GroupSettings {
     GroupSettings {
         session_timeout: Duration::from_secs(rng.u64(6..20)),
         rebalance_timeout: Duration::from_secs(60),
         heartbeat: Duration::from_millis(rng.u64(300..2_000)),
         is_cooperative: rng.bool(),
+        // Where memory is tight, it is a small part of the records that shows whether the limit holds.
+        most_rows: if is_tight { 8 } else { 60 },
         metadata_bytes: if ends_one_by_one { 4096 } else { *pick(rng, &[4096, 300, 150]) },
         lost: *pick(rng, &[0.0, 0.01, 0.1]),
     }
@@ -235,12 +257,12 @@ fn partitioner(rng: &mut Rng, set: &mut impl FnMut(&str, String) -> Option<Strin
     }
 }
 
-fn records(rng: &mut Rng, partitions: &[TopicPartition], lasts: Duration) -> Vec<Planned> {
-    let count = rng.usize(50..800);
+fn records(rng: &mut Rng, partitions: &[TopicPartition], lasts: Duration, is_tight: bool) -> Vec<Planned> {
+    let count = rng.usize(if is_tight { 400..1200 } else { 50..800 });
     let (fields, width) = (*pick(rng, &[1, 3, 12, 200]), *pick(rng, &[1, 60]));
     let lateness = *pick(rng, &[1, 2_000, 60_000]);
     let (odd, gaps) = (*pick(rng, &[0.0, 0.0, 0.05]), *pick(rng, &[0.0, 0.05]));
-    let padding = *pick(rng, &[1, 40, 1_500, 12_000]);
+    let padding = *pick(rng, if is_tight { &[4_000, 12_000] } else { &[1, 40, 1_500, 12_000] });
     let ms = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
     let mut records: Vec<Planned> = (0..count)
         .map(|_| Planned {

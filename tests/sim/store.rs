@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use super::oracle::Oracle;
 use super::process::Process;
+use super::scenario::Plant;
 use super::trace::{Rarity, Trace};
 
 /// After so long without an answer a request is sent again.
@@ -48,6 +49,7 @@ pub(crate) struct Store(Arc<Shared>);
 
 struct Shared {
     temper: Temper,
+    planted: Option<Plant>,
     oracle: Oracle,
     trace: Trace,
     state: Mutex<State>,
@@ -101,10 +103,10 @@ impl fmt::Debug for Store {
 
 impl Store {
     /// An empty store.
-    pub(crate) fn new(temper: Temper, rng: Rng, oracle: Oracle, trace: Trace) -> Self {
+    pub(crate) fn new(temper: Temper, planted: Option<Plant>, rng: Rng, oracle: Oracle, trace: Trace) -> Self {
         let now = Instant::now();
         let state = State { rng, down_until: now, slow_until: now, is_calm: false, objects: BTreeMap::new(), uploads: BTreeMap::new(), next: 0 };
-        Self(Arc::new(Shared { temper, oracle, trace, state: Mutex::new(state) }))
+        Self(Arc::new(Shared { temper, planted, oracle, trace, state: Mutex::new(state) }))
     }
 
     /// The store as a process sees it.
@@ -184,6 +186,10 @@ impl Store {
             if store.is_down() {
                 return;
             }
+            if store.0.planted == Some(Plant::Stalled) && request.key.ends_with("+0+0000000000.json") {
+                store.0.trace.reached(Rarity::Planted);
+                return;
+            }
             let done = store.apply(&request);
             if done == Answer::Visible && by.is_dead() {
                 store.0.trace.reached(Rarity::Posthumous);
@@ -227,9 +233,24 @@ impl Store {
         let again = if there.is_some() { ", where there was one" } else { "" };
         self.0.trace.note("store", format_args!("{key} (upload {mark}, {} bytes{again}): {answer:?}", body.len()));
         if answer == Answer::Visible {
-            self.0.oracle.appeared(key, body);
+            self.show(key, body);
         }
         answer
+    }
+
+    /// An object becomes visible, as long as nothing else is planted.
+    fn show(&self, key: &str, body: &Bytes) {
+        let lines: Vec<&[u8]> = body.split_inclusive(|byte| *byte == b'\n').collect();
+        let of = |lines: &[&[u8]]| Bytes::from(lines.concat());
+        let seen = match self.0.planted {
+            Some(Plant::Lost) => Vec::new(),
+            Some(Plant::Doubled) => vec![(key.to_owned(), body.clone()), (format!("again/{key}"), body.clone())],
+            Some(Plant::Disordered) if lines.len() > 2 => vec![(key.to_owned(), of(&[&lines[..1], &lines[2..], &lines[1..2]].concat()))],
+            Some(Plant::Replaced) if lines.len() > 1 => vec![(key.to_owned(), body.clone()), (key.to_owned(), of(&lines[..lines.len() - 1]))],
+            _ => return self.0.oracle.appeared(key, body),
+        };
+        self.0.trace.reached(Rarity::Planted);
+        seen.iter().for_each(|(key, body)| self.0.oracle.appeared(key, body));
     }
 }
 

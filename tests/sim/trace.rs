@@ -39,10 +39,12 @@ pub(crate) enum Rarity {
     Short,
     /// Rows were put on disk.
     Spilled,
+    /// What was planted has struck.
+    Planted,
 }
 
 impl Rarity {
-    /// All of them.
+    /// All of them that come by themselves.
     pub(crate) const ALL: [Self; 11] = [
         Self::Fenced,
         Self::Stray,

@@ -13,7 +13,7 @@ use lakehead::clock::Clock;
 use lakehead::compute::Compute;
 use lakehead::connect::{Connector, Props, TaskError};
 use lakehead::env::Env;
-use lakehead::memory::Budget;
+use lakehead::memory::{Budget, Permit};
 use lakehead::runtime::sink_task::{self, SinkTaskSpec, TaskControl};
 use lakehead::runtime::status::Live;
 use lakehead::settings::{Host, Settings};
@@ -29,7 +29,7 @@ use super::broker::Broker;
 use super::member::Cluster;
 use super::oracle::{Balance, Oracle, identity};
 use super::process::Process;
-use super::scenario::{Content, Fault, Planned, Scenario};
+use super::scenario::{Content, Fault, Planned, Plant, Scenario};
 use super::store::Store;
 use super::trace::{Rarity, Trace};
 
@@ -44,6 +44,8 @@ pub(crate) struct Outcome {
     pub(crate) violations: Vec<String>,
     pub(crate) fingerprint: u64,
     pub(crate) rarities: BTreeSet<Rarity>,
+    /// Virtual time that went by.
+    pub(crate) lasted: Duration,
     pub(crate) trace: String,
 }
 
@@ -52,7 +54,7 @@ pub(crate) fn play(scenario: &Scenario) -> Outcome {
     let built = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = built.expect("a runtime without I/O needs nothing of the machine");
     runtime.block_on(async {
-        let trace = Trace::start();
+        let (began, trace) = (Instant::now(), Trace::start());
         let _logged = tracing::subscriber::set_default(trace.subscriber());
         let oracle = Oracle::default();
         let world = World::new(scenario, &oracle, &trace);
@@ -69,7 +71,8 @@ pub(crate) fn play(scenario: &Scenario) -> Outcome {
             let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
             oracle.accuse(format_args!("panic: {}", text.unwrap_or("?")));
         }
-        Outcome { violations: oracle.violations(), rarities: trace.rarities(), fingerprint: trace.fingerprint(), trace: trace.tail() }
+        let lasted = began.elapsed();
+        Outcome { violations: oracle.violations(), rarities: trace.rarities(), lasted, fingerprint: trace.fingerprint(), trace: trace.tail() }
     })
 }
 
@@ -104,6 +107,7 @@ struct Worker {
     memory: Budget,
     stop: CancellationToken,
     tasks: Vec<(Arc<Live>, AbortOnDropHandle<Result<(), TaskError>>)>,
+    _hoard: Option<Permit>,
     _pause: watch::Sender<bool>,
 }
 
@@ -126,7 +130,7 @@ impl<'a> World<'a> {
             oracle: oracle.clone(),
             trace: trace.clone(),
             broker: Broker::new(&scenario.partitions, scenario.group.clone(), rng.fork(), oracle.clone(), trace.clone()),
-            store: Store::new(scenario.store.clone(), rng.fork(), oracle.clone(), trace.clone()),
+            store: Store::new(scenario.store.clone(), scenario.planted, rng.fork(), oracle.clone(), trace.clone()),
             disk: tempfile::tempdir().expect("a folder for temporary files"),
             class,
             settings: Arc::new(settings),
@@ -263,7 +267,11 @@ impl<'a> World<'a> {
         };
         let tasks = (0..self.scenario.tasks).map(task).collect();
         let memory = env.memory.clone();
-        self.workers[slot] = Some(Worker { number, process, memory, stop, tasks, _pause: pause });
+        let hoard = (self.scenario.planted == Some(Plant::Hoarded)).then(|| {
+            self.trace.reached(Rarity::Planted);
+            memory.take(self.scenario.most_memory() + 1)
+        });
+        self.workers[slot] = Some(Worker { number, process, memory, stop, tasks, _hoard: hoard, _pause: pause });
     }
 
     async fn kill(&mut self, slot: usize) {
