@@ -1,7 +1,8 @@
 //! The Parquet format: `ArrowWriter` over bytes, with encodings chosen from the data.
 //!
 //! Parts: `ParquetFormat`, the settings; `Parquet`, one file's encoder; `settings`, the connector's keys; `types`, which types a file can hold; `message`, the
-//! schema of a file; `encodings`, which encoding suits a column. The shape of a file is upstream's, who writes Parquet through Avro: names, lists of two levels,
+//! schema of a file; `encodings`, which encoding suits a column; `sink`, where the
+//! bytes go. The shape of a file is upstream's, who writes Parquet through Avro: names, lists of two levels,
 //! and the Avro schema in the footer, from which readers in Java take their types; there, decimals and bytes are as the columns have them. There is no Arrow
 //! schema beside it: what the Parquet schema says is all that a reader sees, so that all readers see the same.
 //!
@@ -23,10 +24,12 @@ use crate::schema::avro::CONNECT_DEFAULT;
 mod encodings;
 mod message;
 mod settings;
+mod sink;
 mod types;
 
 use message::Message;
 use settings::Settings;
+use sink::Sink;
 
 /// Registration.
 pub(super) const FILE: File = File {
@@ -43,8 +46,9 @@ pub(super) const FILE: File = File {
 
 const FORMAT: &str = "parquet";
 
-/// Rows that are looked at before encodings are chosen.
+/// Rows that are looked at before encodings are chosen, and bytes, since they are held until then.
 const CHOICE_ROWS: usize = 16_384;
+const CHOICE_BYTES: usize = 8 << 20;
 
 /// The footer's key for the Avro schema of the rows, as Java's Parquet library writes and reads it.
 const AVRO_SCHEMA: &str = "parquet.avro.schema";
@@ -98,7 +102,7 @@ impl FileFormat for ParquetFormat {
             message: Message::new(name, fields, self.settings.form)?,
             avro: avro::schema_text(&required, Rules { of_columns: true, ..self.settings.form.rules }).ok(),
             settings: Arc::clone(&self.settings),
-            state: State::Choosing { waiting: Vec::new(), rows: 0 },
+            state: State::Choosing { waiting: Vec::new(), rows: 0, bytes: 0 },
             ready: Vec::new(),
             rows: 0,
         }))
@@ -122,8 +126,10 @@ enum State {
     Choosing {
         waiting: Vec<StructArray>,
         rows: usize,
+        /// Slices count for themselves, not for the batch that they were cut from.
+        bytes: usize,
     },
-    Writing(Box<ArrowWriter<Vec<u8>>>),
+    Writing(Box<ArrowWriter<Sink>>),
 }
 
 impl Encoder for Parquet {
@@ -131,10 +137,11 @@ impl Encoder for Parquet {
         let rows = self.structs(rows)?;
         self.rows += u64::try_from(rows.len()).unwrap_or(u64::MAX);
         match &mut self.state {
-            State::Choosing { waiting, rows: count } => {
+            State::Choosing { waiting, rows: count, bytes } => {
                 *count += rows.len();
+                *bytes += rows.to_data().get_slice_memory_size().unwrap_or(0);
                 waiting.push(rows);
-                if *count >= CHOICE_ROWS {
+                if *count >= CHOICE_ROWS || *bytes >= CHOICE_BYTES {
                     self.writer(false)?;
                 }
             }
@@ -172,9 +179,8 @@ impl Encoder for Parquet {
     fn memory_bytes(&self) -> u64 {
         let ready: usize = self.ready.iter().map(Bytes::len).sum();
         let held = match &self.state {
-            // Slices count for themselves, not for the batch that they were cut from.
-            State::Choosing { waiting, .. } => waiting.iter().filter_map(|rows| rows.to_data().get_slice_memory_size().ok()).sum(),
-            State::Writing(writer) => writer.memory_size() + writer.inner().capacity(),
+            State::Choosing { bytes, .. } => *bytes,
+            State::Writing(writer) => writer.memory_size() + writer.inner().memory_bytes(),
         };
         count(ready + held)
     }
@@ -187,9 +193,9 @@ impl Encoder for Parquet {
             writer.append_key_value_metadata(KeyValue::new(key, value));
         }
         let row_groups = writer.finish().map_err(encode)?.num_row_groups();
-        let bytes = std::mem::take(writer.inner_mut());
+        let bytes = writer.inner_mut().take();
         let length = writer.bytes_written();
-        self.ready.push(bytes.into());
+        self.ready.extend(bytes);
         Ok((self.ready, FileStats { rows: self.rows, bytes: count(length), row_groups: count(row_groups) }))
     }
 }
@@ -208,14 +214,14 @@ impl Parquet {
     }
 
     /// The writer, made now if it is not there yet: encodings are chosen from the rows that waited. `whole` says that they are a whole row group.
-    fn writer(&mut self, whole: bool) -> Result<&mut ArrowWriter<Vec<u8>>, FormatError> {
+    fn writer(&mut self, whole: bool) -> Result<&mut ArrowWriter<Sink>, FormatError> {
         if let State::Choosing { waiting, .. } = &mut self.state {
             let waiting = std::mem::take(waiting);
             let schema = self.message.schema.clone();
             let properties = encodings::choose(self.settings.properties(&self.message), &schema, &waiting, whole, &self.settings);
             let options = ArrowWriterOptions::new().with_properties(properties.build()).with_parquet_schema(schema).with_skip_arrow_metadata(true);
-            let mut writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&self.schema), options).map_err(encode)?;
-            waiting.iter().try_for_each(|rows| write(&mut writer, rows))?;
+            let mut writer = ArrowWriter::try_new_with_options(Sink::default(), Arc::clone(&self.schema), options).map_err(encode)?;
+            waiting.into_iter().try_for_each(|rows| write(&mut writer, &rows))?;
             self.state = State::Writing(Box::new(writer));
         }
         match &mut self.state {
@@ -225,17 +231,14 @@ impl Parquet {
     }
 }
 
-fn write(writer: &mut ArrowWriter<Vec<u8>>, rows: &StructArray) -> Result<(), FormatError> {
+fn write(writer: &mut ArrowWriter<Sink>, rows: &StructArray) -> Result<(), FormatError> {
     if rows.is_empty() { Ok(()) } else { writer.write(&RecordBatch::from(rows)).map_err(encode) }
 }
 
 /// Moves the finished bytes out of the writer.
-fn drain(writer: &mut ArrowWriter<Vec<u8>>, ready: &mut Vec<Bytes>) -> Result<(), FormatError> {
+fn drain(writer: &mut ArrowWriter<Sink>, ready: &mut Vec<Bytes>) -> Result<(), FormatError> {
     writer.sync().map_err(encode)?;
-    let bytes = std::mem::take(writer.inner_mut());
-    if !bytes.is_empty() {
-        ready.push(bytes.into());
-    }
+    ready.extend(writer.inner_mut().take());
     Ok(())
 }
 
