@@ -62,7 +62,7 @@ impl Budget {
     }
 
     fn build(limit: u64, spill: Spill) -> Self {
-        let all_turns = u32::try_from((limit / 2 / TURN_UNIT).clamp(1, 1 << 20)).unwrap_or(1);
+        let all_turns = u32::try_from((limit / 4 / TURN_UNIT).clamp(1, 1 << 20)).unwrap_or(1);
         let (whole, deliveries, turns) = (Count::of(limit), Count::of(limit / 2), Arc::new(Semaphore::new(all_turns as usize)));
         Self { inner: Arc::new(Inner { whole, deliveries, freed: Notify::new(), turns, all_turns, spill }), is_part: false }
     }
@@ -115,10 +115,12 @@ impl Budget {
         self.count().peak.load(Ordering::Relaxed)
     }
 
-    /// True when no more may be accepted.
+    /// True when no more may be accepted. Where nothing can be spilled that is so at half of the limit: what open files become when they end has to go beside them,
+    /// because their rows lie in arrays that they share.
     #[must_use]
     pub fn is_used_up(&self) -> bool {
-        self.used() >= self.limit()
+        let limit = if self.is_part || self.inner.spill.is_on() { self.limit() } else { self.limit() / 2 };
+        self.used() >= limit
     }
 
     /// Takes `bytes` from the budget, overdrawing it if need be.
@@ -142,18 +144,18 @@ impl Budget {
         self.inner.freed.notify_waiters();
     }
 
-    /// Waits until less than the whole limit is held. Cancel-safe.
+    /// Waits while it is [used up](Self::is_used_up). Cancel-safe.
     pub async fn room(&self) {
         loop {
             let freed = self.inner.freed.notified();
-            if self.inner.whole.used.load(Ordering::Relaxed) < self.inner.whole.limit {
+            if !self.is_used_up() {
                 return;
             }
             freed.await;
         }
     }
 
-    /// Waits for a turn to do something that takes about so many bytes while it goes on; in the order of asking, and at most half of the budget at once. What
+    /// Waits for a turn to do something that takes about so many bytes while it goes on; in the order of asking, and at most a quarter of the budget at once. What
     /// takes more goes alone. Cancel-safe.
     pub async fn turn(&self, bytes: u64) -> Turn {
         let units = u32::try_from(bytes / TURN_UNIT).unwrap_or(u32::MAX).clamp(1, self.inner.all_turns);
@@ -229,18 +231,31 @@ mod tests {
 
     #[test]
     fn what_deliveries_hold_counts_in_the_whole() {
-        let budget = Budget::new(100);
-        let (of_deliveries, of_whole) = (budget.deliveries().take(50), budget.take(40));
-        assert_eq!((budget.deliveries().used(), budget.deliveries().is_used_up(), budget.used(), budget.is_used_up()), (50, true, 90, false));
+        let budget = Budget::new(200);
+        let (of_deliveries, of_whole) = (budget.deliveries().take(100), budget.take(40));
+        assert_eq!((budget.deliveries().used(), budget.deliveries().is_used_up(), budget.used()), (100, true, 140));
         drop(of_deliveries);
-        assert_eq!((budget.deliveries().used(), budget.deliveries().peak(), budget.used(), budget.peak()), (0, 50, 40, 90));
+        assert_eq!((budget.deliveries().used(), budget.deliveries().peak(), budget.used(), budget.peak()), (0, 100, 40, 140));
         drop(of_whole);
         assert_eq!(budget.used(), 0);
     }
 
+    #[test]
+    fn half_of_it_is_all_where_nothing_can_be_spilled() {
+        let folder = tempfile::tempdir().unwrap();
+        for (spill, expected) in [(Spill::off(), [false, true, true]), (Spill::below(folder.path()), [false, false, true])] {
+            let budget = Budget::new(100).spilling_to(spill);
+            let found = [49, 50, 100].map(|bytes| {
+                let _held = budget.take(bytes);
+                budget.is_used_up()
+            });
+            assert_eq!(found, expected);
+        }
+    }
+
     #[tokio::test]
-    async fn turns_are_given_in_order_for_half_of_the_budget_and_what_is_larger_goes_alone() {
-        let budget = Budget::new(20 * TURN_UNIT);
+    async fn turns_are_given_in_order_for_a_quarter_of_the_budget_and_what_is_larger_goes_alone() {
+        let budget = Budget::new(40 * TURN_UNIT);
         let turn = |units: u64| {
             let budget = budget.clone();
             tokio::spawn(async move { budget.turn(units * TURN_UNIT).await })

@@ -257,7 +257,7 @@ impl Task {
     }
 
     fn is_short(&self) -> bool {
-        self.env.memory.used() >= self.env.memory.limit()
+        self.env.memory.is_used_up()
     }
 
     fn takes_records(&mut self) -> bool {

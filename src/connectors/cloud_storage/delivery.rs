@@ -25,6 +25,8 @@ use crate::memory::{Budget, Permit, Turn};
 use crate::spill::Place;
 use crate::store::{Chunk, Condition, ObjectSink, Published, StoreError, StoreErrorKind, Upload};
 
+/// Rows that an encoder holds before it encodes the first.
+const FIRST_BYTES: u64 = 8 << 20;
 /// Memory of an encoder beside its rows.
 const ENCODER_BYTES: u64 = 1 << 20;
 /// Objects below this size may wait on disk until they are published: every store takes them in one request.
@@ -59,9 +61,9 @@ impl Workshop {
         self.busy.load(Ordering::Acquire) > 0
     }
 
-    /// Waits for a turn to encode so many bytes of rows, of which an encoder holds less than a half beside its own.
+    /// Waits for a turn to encode so many bytes of rows: an encoder holds the first of them until it knows how to encode them, and what they become.
     async fn turn(&self, raw_bytes: u64) -> Turn {
-        self.memory.turn(raw_bytes / 2 + ENCODER_BYTES).await
+        self.memory.turn(raw_bytes.min(FIRST_BYTES) + self.ratio.apply(raw_bytes) + ENCODER_BYTES).await
     }
 }
 

@@ -46,7 +46,7 @@ impl Ratio {
         self.encoded.fetch_add(encoded, Ordering::Relaxed);
     }
 
-    fn apply(&self, raw: u64) -> u64 {
+    pub(super) fn apply(&self, raw: u64) -> u64 {
         let (seen, encoded) = (self.raw.load(Ordering::Relaxed).max(1), self.encoded.load(Ordering::Relaxed));
         u64::try_from(u128::from(raw) * u128::from(encoded) / u128::from(seen)).unwrap_or(u64::MAX)
     }

@@ -25,18 +25,20 @@ impl CloudStorageTask {
         }
     }
 
-    /// Has the largest row groups encoded that have at least so many bytes, as many as it takes; false when there is none.
+    /// Has the files encoded that have most rows waiting in memory, at least so many bytes, as many as it takes; false when there is none.
     fn encode_largest(&mut self, least: u64) -> bool {
         let goal = self.workshop.memory.limit() / 4;
         let files = self.partitions.values_mut().flat_map(|p| p.writer.open_files());
-        let mut waiting: Vec<_> = files.filter(|f| f.encodable_bytes() >= least && f.waiting_bytes() > 0 && f.has_turn(&self.workshop)).collect();
-        waiting.sort_by_key(|f| std::cmp::Reverse(f.encodable_bytes()));
+        let able = files.filter(|f| f.encodable_bytes() >= least && f.has_turn(&self.workshop));
+        // What waits on disk frees nothing here.
+        let mut waiting: Vec<_> = able.map(|file| (file.waiting_bytes(), file)).filter(|(bytes, _)| *bytes >= least).collect();
+        waiting.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         let mut freed = 0;
-        for file in waiting {
+        for (bytes, file) in waiting {
             if freed >= goal {
                 break;
             }
-            freed += file.encodable_bytes();
+            freed += bytes;
             file.encode_staged(&self.workshop);
         }
         freed > 0

@@ -29,8 +29,11 @@ use crate::partition::Rows;
 use crate::spill::rows::{self, RowsWriter};
 use crate::spill::{Place, Spill};
 
-/// Bytes of a path's rows in one batch at which they get an array of their own.
+/// Bytes of a path's rows in one batch at which they get an array of their own, and as many more for each array in it.
 const OWN_SLAB_BYTES: u64 = 64 << 10;
+const OWN_ARRAY_BYTES: u64 = 1 << 10;
+/// What an array holds beside its buffers as they are counted: the allocations that they hang on.
+const ARRAY_BYTES: u64 = 256;
 /// What rows may keep in memory of others, beside as much as they are themselves three times over: an array costs about that before its first row.
 const SLACK_BYTES: u64 = 4 << 10;
 /// Rows and bytes of the arrays that encoders are given, and bytes of a run that are gathered at once.
@@ -123,7 +126,7 @@ impl Drop for Piece {
 }
 
 fn slab(field: FieldRef, rows: ArrayRef, memory: &Budget) -> Arc<Slab> {
-    let permit = memory.take(bytes(rows.get_array_memory_size()));
+    let permit = memory.take(bytes(rows.get_array_memory_size()) + ARRAY_BYTES * arrays(field.data_type()));
     Arc::new(Slab { field, rows, _permit: permit })
 }
 
@@ -143,7 +146,8 @@ impl Parts {
                 (Held { slab: slab(FieldRef::clone(&column.field), rows, memory), start: 0, rows: length }, bytes)
             };
             let average = weight(&column.array) / bytes(column.len()).max(1);
-            let is_small = |indices: &UInt32Array| bytes(indices.len()).saturating_mul(average) < OWN_SLAB_BYTES;
+            let own = OWN_SLAB_BYTES.max(OWN_ARRAY_BYTES * arrays(column.field.data_type()));
+            let is_small = |indices: &UInt32Array| bytes(indices.len()).saturating_mul(average) < own;
             let small: Vec<&dyn Array> = split.iter().filter_map(|(_, rows)| indices(rows).filter(|i| is_small(i)).map(|i| i as &dyn Array)).collect();
             let mut shared = if small.is_empty() { Vec::new() } else { share(column, &small, memory)? }.into_iter();
             let mut parts = Vec::with_capacity(split.len());
@@ -535,6 +539,15 @@ fn join(sources: &[Source]) -> Result<ArrayRef, ArrowError> {
         places.extend((source.start..source.start + source.rows).map(|row| (number, row)));
     }
     interleave(&arrays, &places)
+}
+
+/// Arrays in an array of that type, itself included.
+fn arrays(data_type: &DataType) -> u64 {
+    match data_type {
+        DataType::Struct(fields) => 1 + fields.iter().map(|field| arrays(field.data_type())).sum::<u64>(),
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => 1 + arrays(item.data_type()),
+        _ => 1,
+    }
 }
 
 /// Bytes of an array's values.
