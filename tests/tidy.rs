@@ -260,6 +260,32 @@ fn nothing_is_left_unfinished() {
     assert_none(&problems);
 }
 
+/// Where a figure or a table was to be put in later: `@` around capitals.
+fn gaps(text: &str) -> impl Iterator<Item = &str> {
+    let is_name = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    text.lines()
+        .flat_map(move |line| {
+            // What stands before the first sign and after the last is not between two.
+            let words: Vec<&str> = line.split('@').collect();
+            words.get(1..words.len() - 1).unwrap_or_default().to_vec()
+        })
+        .filter(is_name)
+}
+
+#[test]
+fn no_page_has_a_gap_that_was_to_be_filled_in() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut problems = Vec::new();
+    for page in ["", "docs", "benches", "formats", "examples", "terraform"].iter().flat_map(|folder| fs::read_dir(root.join(folder)).expect("a folder")) {
+        let page = page.expect("an entry").path();
+        if page.extension().is_some_and(|extension| extension == "md") {
+            let text = fs::read_to_string(&page).expect("a readable page");
+            problems.extend(gaps(&text).map(|name| format!("{}: @{name}@", page.display())));
+        }
+    }
+    assert_none(&problems);
+}
+
 #[test]
 fn every_plugin_file_is_in_its_table() {
     for (table, entry) in [("formats/src/wire/mod.rs", "WIRE"), ("formats/src/file/mod.rs", "FILE")] {
@@ -297,6 +323,13 @@ mod rules {
         let text = "//! [`crate::store`]\nuse crate::batch; // not crate::kafka\n#[cfg(test)]\nmod tests { use crate::plugins; }\n";
         let source = Source { path: "src/roll.rs".into(), text: text.to_owned() };
         assert_eq!(source.uses(), BTreeSet::from(["batch".to_owned()]));
+    }
+
+    #[test]
+    fn capitals_between_two_signs_are_a_gap_and_addresses_are_not() {
+        for (text, expected) in [("@TABLE@", vec!["TABLE"]), ("a @A_B@ b @C@", vec!["A_B", "C"]), ("me@EXAMPLE.org @NAME", vec![]), ("@@ @a@ @\nB@", vec![])] {
+            assert_eq!(gaps(text).collect::<Vec<_>>(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn print_ways(rows: Option<u64>) {
     println!();
     println!("| way to keep the rows of open Parquet files | files | rows | peak RSS MiB | CPU s | rows per CPU second | MiB of files |");
     println!("|---|---|---|---|---|---|---|");
-    for (files, most) in [(200, 1_000_000), (2_000, 1_000_000)] {
+    for (files, most) in [(10, 2_000_000), (200, 2_000_000), (2_000, 1_000_000)] {
         for way in ways::WAYS {
             let rows = rows.unwrap_or(most);
             let [peak, cpu, _, bytes] = ways::run(way, files, rows);

@@ -211,7 +211,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Props {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-/// All files end at once, with the last record.
+/// All files end at once, with the last record, unless memory makes them end before.
 fn props(case: &Case, lake: &Path) -> Props {
     let mut props = pairs(&[
         ("topics", "events"),
@@ -223,6 +223,11 @@ fn props(case: &Case, lake: &Path) -> Props {
         ("value.converter.schemas.enable", "false"),
     ]);
     props.insert("flush.size".to_owned(), case.rows.to_string());
+    if !case.spills {
+        // Files that end early begin the count anew: the last ones end by the clock.
+        props.insert("rotate.schedule.interval.ms".to_owned(), "20000".to_owned());
+        props.insert("timezone".to_owned(), "UTC".to_owned());
+    }
     props.insert("lakehead.store.url".to_owned(), lake.display().to_string());
     let fields: Vec<String> = columns(case.shape).iter().map(|(name, kind)| format!(r#"{{"field":"{name}","type":"{kind}","optional":true}}"#)).collect();
     props.insert("value.schema".to_owned(), format!(r#"{{"type":"struct","optional":false,"fields":[{}]}}"#, fields.join(",")));

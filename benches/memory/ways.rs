@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, StructArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, StructArray, UInt32Array};
 use arrow::compute::{interleave, take};
 use arrow::datatypes::{Field, FieldRef, Fields};
 use bytes::Bytes;
@@ -25,7 +25,7 @@ use parquet::file::properties::WriterProperties;
 const WAY: &str = "LAKEHEAD_MEMORY_WAY";
 /// Rows that arrive together.
 const BATCH: u64 = 8192;
-/// Bytes of rows that the third way holds before it moves them to disk.
+/// Bytes of rows that are held before they go where they wait.
 const HELD: usize = 64 << 20;
 
 /// The ways, by name.
@@ -111,51 +111,25 @@ fn writer(schema: &StructArray, pages: Option<&Spill>) -> ArrowWriter<Vec<u8>> {
     ArrowWriter::try_new_with_options(Vec::new(), RecordBatch::from(schema).schema(), options).expect("a writer")
 }
 
-/// A writer for each file, open until the end.
-fn writers(files: u64, rows: u64, pages: Option<&Spill>) -> u64 {
-    let mut open: BTreeMap<u64, ArrowWriter<Vec<u8>>> = BTreeMap::new();
-    for start in (0..rows).step_by(BATCH as usize) {
-        let (rows, groups) = batch(start, (start + BATCH).min(rows), files);
-        for (file, from, length) in groups {
-            open.entry(file).or_insert_with(|| writer(&rows, pages)).write(&RecordBatch::from(rows.slice(from, length))).expect("rows");
-        }
-    }
-    open.into_values().map(|writer| writer.into_inner().expect("a file").len() as u64).sum()
-}
+/// A batch, and which rows of it each file has.
+type Held = (StructArray, Vec<(u64, usize, usize)>);
 
-/// Rows in memory up to [`HELD`], then on disk, file after file; each file encoded at the end.
-fn staged(files: u64, rows: u64, spill: &Spill) -> u64 {
-    let mut places: BTreeMap<u64, Vec<Place>> = BTreeMap::new();
-    let (mut held, mut bytes, mut model): (Vec<(StructArray, Vec<_>)>, usize, Option<StructArray>) = (Vec::new(), 0, None);
+/// Gives all rows, file after file, as often as [`HELD`] bytes of them are there. All ways get them like this.
+fn feed(files: u64, rows: u64, mut each: impl FnMut(u64, &StructArray)) {
+    let (mut held, mut bytes): (Vec<Held>, usize) = (Vec::new(), 0);
     for start in (0..rows).step_by(BATCH as usize) {
         let (rows, groups) = batch(start, (start + BATCH).min(rows), files);
         bytes += rows.get_array_memory_size();
-        model.get_or_insert_with(|| rows.slice(0, 0));
         held.push((rows, groups));
         if bytes >= HELD {
             bytes = 0;
-            move_to_disk(&std::mem::take(&mut held), spill, &mut places);
+            by_file(&std::mem::take(&mut held), &mut each);
         }
     }
-    move_to_disk(&held, spill, &mut places);
-    drop(held);
-    let (model, mut total) = (model.expect("rows"), 0);
-    let field = field(&model);
-    for places in places.into_values() {
-        let mut writer = writer(&model, None);
-        let parts: Vec<ArrayRef> = places.iter().map(|place| read(&field, place.read().expect("bytes")).expect("rows")).collect();
-        let all = arrow::compute::concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>()).expect("rows");
-        writer.write(&RecordBatch::from(arrow::array::AsArray::as_struct(&all))).expect("rows");
-        total += writer.into_inner().expect("a file").len() as u64;
-    }
-    total
+    by_file(&held, &mut each);
 }
 
-fn field(rows: &StructArray) -> FieldRef {
-    Arc::new(Field::new("value", rows.data_type().clone(), true))
-}
-
-fn move_to_disk(held: &[(StructArray, Vec<(u64, usize, usize)>)], spill: &Spill, places: &mut BTreeMap<u64, Vec<Place>>) {
+fn by_file(held: &[Held], each: &mut impl FnMut(u64, &StructArray)) {
     let mut of_file: BTreeMap<u64, Vec<(usize, usize)>> = BTreeMap::new();
     for (number, (_, groups)) in held.iter().enumerate() {
         for (file, from, length) in groups {
@@ -163,13 +137,44 @@ fn move_to_disk(held: &[(StructArray, Vec<(u64, usize, usize)>)], spill: &Spill,
         }
     }
     let arrays: Vec<&dyn Array> = held.iter().map(|(rows, _)| rows as &dyn Array).collect();
-    let Some((first, _)) = held.first() else { return };
-    let mut encoder = RowsWriter::new(&field(first)).expect("a writer");
     for (file, rows) in of_file {
-        let mut out = Vec::new();
-        encoder.write(&interleave(&arrays, &rows).expect("rows"), &mut out).expect("rows");
-        places.entry(file).or_default().push(spill.append(&out).expect("a disk"));
+        each(file, interleave(&arrays, &rows).expect("rows").as_struct());
     }
+}
+
+/// A writer for each file, open until the end.
+fn writers(files: u64, rows: u64, pages: Option<&Spill>) -> u64 {
+    let mut open: BTreeMap<u64, ArrowWriter<Vec<u8>>> = BTreeMap::new();
+    feed(files, rows, |file, rows| {
+        open.entry(file).or_insert_with(|| writer(rows, pages)).write(&RecordBatch::from(rows)).expect("rows");
+    });
+    open.into_values().map(|writer| writer.into_inner().expect("a file").len() as u64).sum()
+}
+
+/// Rows on disk; each file encoded at the end.
+fn staged(files: u64, rows: u64, spill: &Spill) -> u64 {
+    let mut places: BTreeMap<u64, Vec<Place>> = BTreeMap::new();
+    let mut to_disk: Option<(FieldRef, StructArray, RowsWriter)> = None;
+    feed(files, rows, |file, rows| {
+        let (_, _, encoder) = to_disk.get_or_insert_with(|| {
+            let field: FieldRef = Arc::new(Field::new("value", rows.data_type().clone(), true));
+            let encoder = RowsWriter::new(&field).expect("a writer");
+            (field, rows.slice(0, 0), encoder)
+        });
+        let (mut out, rows): (Vec<u8>, ArrayRef) = (Vec::new(), Arc::new(rows.clone()));
+        encoder.write(&rows, &mut out).expect("rows");
+        places.entry(file).or_default().push(spill.append(&out).expect("a disk"));
+    });
+    let (field, model, _) = to_disk.expect("rows");
+    let encoded = places.into_values().map(|places| {
+        let mut writer = writer(&model, None);
+        for place in places {
+            let rows = read(&field, place.read().expect("bytes")).expect("rows");
+            writer.write(&RecordBatch::from(rows.as_struct())).expect("rows");
+        }
+        writer.into_inner().expect("a file").len() as u64
+    });
+    encoded.sum()
 }
 
 /// Pages in the same log as the rows of the third way.
