@@ -84,6 +84,7 @@ impl Played {
 }
 
 /// Plays a seed. One that never ends cannot be given up: the whole test ends with it.
+#[expect(clippy::disallowed_methods, reason = "what watches must not wait for what it watches")]
 fn watched(seed: u64, scenario: &Scenario) -> Outcome {
     let (ended, end) = channel::<()>();
     std::thread::spawn(move || {
