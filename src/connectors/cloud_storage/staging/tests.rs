@@ -164,7 +164,7 @@ fn rows_that_are_cut_out_of_a_batch_are_charged_for_themselves() {
         Column::new(Arc::new(Field::new("value", DataType::Utf8, false)), array)
     };
     let (large, small) = (of(1000), of(50));
-    let all = |column: &Column| bytes(column.array.get_array_memory_size());
+    let all = |column: &Column| bytes(column.array.get_array_memory_size()) + ARRAY_BYTES;
     let cases = [
         (&large, 1, 1000, 3000),
         (&large, 100, 100_000, 300_000),
