@@ -119,7 +119,7 @@ impl Budget {
     /// because their rows lie in arrays that they share.
     #[must_use]
     pub fn is_used_up(&self) -> bool {
-        let limit = if self.is_part || self.inner.spill.is_on() { self.limit() } else { self.limit() / 2 };
+        let limit = if self.is_part || self.inner.spill.is_on() { self.limit() } else { (self.limit() / 2).max(1) };
         self.used() >= limit
     }
 
@@ -251,6 +251,7 @@ mod tests {
             });
             assert_eq!(found, expected);
         }
+        assert!(!Budget::new(1).is_used_up(), "nothing is held");
     }
 
     #[tokio::test]
