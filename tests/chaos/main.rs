@@ -47,6 +47,13 @@ struct Row {
     is_quick: bool,
 }
 
+impl Row {
+    /// What happens, and when files end.
+    fn name(&self) -> String {
+        format!("{} ({})", self.fault, self.rule.text())
+    }
+}
+
 const fn row(fault: &'static str, rule: Rule, run: fn(Rule, &Effort) -> Report) -> Row {
     Row { fault, rule, run, is_quick: false }
 }
@@ -103,7 +110,7 @@ fn main() -> ExitCode {
     }
     let is_full = arguments.iter().any(|argument| argument == "--full");
     let names: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let is_meant = |row: &Row| names.is_empty() || names.iter().any(|name| "chaos" == name.as_str() || row.fault.contains(name.as_str()));
+    let is_meant = |row: &Row| names.is_empty() || names.iter().any(|name| "chaos" == name.as_str() || row.name().contains(name.as_str()));
     let rows: Vec<&Row> = ROWS.iter().filter(|row| (is_full || row.is_quick || !names.is_empty()) && is_meant(row)).collect();
     if rows.is_empty() {
         return ExitCode::SUCCESS; // the name is another test's
