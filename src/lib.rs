@@ -42,6 +42,9 @@ pub mod connectors;
 // Every registration line of this crate.
 pub mod plugins;
 
+// What the members of a Connect group share, and what they say to each other.
+pub mod cluster;
+
 // Workers, tasks, the herder: who runs what, and what state it is in.
 pub mod runtime;
 

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::batch::{OffsetRange, Offsets, TopicPartition};
 use crate::connect::{Health, TaskReport};
 
+pub use crate::cluster::TaskId;
+
 /// State of a connector or task: upstream's `AbstractStatus.State`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum State {
@@ -37,22 +39,6 @@ impl State {
             Self::Restarting => "RESTARTING",
             Self::Stopped => "STOPPED",
         }
-    }
-}
-
-/// One task of one connector.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TaskId {
-    /// The connector's name.
-    pub connector: Arc<str>,
-    /// The task's number, from 0.
-    pub task: u32,
-}
-
-impl fmt::Display for TaskId {
-    /// As upstream: `orders-0`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.connector, self.task)
     }
 }
 

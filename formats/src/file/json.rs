@@ -21,6 +21,8 @@ use super::{Encoder, File, FileFormat, FileStats, FormatError, Options, View};
 mod number;
 mod print;
 
+pub use self::number::push_f64;
+
 /// Registration.
 pub(super) const FILE: File = File {
     name: "json",

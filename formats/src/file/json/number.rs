@@ -5,8 +5,8 @@
 
 use arrow::datatypes::i256;
 
-/// Appends a float64.
-pub(super) fn push_f64(value: f64, out: &mut Vec<u8>) {
+/// Appends a float64, as Jackson writes Java's `double`.
+pub fn push_f64(value: f64, out: &mut Vec<u8>) {
     if !value.is_finite() {
         return push_not_finite(value.is_nan(), value > 0.0, out);
     }

@@ -1,0 +1,22 @@
+//! What the members of a Connect group share, and what they say to each other.
+//!
+//! Upstream's workers meet in a consumer group and keep everything else in three compacted topics. The modules here read and write exactly that, so that
+//! both kinds of workers can be in one group: [`protocol`] has the bytes of the group's metadata and assignments, [`configs`] the records of
+//! the config topic, and [`session`] the signatures of requests between workers.
+//!
+//! All of these are pure: bytes and the time go in as values, values come out.
+
+pub mod work;
+
+pub mod protocol;
+
+mod json;
+
+mod record;
+
+pub mod configs;
+
+pub mod session;
+
+pub use record::Record;
+pub use work::{TaskId, Work};
