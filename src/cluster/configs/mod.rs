@@ -15,6 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::session::SessionKey;
@@ -154,13 +155,27 @@ impl Replay {
     pub fn apply(&mut self, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> Option<Change> {
         let key = key.map(String::from_utf8_lossy);
         let ignored = |why: String| Some(Change::Ignored(Ignored { offset, key: key.as_deref().unwrap_or("null").to_owned(), why }));
-        let value = match json::parse(value) {
-            Ok(value) => value,
+        let has_properties = key.as_deref().is_some_and(|key| key.starts_with(records::CONNECTOR) || key.starts_with(records::TASK));
+        let read = if has_properties { Said::properties(value) } else { None };
+        let said = match read.map_or_else(|| json::parse(value).map(Said::Value), Ok) {
+            Ok(said) => said,
             Err(error) => return ignored(format!("its value is not JSON: {error}")),
         };
         self.shared.set_offset(offset.saturating_add(1));
         let Some(key) = &key else { return ignored("records without a key mean nothing".to_owned()) };
-        self.apply_value(key, value).unwrap_or_else(ignored)
+        self.apply_said(key, said).unwrap_or_else(ignored)
+    }
+
+    fn apply_said(&mut self, key: &str, said: Said) -> Result<Option<Change>, String> {
+        match (said, key.strip_prefix(records::CONNECTOR), key.strip_prefix(records::TASK)) {
+            (Said::Value(value), ..) => self.apply_value(key, value),
+            (Said::Properties(config), Some(connector), _) => Ok(Some(self.configured(connector, config))),
+            (Said::Properties(config), _, Some(task)) => {
+                self.defer(deferred_id(task)?, config);
+                Ok(None)
+            }
+            (Said::Properties(_), ..) => Ok(None),
+        }
     }
 
     /// The order of the prefixes is upstream's; `connector-` is no prefix of the others, but a connector's name can be anything.
@@ -170,7 +185,8 @@ impl Replay {
         } else if let Some(connector) = key.strip_prefix(records::CONNECTOR) {
             self.connector(connector, value)
         } else if let Some(task) = key.strip_prefix(records::TASK) {
-            self.task(&task_id(task).ok_or("no connector and task number after \"task-\"")?, value)
+            self.defer(deferred_id(task)?, properties(value)?);
+            Ok(None)
         } else if let Some(connector) = key.strip_prefix(records::COMMIT) {
             self.commit(connector, value)
         } else if let Some(connector) = key.strip_prefix(records::RESTART) {
@@ -204,12 +220,15 @@ impl Replay {
         if value.is_null() {
             return Ok(self.remove(connector).then(|| Change::ConnectorRemoved(connector.into())));
         }
-        let config = properties(value)?;
+        Ok(Some(self.configured(connector, properties(value)?)))
+    }
+
+    fn configured(&mut self, connector: &str, config: RawConfig) -> Change {
         let before = self.shared.update(connector, |entry| {
             entry.target.get_or_insert(TargetState::Started);
             entry.config.replace(Arc::new(config))
         });
-        Ok(Some(if before.is_some() { Change::ConnectorUpdated(connector.into()) } else { Change::ConnectorAdded(connector.into()) }))
+        if before.is_some() { Change::ConnectorUpdated(connector.into()) } else { Change::ConnectorAdded(connector.into()) }
     }
 
     /// Drops a connector's configuration and those of its tasks; true if it had one.
@@ -218,10 +237,8 @@ impl Replay {
         self.shared.update(connector, Entry::remove_configs)
     }
 
-    fn task(&mut self, id: &TaskId, value: Value) -> Result<Option<Change>, String> {
-        let config = properties(value)?;
-        self.deferred.entry(Arc::clone(&id.connector)).or_default().insert(id.task, Arc::new(config));
-        Ok(None)
+    fn defer(&mut self, id: TaskId, config: RawConfig) {
+        self.deferred.entry(id.connector).or_default().insert(id.task, Arc::new(config));
     }
 
     fn commit(&mut self, connector: &str, value: Value) -> Result<Option<Change>, String> {
@@ -260,6 +277,24 @@ impl Replay {
     }
 }
 
+/// What a record's value says. Nearly all bytes of the topic are configurations, and these are read without a detour.
+enum Said {
+    Properties(RawConfig),
+    Value(Value),
+}
+
+impl Said {
+    /// A configuration of the usual form: an object of texts and nulls in an object. Whatever else it is, [`json::parse`] says.
+    fn properties(value: Option<&[u8]>) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Usual {
+            properties: RawConfig,
+        }
+        let usual: Usual = serde_json::Deserializer::from_slice(value?).into_iter().next()?.ok()?;
+        Some(Self::Properties(usual.properties))
+    }
+}
+
 /// A request to restart; upstream takes anything that is no boolean as false.
 fn restart(connector: &str, value: Value) -> Result<Option<Change>, String> {
     let value = object(value)?;
@@ -273,6 +308,10 @@ fn task_id(text: &str) -> Option<TaskId> {
     let (connector, number) = text.trim_end_matches('-').rsplit_once('-')?;
     let number: i32 = number.parse().ok()?;
     Some(TaskId::new(connector, u32::try_from(number).ok()?))
+}
+
+fn deferred_id(text: &str) -> Result<TaskId, String> {
+    task_id(text).ok_or_else(|| "no connector and task number after \"task-\"".to_owned())
 }
 
 fn object(value: Value) -> Result<Map<String, Value>, String> {
