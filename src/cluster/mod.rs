@@ -1,8 +1,9 @@
 //! What the members of a Connect group share, and what they say to each other.
 //!
 //! Upstream's workers meet in a consumer group and keep everything else in three compacted topics. The modules here read and write exactly that, so that
-//! both kinds of workers can be in one group: [`protocol`] has the bytes of the group's metadata and assignments, [`configs`] the records of
-//! the config topic, and [`session`] the signatures of requests between workers.
+//! both kinds of workers can be in one group: [`protocol`] has the bytes of the group's metadata and assignments, [`assignor`] what a leader gives to
+//! whom, [`configs`], [`statuses`] and [`source_offsets`] the records of the three topics, [`offset_file`] what a standalone worker has instead of the last
+//! one, and [`session`] the signatures of requests between workers.
 //!
 //! All of these are pure: bytes and the time go in as values, values come out.
 
@@ -10,11 +11,19 @@ pub mod work;
 
 pub mod protocol;
 
+pub mod assignor;
+
 mod json;
 
 mod record;
 
 pub mod configs;
+
+pub mod statuses;
+
+pub mod source_offsets;
+
+pub mod offset_file;
 
 pub mod session;
 

@@ -488,8 +488,9 @@ mod tests {
 
         #[test]
         fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Metadata::parse(&bytes);
-            let _ = Assignment::parse(&bytes);
+            for error in [Metadata::parse(&bytes).err(), Assignment::parse(&bytes).err()].into_iter().flatten() {
+                prop_assert!(error.at <= bytes.len());
+            }
         }
 
         #[test]

@@ -8,39 +8,7 @@ use crate::batch::{OffsetRange, Offsets, TopicPartition};
 use crate::connect::{Health, TaskReport};
 
 pub use crate::cluster::TaskId;
-
-/// State of a connector or task: upstream's `AbstractStatus.State`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum State {
-    /// Not started yet, or stopped with the worker.
-    #[default]
-    Unassigned,
-    /// At work.
-    Running,
-    /// Keeps its place in the group and takes no records.
-    Paused,
-    /// Ended with an error, and stays so until it is restarted.
-    Failed,
-    /// Being restarted.
-    Restarting,
-    /// A connector without tasks, until it is resumed.
-    Stopped,
-}
-
-impl State {
-    /// As the REST API prints it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unassigned => "UNASSIGNED",
-            Self::Running => "RUNNING",
-            Self::Paused => "PAUSED",
-            Self::Failed => "FAILED",
-            Self::Restarting => "RESTARTING",
-            Self::Stopped => "STOPPED",
-        }
-    }
-}
+pub use crate::cluster::statuses::State;
 
 /// What a running task shows to others. The task writes its figures, the worker its state; anybody may read.
 #[derive(Debug, Default)]

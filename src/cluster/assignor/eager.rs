@@ -1,6 +1,7 @@
 //! Everything anew: upstream's `EagerAssignor`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::cluster::Work;
 
@@ -10,7 +11,7 @@ pub(super) fn assign<'a>(members: impl Iterator<Item = &'a String>, configured: 
     let count = shares.len().max(1);
     for (at, connector) in configured.connectors.iter().enumerate() {
         if let Some((_, work)) = shares.get_mut(at % count) {
-            work.connectors.insert(connector.clone());
+            work.connectors.insert(Arc::clone(connector));
         }
     }
     for (at, task) in configured.tasks.iter().enumerate() {

@@ -8,6 +8,7 @@
 //! is not all rebalance.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::cluster::Work;
 
@@ -242,7 +243,7 @@ fn beyond_share<'a, T: Clone + Ord>(
 fn give(work: &Work, next: &mut BTreeMap<String, Work>) {
     for connector in &work.connectors {
         if let Some((_, least)) = next.iter_mut().min_by_key(|(_, work)| work.connectors.len()) {
-            least.connectors.insert(connector.clone());
+            least.connectors.insert(Arc::clone(connector));
         }
     }
     for task in &work.tasks {
@@ -255,7 +256,7 @@ fn give(work: &Work, next: &mut BTreeMap<String, Work>) {
 /// Gives to these members in a circle, whatever they have.
 fn deal(work: &Work, members: &[String], next: &mut BTreeMap<String, Work>) {
     for (connector, member) in work.connectors.iter().zip(members.iter().cycle()) {
-        next.entry(member.clone()).or_default().connectors.insert(connector.clone());
+        next.entry(member.clone()).or_default().connectors.insert(Arc::clone(connector));
     }
     for (task, member) in work.tasks.iter().zip(members.iter().cycle()) {
         next.entry(member.clone()).or_default().tasks.insert(task.clone());
