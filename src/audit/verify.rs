@@ -25,7 +25,7 @@ const PROGRESS: Duration = Duration::from_secs(2);
 pub struct Arguments {
     #[command(flatten)]
     place: Place,
-    /// Compares with this consumer group as well: what it has committed, and what the log has where files hold nothing. A connector's is connect-<name>.
+    /// Compares with this consumer group as well: what it has committed, and what the log has where files hold nothing. A connector's is connect-NAME.
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
     /// The brokers of the group.
