@@ -7,7 +7,8 @@
 //! lanes  = count { bytes shared with the previous name, length of the rest, the rest,
 //!                  ahead - committed (0 = none), count { start - previous:zigzag, end - start } }
 //! ```
-//! Numbers are unsigned LEB128. Names are told by what differs from the one before, so that directories of hours or days take a few bytes each.
+//! Numbers are unsigned LEB128. Names are told by what differs from the one before, so that directories of hours or days take a few bytes each. A text is made longer by
+//! numbers with more bytes than they need, which every reader takes: that the broker takes it says that it takes as much.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,13 +17,17 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::Lane;
+use super::{Lane, TOGETHER};
 use crate::batch::{Committed, OffsetRange};
 
 /// Begins every text of this version.
 const MARK: &str = "LH1.";
 /// Begins the texts of every version.
 const FAMILY: &str = "LH";
+/// Bytes of a checksum.
+const SUM: usize = 4;
+/// Bytes that a number takes at most.
+const NUMBER: usize = 10;
 
 /// What a lane's owner has done and is about to do beyond the committed offset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -90,7 +95,7 @@ impl Intent {
         let bad = |why: &str| Foreign::Unreadable(format!("{why} in {:?}", text.chars().take(40).collect::<String>()));
         let Some(coded) = text.strip_prefix(MARK) else { return Err(bad("another version's mark")) };
         let bytes = URL_SAFE_NO_PAD.decode(coded).map_err(|_| bad("no base64"))?;
-        let (body, sum) = bytes.split_last_chunk::<4>().ok_or_else(|| bad("too few bytes"))?;
+        let (body, sum) = bytes.split_last_chunk::<SUM>().ok_or_else(|| bad("too few bytes"))?;
         if crc32fast::hash(body).to_le_bytes() != *sum {
             return Err(bad("a wrong checksum"));
         }
@@ -99,40 +104,64 @@ impl Intent {
         if from.0.is_empty() { Ok(intent) } else { Err(bad("bytes too many")) }
     }
 
+    /// The same without files that end together.
+    pub(super) fn lane_by_lane(mut self) -> Self {
+        self.lanes.remove(TOGETHER);
+        self.with_its_clock()
+    }
+
+    /// The same with those readings of the clock alone that what it says was made with.
+    pub(super) fn with_its_clock(mut self) -> Self {
+        let until = self.lanes.values().flat_map(|of| of.ahead.into_iter().chain(of.files.iter().map(|span| span.end))).max();
+        self.clock.retain(|(from, _)| until.is_some_and(|until| *from < until));
+        self
+    }
+
     /// The text to commit with this offset; empty when there is nothing to say.
     #[must_use]
     pub fn text(&self, offset: i64) -> String {
+        self.text_of(offset, 0)
+    }
+
+    /// The same, with numbers that take more bytes than they need: of so many bytes, or one less, if it is shorter and has numbers enough.
+    pub(super) fn text_of(&self, offset: i64, length: usize) -> String {
         if self.lanes.is_empty() {
             return String::new();
         }
-        let mut body = self.configuration.to_le_bytes().to_vec();
-        put(&mut body, self.clock.len() as u64);
+        let body = self.body(offset, 0);
+        let wanted = (length.saturating_sub(MARK.len()) * 3 / 4).saturating_sub(SUM);
+        framed(if body.len() < wanted { self.body(offset, wanted - body.len()) } else { body })
+    }
+
+    fn body(&self, offset: i64, spare: usize) -> Vec<u8> {
+        let mut body = Body { bytes: self.configuration.to_le_bytes().to_vec(), spare };
+        body.put(self.clock.len() as u64);
         let mut last = 0;
         for (from, ms) in &self.clock {
-            put_signed(&mut body, from.wrapping_sub(offset));
-            put_signed(&mut body, ms.wrapping_sub(last));
+            body.put_signed(from.wrapping_sub(offset));
+            body.put_signed(ms.wrapping_sub(last));
             last = *ms;
         }
-        put(&mut body, self.lanes.len() as u64);
+        body.put(self.lanes.len() as u64);
         let mut previous: &[u8] = &[];
         for (lane, of) in &self.lanes {
             let name = lane.as_bytes();
             let shared = name.iter().zip(previous).take_while(|(a, b)| a == b).count();
             let rest = name.get(shared..).unwrap_or_default();
-            put(&mut body, shared as u64);
-            put(&mut body, rest.len() as u64);
-            body.extend_from_slice(rest);
-            put(&mut body, of.ahead.map_or(0, |ahead| ahead.wrapping_sub(offset).cast_unsigned()));
-            put(&mut body, of.files.len() as u64);
+            body.put(shared as u64);
+            body.put(rest.len() as u64);
+            body.bytes.extend_from_slice(rest);
+            body.put(of.ahead.map_or(0, |ahead| ahead.wrapping_sub(offset).cast_unsigned()));
+            body.put(of.files.len() as u64);
             let mut at = of.ahead.unwrap_or(offset);
             for span in &of.files {
-                put_signed(&mut body, span.start.wrapping_sub(at));
-                put(&mut body, span.end.wrapping_sub(span.start).cast_unsigned());
+                body.put_signed(span.start.wrapping_sub(at));
+                body.put(span.end.wrapping_sub(span.start).cast_unsigned());
                 at = span.end;
             }
             previous = name;
         }
-        framed(body)
+        body.bytes
     }
 }
 
@@ -143,16 +172,29 @@ pub(super) fn framed(mut body: Vec<u8>) -> String {
     format!("{MARK}{}", URL_SAFE_NO_PAD.encode(body))
 }
 
-fn put(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    out.push(value.to_le_bytes()[0]);
+/// A body that is being told.
+struct Body {
+    bytes: Vec<u8>,
+    /// Bytes to spend on numbers that do not need them.
+    spare: usize,
 }
 
-fn put_signed(out: &mut Vec<u8>, value: i64) {
-    put(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
+impl Body {
+    fn put(&mut self, mut value: u64) {
+        let last = self.bytes.len() + NUMBER - 1;
+        while value >= 0x80 || (self.spare > 0 && self.bytes.len() < last) {
+            if value < 0x80 {
+                self.spare -= 1;
+            }
+            self.bytes.push(value.to_le_bytes()[0] | 0x80);
+            value >>= 7;
+        }
+        self.bytes.push(value.to_le_bytes()[0]);
+    }
+
+    fn put_signed(&mut self, value: i64) {
+        self.put(((value << 1) ^ (value >> 63)).cast_unsigned());
+    }
 }
 
 struct Reader<'a>(&'a [u8]);

@@ -34,8 +34,15 @@ pub const TOGETHER: &str = "";
 /// Bytes of text that a broker takes unless `offset.metadata.max.bytes` says otherwise.
 pub const TEXT_LIMIT: usize = 4096;
 
-/// Bytes of text that are kept for what has to be told when nothing else fits: that everything ends at an offset, and one more reading of the clock.
+/// Bytes of text that are kept for what has to be told when nothing else fits: that everything ends at an offset, and some more readings of the clock. What is visible beyond
+/// the offset is told until that passes, so that a plan that leads to it is made only if the broker takes so many bytes more, which is tried out.
 const RESERVE: usize = 64;
+
+/// Bytes of text that a reading of the clock takes at most, and what comes with it.
+const READING: usize = 20;
+
+/// Bytes of text that every broker is taken to take.
+const SHORTEST: usize = 128;
 
 /// Files of one lane that ended together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -288,7 +295,8 @@ impl Protocol {
                 groups = self.unplanned(|progress| progress.unplanned().collect());
             }
         }
-        let commit = Committed { offset, metadata: intent.text(offset) };
+        let length = if all.is_some() { 0 } else { self.tried_out(&intent, offset) };
+        let commit = Committed { offset, metadata: intent.text_of(offset, length) };
         let nothing = self.begin.filter(|_| self.known.is_none()).map(Committed::at);
         if self.known.as_ref().or(nothing.as_ref()) == Some(&commit) {
             self.proposal = None;
@@ -309,6 +317,22 @@ impl Protocol {
         self.limit.saturating_sub(RESERVE)
     }
 
+    /// Bytes of text for what is told when nothing else fits. However short the text has to be since: what was told lane by lane was told when it had the reserve beside it.
+    fn most(&self, offset: i64) -> usize {
+        let told = self.intent(offset, |_, _| false).lane_by_lane().text(offset).len();
+        self.limit.max(told + RESERVE - 1)
+    }
+
+    /// How long the text is made. Files that are about to become visible beyond the offset are told for as long as others hold it back; those have to be told besides.
+    fn tried_out(&self, intent: &Intent, offset: i64) -> usize {
+        let apart = intent.clone().lane_by_lane();
+        if apart.lanes.values().all(|of| of.files.is_empty()) {
+            return 0;
+        }
+        let length = apart.text(offset).len() + RESERVE;
+        if (SHORTEST + 1..=self.limit).contains(&length) { length } else { 0 }
+    }
+
     /// As many groups of one lane as fit, from its beginning on. Of the lane of all paths, one always does when none is told yet: the reserve is for it.
     fn as_many_as_fit(&self, offset: i64, wanted: BTreeSet<GroupId>) -> Option<(Intent, BTreeSet<GroupId>)> {
         let wanted = Vec::from_iter(wanted);
@@ -322,7 +346,7 @@ impl Protocol {
             if build(middle).0.text(offset).len() <= self.room() { low = middle } else { high = middle - 1 }
         }
         let told = self.lanes.get(TOGETHER).is_some_and(|progress| progress.groups.iter().any(|group| group.planned != Planned::No));
-        if low == 0 && !told && wanted.first().is_some_and(|id| id.lane.is_empty() && build(1).0.text(offset).len() <= self.limit) {
+        if low == 0 && !told && wanted.first().is_some_and(|id| id.lane.is_empty() && build(1).0.text(offset).len() <= self.most(offset)) {
             low = 1;
         }
         (low > 0).then(|| build(low))
@@ -349,7 +373,7 @@ impl Protocol {
     fn told_with_all(&self, intent: &Intent, offset: i64, end: i64) -> Option<Intent> {
         let mut intent = intent.clone();
         self.tell_all(&mut intent, offset, end);
-        (intent.text(offset).len() <= self.limit).then_some(intent)
+        (intent.text(offset).len() <= self.most(offset)).then_some(intent)
     }
 
     /// Forgets what the committed offset says by itself.
@@ -360,6 +384,10 @@ impl Protocol {
         self.lanes.retain(|_, progress| progress.ahead.is_some() || progress.open.is_some() || !progress.groups.is_empty());
         let current = self.clock.iter().rposition(|(from, _)| *from <= offset).unwrap_or(0);
         self.clock.drain(..current);
+        // Told from there on, the reading in force takes no more text as the offset goes on.
+        if let Some((from, _)) = self.clock.first_mut() {
+            *from = offset.max(*from);
+        }
     }
 
     /// The intent with these groups besides those that it has.
@@ -374,10 +402,7 @@ impl Protocol {
             let ahead = progress.ahead.filter(|ahead| *ahead > offset);
             (ahead.is_some() || !files.is_empty()).then(|| (Arc::clone(lane), LaneIntent { ahead, files }))
         };
-        let lanes: BTreeMap<_, _> = self.lanes.iter().filter_map(lane).collect();
-        let until = lanes.values().flat_map(|of| of.ahead.into_iter().chain(of.files.iter().map(|span| span.end))).max();
-        let clock = self.clock.iter().filter(|(from, _)| until.is_some_and(|until| *from < until)).copied().collect();
-        Intent { configuration: self.configuration, lanes, clock }
+        Intent { configuration: self.configuration, lanes: self.lanes.iter().filter_map(lane).collect(), clock: self.clock.clone() }.with_its_clock()
     }
 
     /// The coordinator holds this: what it allows may be published.
@@ -401,18 +426,25 @@ impl Protocol {
     /// # Errors
     /// The length, when nothing shorter can be said.
     pub fn shorten(&mut self, refused: usize) -> Result<(), usize> {
-        const SHORTEST: usize = 128;
-        if refused <= SHORTEST {
+        let asked = self.proposal.as_ref().map_or(0, |proposal| proposal.commit.metadata.len());
+        let is_least = asked == refused && asked > self.limit;
+        if refused <= SHORTEST || is_least {
             return Err(refused);
         }
         self.limit = self.limit.min(refused / 2).max(SHORTEST);
         Ok(())
     }
 
+    /// Bytes of text that the broker is taken to take.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Whether the intent would grow too long: nothing more should be taken, and everything that is open should end, until it is short again.
     ///
     /// # Errors
-    /// [`Crowded`] when a lane has more groups than can be told, or what is to be read again leaves no room.
+    /// [`Crowded`] when a lane has more groups than can be told, what is to be read again leaves no room, or files have seen more readings of the clock than can be told.
     pub fn crowding(&self) -> Result<bool, Crowded> {
         let Some(offset) = self.offset() else { return Ok(false) };
         if self.all.is_some() {
@@ -427,12 +459,41 @@ impl Protocol {
         let is_free = |progress: &Progress| is_open(progress) || progress.unplanned().next().is_some();
         let together = self.lanes.get(TOGETHER);
         let apart = || self.lanes.iter().filter(|(lane, _)| !lane.is_empty()).map(|(_, progress)| progress);
+        let is_on_its_way = |progress: &Progress| progress.groups.iter().any(|group| group.planned != Planned::No);
         if !apart().any(is_free) || (self.lanes.len() == 1 && self.fits_alone()) {
             // Groups of one lane are told a few at a time; what grows is the number of readings of the clock.
-            return Ok(together.is_some_and(is_open) && !self.fits_alone());
+            let next = if self.lanes.len() == 1 { self.lanes.values().next() } else { together };
+            if !self.next_fits(offset) && !next.is_some_and(is_on_its_way) {
+                return Err(Crowded);
+            }
+            return Ok(together.is_some_and(is_open) && !(self.fits_alone() && self.fits_beside(offset)));
         }
         let is_single = |progress: &Progress| progress.unplanned().count() + usize::from(is_open(progress)) <= 1;
-        if apart().all(is_single) && !self.lanes.values().any(is_former) { Ok(true) } else { Err(Crowded) }
+        // Where nothing is on its way that could make room, what ends together has to fit.
+        let fits = |end| self.told_with_all(&self.intent(offset, |_, _| false), offset, end).is_some();
+        let is_hopeful = self.lanes.values().any(is_on_its_way) || self.position.is_none_or(fits);
+        if apart().all(is_single) && !self.lanes.values().any(is_former) && is_hopeful { Ok(true) } else { Err(Crowded) }
+    }
+
+    /// Whether the next group of all paths, or of the only lane, can be told with the readings of the clock that it has seen.
+    fn next_fits(&self, offset: i64) -> bool {
+        let is_only = |lane: &Lane| lane.is_empty() || self.lanes.len() == 1;
+        let Some((lane, progress)) = self.lanes.iter().find(|(lane, _)| is_only(lane)) else { return true };
+        let Some(start) = progress.unplanned().next().map(|group| group.span.start) else { return true };
+        let most = if lane.is_empty() { self.most(offset) } else { self.room() };
+        self.intent_with(offset, &BTreeSet::from([GroupId { lane: Arc::clone(lane), start }])).text(offset).len() <= most
+    }
+
+    /// Whether what is open of all paths could be told beside what is told lane by lane, with one more reading of the clock.
+    fn fits_beside(&self, offset: i64) -> bool {
+        let mut intent = self.intent(offset, |_, _| false);
+        let Some(start) = self.lanes.get(TOGETHER).and_then(|progress| progress.open).filter(|_| intent.lanes.keys().any(|lane| !lane.is_empty())) else {
+            return true;
+        };
+        let end = self.position.unwrap_or(start).max(start);
+        intent.lanes.entry(TOGETHER.into()).or_default().files.push(OffsetRange { start, end });
+        intent.clock.clone_from(&self.clock);
+        intent.text(offset).len() + READING <= self.most(offset)
     }
 
     /// Bytes that it takes to tell every group that ended, and every reading of the clock.

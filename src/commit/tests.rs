@@ -166,6 +166,145 @@ fn stored(p: &mut Protocol, name: &str, start: i64, end: i64) -> GroupId {
     id
 }
 
+/// Asks a broker that takes so much text until there is nothing to ask, and has published what may be; the longest text that it took.
+fn ask(p: &mut Protocol, takes: usize) -> usize {
+    let mut longest = 0;
+    while let Some(commit) = p.propose() {
+        let length = commit.metadata.len();
+        if length > takes {
+            p.shorten(length).unwrap();
+            continue;
+        }
+        longest = longest.max(length);
+        p.accepted(&commit).iter().for_each(|id| p.published(id));
+    }
+    longest
+}
+
+#[test]
+fn what_is_visible_beyond_the_offset_leaves_room_for_what_holds_it_back_however_little_text_the_broker_takes() {
+    for takes in 128..400 {
+        let (mut p, late) = (new(0), lane("/late"));
+        p.open(&late, 0);
+        let (mut at, mut longest) = (1, 0);
+        while p.crowding() == Ok(false) {
+            stored(&mut p, &format!("/a={:x<width$}", at % 7 * 10 + at, width = usize::try_from(at % 4).unwrap() * 9), at, at + 1);
+            longest = longest.max(ask(&mut p, takes));
+            at += 1;
+        }
+        assert_eq!((p.crowding(), p.offset()), (Ok(true), Some(0)), "{takes}");
+        let mut told = p.clone();
+        told.lanes.retain(|_, progress| progress.ahead.is_some());
+        assert!(told.intent(0, |_, _| false).text(0).len() + RESERVE <= takes.max(longest) + 1, "{takes}");
+        // Its successor can finish it, too.
+        let (mut other, replay) = Protocol::recover(p.known.clone(), CONFIGURATION, TEXT_LIMIT).unwrap();
+        let id = p.end(&late, 1).unwrap();
+        p.sealed(&id);
+        ask(&mut p, takes);
+        assert!(p.is_clear() && p.crowding() == Ok(false), "{takes}");
+        assert_eq!((p.offset(), p.propose()), (Some(at), None), "{takes}");
+        assert_eq!(replay.fate(&late, 0), Fate::Free);
+        for end in 1..=at {
+            stored(&mut other, TOGETHER, end - 1, end);
+        }
+        ask(&mut other, takes);
+        assert!(other.is_clear() && other.offset() == Some(at), "{takes}");
+    }
+}
+
+#[test]
+fn a_text_is_made_longer_where_more_has_to_be_told_beside_it() {
+    let mut p = new(0);
+    p.open(&lane("/late"), 0);
+    let id = stored(&mut p, "/a name of a directory that is not that short", 1, 2);
+    let plan = p.propose().unwrap();
+    let text = read(&plan).text(0);
+    assert!((text.len() + RESERVE - 1..=text.len() + RESERVE).contains(&plan.metadata.len()), "{}", plan.metadata.len());
+    p.accepted(&plan);
+    assert_eq!(p.propose(), None, "it holds that already");
+    let (mut other, _) = Protocol::recover(Some(plan), CONFIGURATION, TEXT_LIMIT).unwrap();
+    assert_eq!(other.propose(), None);
+    p.published(&id);
+    let done = p.propose().unwrap();
+    assert_eq!(done.metadata, read(&done).text(0), "what is visible was tried out");
+    // Files of all paths pass.
+    let mut p = new(0);
+    (1..60).for_each(|at| drop(stored(&mut p, TOGETHER, at - 1, at)));
+    let plan = p.propose().unwrap();
+    assert!(plan.metadata.len() > SHORTEST && plan.metadata == read(&plan).text(0));
+}
+
+#[test]
+fn files_that_have_seen_more_readings_of_the_clock_than_the_broker_turns_out_to_take_are_read_again() {
+    let mut p = new(0);
+    let all = lane(TOGETHER);
+    p.open(&all, 0);
+    for at in 0..40 {
+        p.clock(at, 1_700_000_000_000 + at * 60_000);
+        p.pass(at + 1);
+    }
+    let id = p.end(&all, 40).unwrap();
+    p.sealed(&id);
+    p.open(&all, 40);
+    p.pass(41);
+    assert_eq!((ask(&mut p, 150), p.crowding()), (0, Err(Crowded)));
+    // Read again, they are made with one, and end before there are too many.
+    let limit = p.limit();
+    let (mut again, _) = Protocol::recover(Some(Committed::at(0)), CONFIGURATION, limit).unwrap();
+    again.clock(0, 1_700_003_600_000);
+    stored(&mut again, TOGETHER, 0, 40);
+    assert!(ask(&mut again, 150) > 0 && again.offset() == Some(40));
+    again.open(&all, 40);
+    let seen = (40..100).find(|at| {
+        again.clock(*at, 1_700_003_600_000 + at * 60_000);
+        again.pass(at + 1);
+        again.crowding() == Ok(true)
+    });
+    let id = again.end(&all, seen.unwrap() + 1).unwrap();
+    again.sealed(&id);
+    assert!(ask(&mut again, 150) > 0 && again.is_clear());
+}
+
+#[test]
+fn a_common_end_takes_no_more_text_as_the_offset_goes_on() {
+    let mut p = short_of_text(0, 128);
+    p.clock(0, 1_700_000_000_000);
+    let slow = [stored(&mut p, "/slow", 0, 1), stored(&mut p, "/slower", 1, 90_000)];
+    ask_only(&mut p);
+    let ids: Vec<_> = (0..90).map(|i| stored(&mut p, &format!("/{i}"), 90_000 + i, 90_001 + i)).collect();
+    let lengths = [None, Some(&slow[0]), Some(&slow[1])].map(|id| {
+        id.into_iter().for_each(|id| p.published(id));
+        ask_only(&mut p)
+    });
+    assert!(lengths[0] > 0 && lengths.is_sorted_by(|a, b| a >= b), "{lengths:?}");
+    ids.iter().for_each(|id| p.published(id));
+    assert_eq!(p.propose(), Some(Committed::at(90_090)));
+}
+
+/// Has the coordinator take what is asked, and publishes nothing; the length of the text.
+fn ask_only(p: &mut Protocol) -> usize {
+    let commit = p.propose().unwrap();
+    p.accepted(&commit);
+    commit.metadata.len()
+}
+
+#[test]
+fn a_broker_that_does_not_take_what_it_took_before_fails_the_task() {
+    let mut p = new(0);
+    p.open(&lane("/late"), 0);
+    for i in 1..9 {
+        stored(&mut p, &format!("/{i:x<20}"), i, i + 1);
+    }
+    ask(&mut p, 4096);
+    let id = p.end(&lane("/late"), 1).unwrap();
+    p.sealed(&id);
+    // What another partition asked for was refused, until what is told here is more than what is left.
+    (0..5).for_each(|_| p.shorten(200).unwrap());
+    let least = p.propose().unwrap().metadata.len();
+    assert!(least > p.limit());
+    assert_eq!(p.shorten(least), Err(least), "nothing shorter can be said");
+}
+
 #[test]
 fn the_answer_to_an_older_commit_does_not_bring_back_what_passed_since() {
     let mut p = short_of_text(0, 40);
@@ -267,7 +406,8 @@ fn what_a_former_owner_planned_is_finished_however_crowded_it_is() {
         p.propose().unwrap()
     };
     // The text is as long as may be: with what is open besides, it would be too long.
-    let recover = || Protocol::recover(Some(known.clone()), CONFIGURATION, known.metadata.len() + RESERVE).unwrap().0;
+    let told = read(&known).text(0).len();
+    let recover = || Protocol::recover(Some(known.clone()), CONFIGURATION, told + RESERVE).unwrap().0;
     let mut apart = recover();
     for another in ["/late", "/another"] {
         stored(&mut apart, another, 0, 2);
@@ -277,7 +417,7 @@ fn what_a_former_owner_planned_is_finished_however_crowded_it_is() {
     stored(&mut together, TOGETHER, 0, 2);
     assert_eq!(together.crowding(), Ok(false), "the planned files end only when their records were taken");
     let text = together.propose().unwrap().metadata;
-    assert!(text.len() > known.metadata.len() && text.len() <= known.metadata.len() + RESERVE, "and there is room for these");
+    assert!(text.len() > told && text.len() <= told + RESERVE, "and there is room for these");
     let mut again = recover();
     again.open(&lane("/late"), 0);
     again.pass(30);
@@ -398,6 +538,14 @@ proptest! {
         }
         intent.clock.iter_mut().for_each(|(from, _)| *from += base);
         prop_assert_eq!(Intent::parse(&intent.text(base), base), Ok(intent));
+    }
+
+    #[test]
+    fn an_intent_that_is_told_in_more_bytes_is_the_same(intent in intents(), more in 0..=RESERVE) {
+        let text = intent.text(0);
+        let longer = intent.text_of(0, text.len() + more);
+        prop_assert!((text.len() + more).saturating_sub(1) <= longer.len() && longer.len() <= text.len() + more, "{} {}", text.len(), longer.len());
+        prop_assert_eq!(Intent::parse(&longer, 0), Ok(intent));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) fn properties(world: &World) -> Vec<Property<World>> {
                 state.store.values().any(|rows| *rows >= bit(committed)) && state.wire.is_empty()
             }));
         }
-        if world.limit < 1000 {
+        if world.is_short_of_text() {
             properties.push(Property::sometimes(CROWDED, |_, state: &State| state.owner.as_ref().is_some_and(|owner| owner.is_together || owner.is_crowded)));
         }
         if world.changes > 0 {

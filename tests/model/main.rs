@@ -74,6 +74,15 @@ fn a_text_with_room_for_one_path_or_for_two() {
     }
 }
 
+/// Its owners learn that when it refuses one.
+#[test]
+fn a_coordinator_that_takes_less_text_than_others() {
+    let lanes = || ["a", "b", "c"].map(|letter| format!("/{}", letter.repeat(34)).into()).to_vec();
+    for takes in [130, 142] {
+        check(&format!("{takes} bytes"), World { takes, lanes: lanes(), ..World::new(&records("abc")) });
+    }
+}
+
 #[test]
 fn another_configuration_comes_and_goes() {
     check("two changes", World { changes: 2, ..World::new(&fewer_records("aba")) });

@@ -177,6 +177,12 @@ impl Owner {
         commit
     }
 
+    /// The coordinator does not take a text that long.
+    pub(crate) fn refused(&mut self, commit: &Committed) -> Result<(), usize> {
+        self.is_crowded = true;
+        self.protocol.shorten(commit.metadata.len())
+    }
+
     /// The coordinator has taken its commit.
     pub(crate) fn answered(&mut self, world: &World) -> Option<()> {
         let commit = self.answer.take()?;

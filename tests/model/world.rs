@@ -52,8 +52,10 @@ pub(crate) struct World {
     pub(crate) lanes: Vec<Lane>,
     /// All files end together: upstream's way.
     pub(crate) is_together: bool,
-    /// Bytes of text that the coordinator takes.
+    /// Bytes of text that an owner is told that the coordinator takes.
     pub(crate) limit: usize,
+    /// Bytes of text that it takes.
+    pub(crate) takes: usize,
     /// Groups that ended and are not visible at which an owner takes no more.
     pub(crate) groups: usize,
     /// Former owners go on step by step, this many at once, and every file becomes visible by itself. Otherwise former owners do at once all that they could still do,
@@ -142,6 +144,7 @@ impl World {
             lanes: ["/a", "/b", "/c"].map(Lane::from).to_vec(),
             is_together: false,
             limit: 4096,
+            takes: 4096,
             groups: 64,
             formers: 0,
             takeovers: 2,
@@ -163,6 +166,11 @@ impl World {
 
     pub(crate) fn lane(&self, path: u8) -> Lane {
         Lane::clone(&self.lanes[usize::from(path)])
+    }
+
+    /// Whether there may be more to tell than fits.
+    pub(crate) fn is_short_of_text(&self) -> bool {
+        self.limit.min(self.takes) < 1000
     }
 
     /// The end of the log.
@@ -207,6 +215,10 @@ impl World {
         let Some(mut commit) = actor.propose(self) else { return Some(()) };
         if commit.metadata.len() > self.limit {
             state.was_too_long = true;
+            return Some(());
+        }
+        if commit.metadata.len() > self.takes {
+            state.was_too_long |= actor.refused(&commit).is_err();
             return Some(());
         }
         actor.answer = Some(commit.clone());
@@ -288,7 +300,7 @@ impl World {
         } else {
             actions.push(Action::Commit(None));
         }
-        if self.limit < 1000 {
+        if self.is_short_of_text() {
             actions.push(Action::Watch);
         }
     }

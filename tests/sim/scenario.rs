@@ -117,7 +117,7 @@ impl Scenario {
         let connector = connector(rng);
         let memory_bytes = *pick(rng, &[64 << 20, 64 << 20, 2 << 20, 512 << 10]);
         let is_tight = memory_bytes < 64 << 20;
-        let group = group(rng, connector.contains_key("lakehead.rotation.scope"), is_tight);
+        let group = group(rng, is_tight);
         let mut scenario = Self {
             seed,
             connector,
@@ -166,8 +166,8 @@ fn clock_skew(rng: &mut Rng) -> i64 {
     }
 }
 
-/// The group. A broker that takes less text than brokers do leaves no room for what files that end one by one have to tell.
-fn group(rng: &mut Rng, ends_one_by_one: bool, is_tight: bool) -> GroupSettings {
+/// The group.
+fn group(rng: &mut Rng, is_tight: bool) -> GroupSettings {
     GroupSettings {
         session_timeout: Duration::from_secs(rng.u64(6..20)),
         rebalance_timeout: Duration::from_secs(60),
@@ -175,7 +175,7 @@ fn group(rng: &mut Rng, ends_one_by_one: bool, is_tight: bool) -> GroupSettings 
         is_cooperative: rng.bool(),
         // Where memory is tight, it is a small part of the records that shows whether the limit holds.
         most_rows: if is_tight { 8 } else { 60 },
-        metadata_bytes: if ends_one_by_one { 4096 } else { *pick(rng, &[4096, 300, 150]) },
+        metadata_bytes: *pick(rng, &[4096, 300, 150]),
         lost: *pick(rng, &[0.0, 0.01, 0.1]),
     }
 }

@@ -166,6 +166,11 @@ impl Ledger {
         };
         self.protocol.shorten(length).map_err(too_long)
     }
+
+    /// See [`Protocol::limit`].
+    pub(super) fn text_limit(&self) -> usize {
+        self.protocol.limit()
+    }
 }
 
 fn outcome(joined: Result<Result<(), TaskError>, JoinError>) -> Result<(), TaskError> {

@@ -115,6 +115,7 @@ impl Files {
             partitions: std::collections::BTreeMap::new(),
             behind: crate::batch::Offsets::new(),
             together: std::collections::BTreeSet::new(),
+            text_limit: crate::commit::TEXT_LIMIT,
             sweeping: sweeping::Sweeping::default(),
             counts: Arc::default(),
         })
@@ -170,6 +171,7 @@ impl Connector for CloudStorage {
             partitions: std::collections::BTreeMap::new(),
             behind: crate::batch::Offsets::new(),
             together: std::collections::BTreeSet::new(),
+            text_limit: crate::commit::TEXT_LIMIT,
             sweeping: sweeping::Sweeping::default(),
             counts: Arc::default(),
         }))

@@ -18,7 +18,7 @@ use super::publish::{Figures, Object, Publishing, Rules};
 use super::sweeping::Sweeping;
 use super::writer::{Plan, Scope, Writer};
 use crate::batch::{Batch, Commits, Committed, OffsetRange, Offsets, TopicPartition};
-use crate::commit::{Crowded, Foreign, Protocol, Replay, TEXT_LIMIT};
+use crate::commit::{Crowded, Foreign, Protocol, Replay};
 use crate::connect::{ErrorKind, SinkTask, TaskContext, TaskError, TaskReport};
 use crate::roll::Reason;
 use crate::store::Conditions;
@@ -43,6 +43,8 @@ pub(super) struct CloudStorageTask {
     pub(super) behind: Offsets,
     /// Partitions whose files end together for a while, because too many ended at once to be told apart.
     pub(super) together: BTreeSet<TopicPartition>,
+    /// Bytes of text that the broker is taken to take beside an offset.
+    pub(super) text_limit: usize,
     pub(super) sweeping: Sweeping,
     pub(super) counts: Arc<Counts>,
 }
@@ -89,8 +91,8 @@ impl SinkTask for CloudStorageTask {
             let held = committed.get(tp).cloned();
             // What was planned of records that others had written already is given up.
             let behind = self.behind.remove(tp).filter(|offset| held == Some(Committed::at(*offset)));
-            let recovered = behind.map(|offset| Ok(Protocol::begin_at(offset, self.configuration, TEXT_LIMIT)));
-            let (protocol, replay) = match recovered.unwrap_or_else(|| Protocol::recover(held.clone(), self.configuration, TEXT_LIMIT)) {
+            let recovered = behind.map(|offset| Ok(Protocol::begin_at(offset, self.configuration, self.text_limit)));
+            let (protocol, replay) = match recovered.unwrap_or_else(|| Protocol::recover(held.clone(), self.configuration, self.text_limit)) {
                 Ok(recovered) => recovered,
                 Err(foreign) => self.on_foreign(tp, held.unwrap_or_default().offset, &foreign)?,
             };
@@ -139,13 +141,13 @@ impl SinkTask for CloudStorageTask {
 
     async fn tick(&mut self) -> Result<(), TaskError> {
         let now = self.cx.env.clock.now();
-        let mut due: Vec<_> =
-            self.partitions.iter_mut().map(|(tp, p)| (tp.clone(), p.writer.tick(&self.plan, now))).filter(|(_, ended)| !ended.is_empty()).collect();
+        let due = self.partitions.iter_mut().map(|(tp, p)| (tp.clone(), p.writer.tick(&self.plan, now), p.is_crowded));
+        let mut due: Vec<_> = due.filter(|(_, ended, is_crowded)| !ended.is_empty() || *is_crowded).collect();
         // What ended has left its writer: all of it is on its way before the trouble of one partition is told.
-        for (tp, ended) in &mut due {
+        for (tp, ended, _) in &mut due {
             self.publish(tp, std::mem::take(ended));
         }
-        due.iter().filter_map(|(tp, _)| self.watch_crowd(tp).err()).reduce(TaskError::and_back_to).map_or(Ok(()), Err)
+        due.iter().filter_map(|(tp, ..)| self.watch_crowd(tp).err()).reduce(TaskError::and_back_to).map_or(Ok(()), Err)
     }
 
     async fn pre_commit(&mut self) -> Result<Commits, TaskError> {
@@ -178,7 +180,13 @@ impl SinkTask for CloudStorageTask {
     fn refused(&mut self, too_large: &Commits) -> Result<(), TaskError> {
         let Some((tp, commit)) = too_large.iter().max_by_key(|(_, commit)| commit.metadata.len()) else { return Ok(()) };
         let length = commit.metadata.len();
-        self.partitions.values_mut().try_for_each(|owned| owned.ledger.shorten(length)).map_err(|error| error.with("partition", tp))
+        for owned in self.partitions.values_mut() {
+            owned.ledger.shorten(length).map_err(|error| error.with("partition", tp))?;
+            self.text_limit = self.text_limit.min(owned.ledger.text_limit());
+            // What fitted may not fit any more, and no record may come to notice it.
+            owned.is_crowded = true;
+        }
+        Ok(())
     }
 
     fn lost(&mut self, from: &TopicPartition, gone: OffsetRange) {
@@ -235,7 +243,7 @@ impl CloudStorageTask {
         }
         tracing::warn!(connector = %self.cx.connector, partition = %tp, offset, "{foreign}; their records may be in two files (lakehead.former.plan=continue)");
         let bug = |foreign: Foreign| TaskError::new(ErrorKind::Bug, foreign.to_string());
-        Protocol::recover(Some(Committed::at(offset)), self.configuration, TEXT_LIMIT).map_err(bug)
+        Protocol::recover(Some(Committed::at(offset)), self.configuration, self.text_limit).map_err(bug)
     }
 
     /// Sees to it that what is committed with the offset stays short: ends the files that hold the offset back, or all.
