@@ -18,7 +18,7 @@ lakehead=${LAKEHEAD_BIN:-target/release/lakehead}
 
 run=$(mktemp -d "${TMPDIR:-/tmp}/lakehead-audit.XXXXXX")
 worker=
-# Three ports in a row that nobody listens on.
+# Four ports in a row that nobody listens on.
 base=$(python3 -c '
 import random, socket
 while True:
@@ -54,18 +54,22 @@ value.converter.schemas.enable=false
 offset.storage.file.filename=$run/offsets
 P
 cat >"$run/store.properties" <<P
-store.url=http://127.0.0.1:$s3
-s3.region=us-east-1
-aws.access.key.id=test
-aws.secret.access.key=testtest
+lakehead.store.option.aws_endpoint=http://127.0.0.1:$s3
+lakehead.store.option.aws_region=us-east-1
+lakehead.store.option.aws_access_key_id=test
+lakehead.store.option.aws_secret_access_key=testtest
 P
-cat - "$run/store.properties" >"$run/sink.properties" <<P
+cat >"$run/sink.properties" <<P
 name=audit
 connector.class=io.confluent.connect.s3.S3SinkConnector
 tasks.max=1
 topics=orders
 storage.class=io.confluent.connect.s3.storage.S3Storage
 s3.bucket.name=lake
+s3.region=us-east-1
+store.url=http://127.0.0.1:$s3
+aws.access.key.id=test
+aws.secret.access.key=testtest
 format.class=io.confluent.connect.s3.format.parquet.ParquetFormat
 flush.size=$rows
 P
