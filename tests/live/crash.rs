@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::broker::{Encoding, Topic};
 use crate::bucket::{Bucket, assert_orders, keys_by_size};
-use crate::worker::{Connector, JOB, SOON, Worker, await_some};
+use crate::worker::{Connector, JOB, Worker, await_some};
 
 const ORDERS: u64 = 480_000;
 const PARTITIONS: i32 = 6;
@@ -100,7 +100,7 @@ fn uploads_of_a_killed_worker_are_removed() {
 
     let worker = Worker::start(&[&sink]);
     worker.await_end(&sink, &topic, JOB);
-    await_some(SOON, || uploads().is_disjoint(&orphans).then_some(()), || worker.log());
+    await_some(JOB, || uploads().is_disjoint(&orphans).then_some(()), || worker.log());
     assert!(worker.whole_log().contains("removed an unfinished upload of a process that ended"), "{}", worker.log());
     worker.terminate();
     assert_orders(&bucket.folder, "json", 0..100_000);

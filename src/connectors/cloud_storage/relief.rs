@@ -69,11 +69,14 @@ impl CloudStorageTask {
     fn close_early(&mut self) {
         let ratio = Arc::clone(&self.workshop.ratio);
         let held = |p: &mut Owned| p.writer.open_files().map(|f| f.held_bytes(&ratio)).sum::<u64>();
-        let most = self.partitions.iter_mut().map(|(tp, p)| (held(p), tp.clone())).max();
-        let Some((bytes, tp)) = most.filter(|(bytes, _)| *bytes > 0) else { return };
-        let Some(ended) = self.partitions.get_mut(&tp).and_then(|p| p.writer.end_largest(&ratio)) else { return };
+        let mut most: Vec<_> = self.partitions.iter_mut().map(|(tp, p)| (held(p), tp.clone())).filter(|(bytes, _)| *bytes > 0).collect();
+        most.sort_by(|a, b| b.cmp(a));
+        // Where an intent holds all files of the partition that holds most, the next one's end.
+        let ended = most.into_iter().find_map(|(bytes, tp)| Some((self.partitions.get_mut(&tp)?.writer.end_largest(&ratio)?, bytes, tp)));
+        let Some((ended, bytes, tp)) = ended else { return };
         self.counts.early_closes.fetch_add(ended.files.len() as u64, Ordering::Relaxed);
         tracing::warn!(connector = %self.cx.connector, partition = %tp, files = ended.files.len(), bytes, "lakehead.memory.limit is used up: files end early");
         self.publish(&tp, vec![ended]);
+        self.note_crowd(&tp);
     }
 }

@@ -17,7 +17,10 @@ use crate::store::ObjectSink;
 /// How long an assignment has to last before the store is asked: a group that is being rebalanced asks nothing.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// How often it is asked again, for what it could not list or remove before.
+/// How long after that it is asked again, for what it could not list or remove, or what was still being written.
+const SOON: Duration = Duration::from_secs(60);
+
+/// How often it is asked later on.
 const AGAIN: Duration = Duration::from_secs(3600);
 
 /// The removal of unfinished uploads, beside the task; dropped, it ends.
@@ -48,12 +51,12 @@ impl Sweeping {
 async fn sweep(below: String, since: BTreeMap<TopicPartition, Instant>, plan: Arc<Plan>, store: Arc<dyn ObjectSink>) {
     sleep(SETTLED).await;
     let assignments: BTreeSet<Instant> = since.values().copied().collect();
-    loop {
+    for wait in std::iter::once(SOON).chain(std::iter::repeat(AGAIN)) {
         for assigned in &assignments {
             let of_then = || since.iter().filter(|(_, since)| *since == assigned).map(|(tp, _)| tp);
             let is_ours = |key: &str| plan.shapes.iter().any(|shape| of_then().any(|tp| plan.naming.is_of(key, tp, &shape.extension)));
             store.sweep(&below, &is_ours, assigned.elapsed()).await;
         }
-        sleep(AGAIN).await;
+        sleep(wait).await;
     }
 }

@@ -265,6 +265,13 @@ impl CloudStorageTask {
         Ok(())
     }
 
+    /// Files of a partition ended without a record that came, and no more may come before they are visible: the next tick attends to it where they are too many to be told.
+    pub(super) fn note_crowd(&mut self, tp: &TopicPartition) {
+        if let Some(owned) = self.partitions.get_mut(tp) {
+            owned.is_crowded |= owned.ledger.crowding() != Ok(false);
+        }
+    }
+
     /// Has groups of files encoded, uploaded and, when that is planned, published, beside the task.
     pub(super) fn publish(&mut self, from: &TopicPartition, ended: Vec<Ended>) {
         let Some(owned) = self.partitions.get_mut(from) else { return };
