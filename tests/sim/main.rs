@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `SIM_SEED` | plays this seed, and no other |
 //! | `SIM_LINES` | so many of the last events of a seed that fails are shown (400) |
-//! | `SIM_FRESH` | so many seeds that were never played (60) |
+//! | `SIM_FRESH` | so many seeds that were never played (15) |
 //! | `SOAK_MINUTES` | how long `make soak` plays fresh seeds (10) |
 #![expect(clippy::expect_used, reason = "a world that cannot be built fails the test")]
 
@@ -138,7 +138,7 @@ fn no_seed_loses_or_doubles_a_record() {
     let fixed = AtomicU64::new(0);
     let played = play_all(|| Some(fixed.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < FIXED));
     assert_eq!(played.rarities, BTreeSet::from(Rarity::ALL), "what the seeds are there for has happened");
-    let seeds: Vec<u64> = (0..told("SIM_FRESH").unwrap_or(60)).map(|_| fresh()).collect();
+    let seeds: Vec<u64> = (0..told("SIM_FRESH").unwrap_or(15)).map(|_| fresh()).collect();
     println!("fresh seeds: {seeds:?}");
     let rest = Mutex::new(seeds.into_iter());
     play_all(|| rest.lock().unwrap_or_else(PoisonError::into_inner).next());
