@@ -80,7 +80,8 @@ pub trait ObjectSink: fmt::Debug + fmt::Display + Send + Sync {
     }
 
     /// Removes what processes that ended left of uploads whose keys begin with `below`: those whose key `is_ours`, that were begun longer ago than
-    /// `begun_ago` by the store's own clock, and that this sink is not running. Azure lists none, and drops them itself after a week. Never a reason to fail: what goes wrong is logged, and told in the answer.
+    /// `begun_ago` by the store's own clock (a second or two less where it tells no better), and that this sink is not running. Azure lists none, and
+    /// drops them itself after a week. Never a reason to fail: what goes wrong is logged, and told in the answer.
     async fn sweep(&self, _below: &str, _is_ours: &(dyn for<'a> Fn(&'a str) -> bool + Send + Sync), _begun_ago: Duration) -> Swept {
         Swept::default()
     }

@@ -32,6 +32,10 @@ use super::retry::Failed;
 /// How often a page of the list is asked for.
 const ATTEMPTS: u32 = 4;
 
+/// How far HTTP's `Date` is behind at most: it tells whole seconds, and common servers renew it once a second. So whoever takes over at once finds what was
+/// begun a moment before. An owner that comes after him begins nothing so soon: no session is shorter, and who gives a partition up ends its removals.
+const BEHIND: TimeDelta = TimeDelta::seconds(2);
+
 /// How many uploads are removed at once.
 const REMOVALS: usize = 4;
 
@@ -49,7 +53,7 @@ pub(super) struct Unfinished {
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) uploads: Vec<Unfinished>,
-    /// The store's clock, not later than when the list was made.
+    /// The store's clock when it answered, never earlier.
     pub(super) now: Option<DateTime<Utc>>,
     /// Where the next page begins.
     pub(super) next: Option<Marker>,
@@ -259,7 +263,7 @@ impl ListUnfinished for BucketUploads {
             return Err(failed(format!("Server returned non-2xx status code: {}: {}", head.status, String::from_utf8_lossy(&body))));
         }
         let date = head.headers.get("date").and_then(|value| DateTime::parse_from_rfc2822(value.to_str().ok()?).ok());
-        page_of(&body, date.map(|date| date.to_utc()))
+        page_of(&body, date.map(|date| date.to_utc() + BEHIND))
     }
 }
 

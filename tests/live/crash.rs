@@ -81,7 +81,8 @@ fn three_kills_lose_nothing_and_double_nothing_where_files_end_by_the_clock() {
     assert_orders(&job.bucket.folder, "parquet", 0..ORDERS);
 }
 
-/// The parts of a file that a killed worker was uploading are removed by whoever owns its partition next.
+/// The parts of a file that a killed worker was uploading are removed by whoever owns its partition next: here another group, which has it at once, before the
+/// killed worker's session ends.
 #[test]
 fn uploads_of_a_killed_worker_are_removed() {
     let (topic, bucket) = (Topic::create("orphans", 1), Bucket::create());
@@ -98,8 +99,10 @@ fn uploads_of_a_killed_worker_are_removed() {
     worker.kill();
     assert!(uploads().is_superset(&orphans), "nobody has removed them yet");
 
-    let worker = Worker::start(&[&sink]);
-    worker.await_end(&sink, &topic, JOB);
+    let mut next = sink;
+    next.name.push_str("-next");
+    let worker = Worker::start(&[&next]);
+    worker.await_end(&next, &topic, JOB);
     await_some(JOB, || uploads().is_disjoint(&orphans).then_some(()), || worker.log());
     assert!(worker.whole_log().contains("removed an unfinished upload of a process that ended"), "{}", worker.log());
     worker.terminate();
