@@ -136,7 +136,9 @@ pub trait SinkTask: Send {
     fn has_room(&self) -> bool;
 
     /// The process's memory is used up: starts whatever frees some.
-    fn relieve(&mut self);
+    ///
+    /// Tells whether nothing can but more records: those that files wait for which a former owner has planned.
+    fn relieve(&mut self) -> bool;
 
     /// Time passed, whether or not records came: ends files that are due.
     ///

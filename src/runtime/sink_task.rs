@@ -261,8 +261,7 @@ impl Task {
     }
 
     fn takes_records(&mut self) -> bool {
-        if self.is_short() {
-            self.sink.relieve();
+        if self.is_short() && !self.sink.relieve() {
             return false;
         }
         !*self.paused.borrow() && self.sink.has_room()

@@ -92,7 +92,9 @@ impl SinkTask for BlackholeTask {
     fn has_room(&self) -> bool {
         true
     }
-    fn relieve(&mut self) {}
+    fn relieve(&mut self) -> bool {
+        false
+    }
     async fn tick(&mut self) -> Result<(), TaskError> {
         Ok(())
     }

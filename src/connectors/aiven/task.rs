@@ -300,7 +300,7 @@ impl SinkTask for AivenTask {
         true // the memory budget is the bound
     }
 
-    fn relieve(&mut self) {
+    fn relieve(&mut self) -> bool {
         if self.partitions.values().all(|owned| owned.flush.is_none()) {
             let begun = self.flush(|_| true);
             if begun > 0 {
@@ -308,6 +308,7 @@ impl SinkTask for AivenTask {
                 tracing::warn!(connector = %self.cx.connector, "lakehead.memory.limit is used up: files end before offset.flush.interval.ms");
             }
         }
+        false
     }
 
     async fn tick(&mut self) -> Result<(), TaskError> {

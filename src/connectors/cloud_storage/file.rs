@@ -229,9 +229,9 @@ impl OpenFile {
         self.delivery.as_ref().map_or(0, |d| ratio.apply(d.raw_bytes)) + ratio.apply(self.staged_bytes)
     }
 
-    /// Heap that the file holds, the encoded bytes in its upload included (estimated).
+    /// Heap that the file holds, what is known of it and the encoded bytes in its upload (estimated) included.
     pub(super) fn held_bytes(&self, ratio: &Ratio) -> u64 {
-        self.waiting_bytes() + self.delivery.as_ref().map_or(0, |d| ratio.apply(d.raw_bytes))
+        self.own.bytes() + self.waiting_bytes() + self.delivery.as_ref().map_or(0, |d| ratio.apply(d.raw_bytes))
     }
 
     /// Has the rows that wait encoded as one row group, beside the task.

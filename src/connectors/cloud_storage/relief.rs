@@ -11,18 +11,26 @@ use super::task::{CloudStorageTask, Owned};
 /// Waiting rows below this many bytes are not worth a row group of their own.
 const WORTH_ENCODING: u64 = 64 << 10;
 
+/// A task that holds less than this part of the budget leaves it to others to end files: more tasks than that are in no process.
+const SHARES: u64 = 1024;
+
 impl CloudStorageTask {
-    /// Starts what frees memory, unless something does so already.
-    pub(super) fn relieve_memory(&mut self) {
+    /// Starts what frees memory, unless something does so already. True when nothing can, because what holds memory are files that an intent holds open.
+    pub(super) fn relieve_memory(&mut self) -> bool {
         if self.workshop.is_busy() {
-            return;
+            return false;
         }
         // Down to a quarter of a whole row group the rows are better encoded than written to disk and encoded later.
         let is_freed = self.encode_largest(self.workshop.row_group_bytes / 4) || self.spill() || self.encode_largest(WORTH_ENCODING);
         let is_publishing = self.partitions.values().any(|p| p.ledger.pending() > 0);
-        if !is_freed && !is_publishing {
-            self.close_early();
-        }
+        !is_freed && !is_publishing && self.holds_a_share() && !self.close_early()
+    }
+
+    /// Whether the open files hold enough for their end to matter: what others in the process hold is not theirs to make up for.
+    fn holds_a_share(&mut self) -> bool {
+        let ratio = Arc::clone(&self.workshop.ratio);
+        let held: u64 = self.partitions.values_mut().flat_map(|p| p.writer.open_files()).map(|file| file.held_bytes(&ratio)).sum();
+        held >= self.workshop.memory.limit() / SHARES
     }
 
     /// Has the files encoded that have most rows waiting in memory, at least so many bytes, as many as it takes; false when there is none.
@@ -65,18 +73,19 @@ impl CloudStorageTask {
         true
     }
 
-    /// The last resort: ends the files that hold most.
-    fn close_early(&mut self) {
+    /// The last resort: ends the files that hold most; false when there are none that may end.
+    fn close_early(&mut self) -> bool {
         let ratio = Arc::clone(&self.workshop.ratio);
         let held = |p: &mut Owned| p.writer.open_files().map(|f| f.held_bytes(&ratio)).sum::<u64>();
         let mut most: Vec<_> = self.partitions.iter_mut().map(|(tp, p)| (held(p), tp.clone())).filter(|(bytes, _)| *bytes > 0).collect();
         most.sort_by(|a, b| b.cmp(a));
         // Where an intent holds all files of the partition that holds most, the next one's end.
         let ended = most.into_iter().find_map(|(bytes, tp)| Some((self.partitions.get_mut(&tp)?.writer.end_largest(&ratio)?, bytes, tp)));
-        let Some((ended, bytes, tp)) = ended else { return };
+        let Some((ended, bytes, tp)) = ended else { return false };
         self.counts.early_closes.fetch_add(ended.files.len() as u64, Ordering::Relaxed);
         tracing::warn!(connector = %self.cx.connector, partition = %tp, files = ended.files.len(), bytes, "lakehead.memory.limit is used up: files end early");
         self.publish(&tp, vec![ended]);
         self.note_crowd(&tp);
+        true
     }
 }

@@ -135,8 +135,8 @@ impl SinkTask for CloudStorageTask {
         self.partitions.values().map(|p| p.ledger.pending()).sum::<usize>() < GROUPS_BOUND && !self.partitions.values().any(|p| p.is_crowded)
     }
 
-    fn relieve(&mut self) {
-        self.relieve_memory();
+    fn relieve(&mut self) -> bool {
+        self.relieve_memory()
     }
 
     async fn tick(&mut self) -> Result<(), TaskError> {

@@ -131,10 +131,8 @@ impl SinkTask for LensesTask {
         self.routes.iter().all(|route| route.task.has_room())
     }
 
-    fn relieve(&mut self) {
-        if let Some(route) = self.routes.iter_mut().max_by_key(|route| route.task.report().open_rows) {
-            route.task.relieve();
-        }
+    fn relieve(&mut self) -> bool {
+        self.routes.iter_mut().max_by_key(|route| route.task.report().open_rows).is_some_and(|route| route.task.relieve())
     }
 
     async fn tick(&mut self) -> Result<(), TaskError> {

@@ -1,5 +1,6 @@
 //! What happens to several partitions at once.
 
+use std::path::Path;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, NullArray, StringArray, StructArray, TimestampMillisecondArray};
@@ -36,34 +37,69 @@ fn batch(partition: i32, values: Vec<String>) -> Batch {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn files_that_end_with_those_of_a_crowded_partition_are_not_forgotten() {
-    let folder = tempfile::tempdir().unwrap();
-    let props: Props = [
+/// A task that writes JSON by the field `c`, each path's files by themselves, below `folder`.
+fn task(folder: &Path, memory: Budget, more: &[(&str, &str)]) -> Box<dyn SinkTask> {
+    let usual = [
         ("s3.bucket.name", "b"),
         ("format.class", "json"),
         ("partitioner.class", "io.confluent.connect.storage.partitioner.FieldPartitioner"),
         ("partition.field.name", "c"),
         ("lakehead.rotation.scope", "path"),
-        ("flush.size", "2"),
-        ("rotate.schedule.interval.ms", "60000"),
-        ("timezone", "UTC"),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into();
-    let stores = Arc::new(Folder { root: folder.path().to_owned(), buckets: false });
-    let env = Env { clock: Clock::system(), kafka: Arc::new(NoKafka), compute: Compute::Inline, memory: Budget::new(64 << 20), stores };
+    ];
+    let props: Props = usual.iter().chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let stores = Arc::new(Folder { root: folder.to_owned(), buckets: false });
+    let env = Env { clock: Clock::system(), kafka: Arc::new(NoKafka), compute: Compute::Inline, memory, stores };
     let cx = TaskContext { connector: "c".into(), task: 0, env, health: Default::default(), progress: Arc::default(), tolerates: false };
     let class = crate::plugins::CONNECTORS.iter().find(|class| class.class() == "io.confluent.connect.s3.S3SinkConnector").unwrap();
-    let mut task = class.sink_task(&props, cx).unwrap();
+    class.sink_task(&props, cx).unwrap()
+}
+
+fn texts(values: &[&str]) -> Vec<String> {
+    values.iter().map(|value| (*value).to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_end_with_those_of_a_crowded_partition_are_not_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut task = task(folder.path(), Budget::new(64 << 20), &[("flush.size", "2"), ("rotate.schedule.interval.ms", "60000"), ("timezone", "UTC")]);
     task.open(&[tp(0), tp(1)], &Commits::new()).await.unwrap();
     // One path with a file that ended and one that is open, and more paths than a text can tell.
     let paths = (0..200).map(|number| format!("{number:x<60}"));
-    task.put(batch(0, ["twice", "twice", "twice"].map(str::to_owned).into_iter().chain(paths).collect())).await.unwrap();
-    task.put(batch(1, vec!["once".to_owned()])).await.unwrap();
+    task.put(batch(0, texts(&["twice", "twice", "twice"]).into_iter().chain(paths).collect())).await.unwrap();
+    task.put(batch(1, texts(&["once"]))).await.unwrap();
     assert!(!task.finish(&[tp(1)]));
     tokio::time::advance(Duration::from_secs(60)).await;
     let error = task.tick().await.unwrap_err();
     assert_eq!((error.kind, error.back_to), (ErrorKind::Rewind, BTreeMap::from([(tp(0), None)])));
     assert!(task.finish(&[tp(1)]), "its file ended too, and is on its way");
+}
+
+#[tokio::test]
+async fn what_memory_can_be_freed_without_more_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let planned = {
+        let mut former = task(folder.path(), Budget::new(64 << 20), &[("flush.size", "3")]);
+        former.open(&[tp(0)], &Commits::new()).await.unwrap();
+        former.put(batch(0, texts(&["a", "b", "a", "a"]))).await.unwrap();
+        loop {
+            match former.pre_commit().await.unwrap() {
+                nothing if nothing.is_empty() => tokio::task::yield_now().await,
+                planned => break planned,
+            }
+        }
+    };
+    for (committed, rows, needs_records, early_closes) in [
+        (&Commits::new(), &["a", "a"][..], false, 1),
+        (&planned, &["a", "b", "a"], false, 1),
+        // The file of `a` ends with the record at offset 3, as its former owner has planned.
+        (&planned, &["a"], true, 0),
+        (&planned, &[], false, 0),
+    ] {
+        let mut task = task(folder.path(), Budget::new(1 << 10), &[("flush.size", "3")]);
+        task.open(&[tp(0)], committed).await.unwrap();
+        if !rows.is_empty() {
+            task.put(batch(0, texts(rows))).await.unwrap();
+        }
+        assert_eq!((task.relieve(), task.report().early_closes), (needs_records, early_closes), "{rows:?} after {committed:?}");
+    }
 }
