@@ -87,6 +87,6 @@ fn audit(command: impl Future<Output = Result<(), ExitError>>) -> Result<(), Exi
 
 fn run_standalone(worker: &std::path::Path, connectors: &[PathBuf]) -> Result<(), ExitError> {
     let plan = Plan::read(worker, connectors)?;
-    telemetry::init(plan.settings.log_format, &plan.settings.log_filter);
-    standalone::block_on(plan.settings.cpu_threads, standalone::run(plan, Arc::new(Librdkafka)))
+    let loggers = telemetry::init(plan.settings.log_format, &plan.settings.log_filter);
+    standalone::block_on(plan.settings.cpu_threads, standalone::run(plan, Arc::new(Librdkafka), loggers))
 }

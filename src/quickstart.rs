@@ -20,7 +20,7 @@ use crate::quickstart::job::{CONNECTOR, Job};
 use crate::quickstart::progress::Watch;
 use crate::settings::{Host, LogFormat, Settings};
 use crate::standalone::{self, ExitError, Running};
-use crate::telemetry;
+use crate::telemetry::{self, Loggers};
 
 pub mod broker;
 pub mod generator;
@@ -58,12 +58,12 @@ pub struct Arguments {
 /// [`ExitError`] when something could not be started, a task failed, or the files do not hold what was generated.
 pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), ExitError> {
     let host = Host::detect();
-    telemetry::init(LogFormat::Text, host.environment.get("LAKEHEAD_LOG").map_or("warn", String::as_str));
+    let loggers = telemetry::init(LogFormat::Text, host.environment.get("LAKEHEAD_LOG").map_or("warn", String::as_str));
     let threads = host.cores.max(1);
     standalone::block_on(threads, async {
         let mut ended = std::pin::pin!(standalone::ended().map_err(ExitError::start)?);
         let job = Job::new(arguments, Clock::system().now());
-        let stage = Stage::set(job, &host, out).await?;
+        let stage = Stage::set(job, &host, loggers, out).await?;
         let done = tokio::select! {
             done = stage.perform(&host, out) => done,
             signal = &mut ended => Err(ExitError::failure(format!("{signal}: ended before every record was in a file; run it again to start over"))),
@@ -90,14 +90,14 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(job: Job, host: &Host, out: &mut impl Write) -> Result<Self, ExitError> {
+    async fn set(job: Job, host: &Host, loggers: Loggers, out: &mut impl Write) -> Result<Self, ExitError> {
         if job.clear_earlier_run()? {
             tell(out, "The files of an earlier run are removed.\n")?;
         }
         let broker = Broker::start(job.bootstrap_servers.as_deref(), &job.topic).await?;
         let servers = broker.bootstrap_servers();
         let settings = Arc::new(Settings::from_props(&job.worker(&servers), host).map_err(ExitError::failure)?);
-        let running = Running::start(&settings, Arc::new(Librdkafka)).await?;
+        let running = Running::start(&settings, Arc::new(Librdkafka), loggers).await?;
         tell(out, &job.introduction(&servers))?;
         running.create(vec![job.connector()]).await?;
         let generator = Generator::new(&broker, &job.topic, Compute::pool(1))?;

@@ -1,7 +1,7 @@
 //! The worker's settings file: text in, typed settings out. The one place that reads the environment.
 //!
 //! Parts: [`properties`] (the file format), [`keys`] (the table of keys), [`providers`] (references to secrets), [`clients`] (what Kafka clients are
-//! given), [`connector_file`] (connectors on the command line), [`host`] (what the machine gives).
+//! given), [`rest`] (where and how the REST API is served), [`connector_file`] (connectors on the command line), [`host`] (what the machine gives).
 //!
 //! Guarantee: every key of the worker itself acts, or is known to ask for nothing, or is refused or warned about by name (what stands below a prefix such as
 //! `value.converter.` is its owner's to judge); values of secrets are in no message.
@@ -19,22 +19,15 @@ pub mod host;
 pub mod keys;
 pub mod properties;
 pub mod providers;
+pub mod rest;
 
 pub use clients::consumer_props;
 pub use host::Host;
 use keys::{DISTRIBUTED, PREFIXES, WORKER_KEYS};
 use providers::Providers;
+pub use rest::{Listener, RestSettings};
 
 const DEFAULT_MEMORY_BYTES: u64 = 256 << 20;
-
-/// Where the REST API listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listener {
-    /// Host name or address, without brackets; empty = every interface.
-    pub host: String,
-    /// Port; 0 = one that is free.
-    pub port: u16,
-}
 
 /// Which `consumer.override.*` connectors may use: upstream's `connector.client.config.override.policy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +76,8 @@ pub enum LogFormat {
 pub struct Settings {
     /// The whole file, references resolved.
     pub props: Props,
-    /// Where the REST API listens; never empty.
-    pub listeners: Vec<Listener>,
+    /// The REST API.
+    pub rest: RestSettings,
     /// `rest.advertised.host.name`.
     pub advertised_host: Option<String>,
     /// `rest.advertised.port`.
@@ -95,6 +88,10 @@ pub struct Settings {
     pub offset_flush_interval: Duration,
     /// `offset.flush.timeout.ms`.
     pub offset_flush_timeout: Duration,
+    /// `topic.tracking.enable`.
+    pub tracks_topics: bool,
+    /// `topic.tracking.allow.reset`.
+    pub allows_topic_reset: bool,
     /// `connector.client.config.override.policy`.
     pub override_policy: OverridePolicy,
     /// `config.providers`.
@@ -120,7 +117,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("keys", &self.props.keys())
-            .field("listeners", &self.listeners)
+            .field("listeners", &self.rest.listeners)
             .field("memory_limit_bytes", &self.memory_limit_bytes)
             .field("cpu_threads", &self.cpu_threads)
             .finish_non_exhaustive()
@@ -174,9 +171,9 @@ impl Settings {
             warnings.push(format!("the worker's configuration has keys that nothing here uses: {}", report.unknown.join(", ")));
         }
         let values = Values { tables: &[WORKER_KEYS], props: &props };
-        let listeners = listeners(&values).unwrap_or_else(|problem| {
+        let rest = RestSettings::read(&values).unwrap_or_else(|problem| {
             problems.push(problem);
-            Vec::new()
+            RestSettings::default()
         });
         let memory_limit_bytes = memory_limit(&values, host).unwrap_or_else(|problem| {
             problems.push(problem);
@@ -188,7 +185,9 @@ impl Settings {
         let millis = |key| Duration::from_millis(values.long(key).and_then(|n| u64::try_from(n).ok()).unwrap_or(0));
         let log_filter = ["LAKEHEAD_LOG", "RUST_LOG"].iter().find_map(|name| host.environment.get(*name)).map_or("info", String::as_str);
         Ok(Self {
-            listeners,
+            rest,
+            tracks_topics: values.boolean("topic.tracking.enable"),
+            allows_topic_reset: values.boolean("topic.tracking.allow.reset"),
             advertised_host: values.non_blank("rest.advertised.host.name").map(str::to_owned),
             advertised_port: values.long("rest.advertised.port").and_then(|n| u16::try_from(n).ok()),
             task_shutdown_graceful_timeout: millis("task.shutdown.graceful.timeout.ms"),
@@ -235,32 +234,6 @@ fn spill_dir(values: &Values<'_>, host: &Host) -> Option<PathBuf> {
     }
 }
 
-/// `listeners`, or the keys that came before it.
-fn listeners(values: &Values<'_>) -> Result<Vec<Listener>, String> {
-    let legacy = values.props.contains_key("rest.host.name") || values.props.contains_key("rest.port");
-    if legacy && !values.props.contains_key("listeners") {
-        let port = values.long("rest.port").unwrap_or(8083);
-        let port = u16::try_from(port).map_err(|_| format!("rest.port={port} is not a port"))?;
-        return Ok(vec![Listener { host: values.text("rest.host.name").to_owned(), port }]);
-    }
-    let listeners: Vec<Listener> = values.list("listeners").into_iter().map(listener).collect::<Result<_, _>>()?;
-    if listeners.is_empty() { Err("listeners is empty: give at least one address, for example http://:8083".to_owned()) } else { Ok(listeners) }
-}
-
-fn listener(text: &str) -> Result<Listener, String> {
-    let wrong = |why: &str| format!("listeners: \"{text}\" {why}; an address looks like http://host:8083 or http://:8083");
-    let (scheme, address) = text.split_once("://").ok_or_else(|| wrong("has no protocol"))?;
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" => {}
-        "https" => return Err(wrong("asks for HTTPS, which is not supported yet (put a proxy that ends TLS in front)")),
-        _ => return Err(wrong("has an unknown protocol")),
-    }
-    let (host, port) = address.rsplit_once(':').ok_or_else(|| wrong("has no port"))?;
-    let port = port.trim_end_matches('/').parse().map_err(|_| wrong("has no valid port"))?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Ok(Listener { host: host.to_owned(), port })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,26 +247,12 @@ mod tests {
     #[test]
     fn the_defaults_are_upstreams() {
         let settings = settings("").unwrap();
-        assert_eq!(settings.listeners, [Listener { host: String::new(), port: 8083 }]);
+        assert_eq!(settings.rest.listeners, [Listener { host: String::new(), port: 8083 }]);
         assert_eq!(settings.task_shutdown_graceful_timeout, Duration::from_secs(5));
         assert_eq!(settings.offset_flush_interval, Duration::from_secs(60));
         assert_eq!(settings.override_policy, OverridePolicy::All);
         assert_eq!((settings.memory_limit_bytes, settings.cpu_threads), (256 << 20, 3));
         assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
-    }
-
-    #[test]
-    fn listeners_are_addresses() {
-        for (text, expected) in [
-            ("listeners=http://:8084", vec![("", 8084)]),
-            ("listeners=HTTP://localhost:1, http://[::1]:2/", vec![("localhost", 1), ("::1", 2)]),
-            ("rest.port=8090", vec![("", 8090)]),
-            ("rest.host.name=a", vec![("a", 8083)]),
-            ("listeners=http://b:1\nrest.port=8090\nrest.host.name=a", vec![("b", 1)]),
-        ] {
-            let listeners = settings(text).unwrap().listeners;
-            assert_eq!(listeners.iter().map(|l| (l.host.as_str(), l.port)).collect::<Vec<_>>(), expected, "{text}");
-        }
     }
 
     #[test]

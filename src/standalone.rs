@@ -18,6 +18,7 @@ use crate::settings::connector_file::{self, ConnectorFile};
 use crate::settings::{Host, Settings};
 use crate::spill::Spill;
 use crate::store::urls::Urls;
+use crate::telemetry::Loggers;
 
 /// How long REST requests may still be answered when the worker ends.
 const REST_GRACE: Duration = Duration::from_millis(500);
@@ -80,8 +81,8 @@ impl Running {
     ///
     /// # Errors
     /// [`ExitError`] when a listener cannot be bound.
-    pub async fn start(settings: &Arc<Settings>, kafka: Arc<dyn Kafka>) -> Result<Self, ExitError> {
-        let bound = Bound::bind(&settings.listeners).await.map_err(ExitError::start)?;
+    pub async fn start(settings: &Arc<Settings>, kafka: Arc<dyn Kafka>, loggers: Loggers) -> Result<Self, ExitError> {
+        let bound = Bound::bind(&settings.rest).await.map_err(ExitError::start)?;
         let env = Env {
             clock: Clock::system(),
             kafka,
@@ -95,7 +96,10 @@ impl Running {
         for address in &addresses {
             tracing::info!(worker_id, "REST API listening on http://{address}");
         }
-        let server = bound.serve(herder.clone());
+        for address in bound.admin_addresses() {
+            tracing::info!(worker_id, "admin endpoints listening on http://{address}");
+        }
+        let server = bound.serve(herder.clone(), loggers);
         Ok(Self { herder, addresses, server })
     }
 
@@ -128,12 +132,12 @@ impl Running {
 ///
 /// # Errors
 /// [`ExitError`] when it could not start; what had been started is stopped again.
-pub async fn run(plan: Plan, kafka: Arc<dyn Kafka>) -> Result<(), ExitError> {
+pub async fn run(plan: Plan, kafka: Arc<dyn Kafka>, loggers: Loggers) -> Result<(), ExitError> {
     let ended = ended().map_err(ExitError::start)?;
     for warning in &plan.settings.warnings {
         tracing::warn!("{warning}");
     }
-    let running = Running::start(&plan.settings, kafka).await?;
+    let running = Running::start(&plan.settings, kafka, loggers).await?;
     if let Err(error) = running.create(plan.connectors).await {
         running.stop().await;
         return Err(error);

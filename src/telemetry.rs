@@ -1,25 +1,32 @@
-//! Logs: lines for people or JSON objects, on standard error.
+//! Logs: lines for people or JSON objects, on standard error. [`loggers`] changes what is logged while the process runs.
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::Subscriber;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::settings::LogFormat;
 
-/// Starts logging for the whole process; later calls do nothing. `filter` is a `tracing` filter such as `info` or `lakehead::store=debug,info`; when it
-/// is none, `info` holds, and a line says so.
-pub fn init(format: LogFormat, filter: &str) {
-    let (parsed, problem) = match EnvFilter::try_new(filter) {
+pub mod loggers;
+
+pub use loggers::Loggers;
+
+/// Starts logging for the whole process; later calls start nothing. `filter` says what is logged: a level, and levels of targets, such as `info` or
+/// `lakehead::store=debug,info`; when it is none, `info` holds, and a line says so. The result changes the levels.
+pub fn init(format: LogFormat, filter: &str) -> Loggers {
+    let (parsed, problem) = match filter.parse() {
         Ok(parsed) => (parsed, None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
+        Err(error) => (loggers::INFO, Some(error)),
     };
-    let builder = Subscriber::builder().with_env_filter(parsed).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let (loggers, levels) = Loggers::new(parsed);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let registry = tracing_subscriber::registry().with(levels);
     let installed = match format {
-        LogFormat::Text => tracing::subscriber::set_global_default(builder.finish()),
-        LogFormat::Json => tracing::subscriber::set_global_default(builder.json().flatten_event(true).with_current_span(false).finish()),
+        LogFormat::Text => tracing::subscriber::set_global_default(registry.with(lines)),
+        LogFormat::Json => tracing::subscriber::set_global_default(registry.with(lines.json().flatten_event(true).with_current_span(false))),
     };
     if let (Ok(()), Some(problem)) = (installed, problem) {
         tracing::warn!("the log filter \"{filter}\" is not one, info is used: {problem}");
     }
+    loggers
 }

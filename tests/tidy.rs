@@ -26,7 +26,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("plugins", &["connect", "connectors", "convert", "partition", "transform"]),
     ("cluster", &[]),
     ("runtime", &["batch", "clock", "cluster", "compute", "connect", "convert", "env", "kafka", "memory", "settings", "transform"]),
-    ("rest", &["connect", "runtime", "settings"]),
+    ("rest", &["connect", "runtime", "settings", "telemetry"]),
     ("settings", &["connect", "kafka"]),
     ("env", &["clock", "compute", "kafka", "memory", "store"]),
     ("compute", &[]),

@@ -15,8 +15,9 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
+use super::group::Outsider;
 use super::poll::{Command, Context, Poller, Records, Shared, commit_list, logs};
-use super::{Consumer, EVENTS_BOUND, Kafka, KafkaError, KafkaErrorKind, Logs, Polled, Props, Subscription, Wanted, errors, properties};
+use super::{Consumer, EVENTS_BOUND, Group, Kafka, KafkaError, KafkaErrorKind, Logs, Polled, Props, Subscription, Wanted, errors, properties};
 use crate::batch::{Commits, Committed, Offsets, TopicPartition};
 
 /// Payload bytes in batches that are being built at which all of them are handed over.
@@ -33,8 +34,7 @@ impl Kafka for Librdkafka {
     fn consumer(&self, config: &Props, subscription: &Subscription) -> Result<Box<dyn Consumer>, KafkaError> {
         let doing = format!("consuming {subscription} in group {}", config.get("group.id").map_or("", String::as_str));
         let mut client = ClientConfig::new();
-        // Warnings say when the client goes on elsewhere than where it was.
-        client.set_log_level(RDKafkaLogLevel::Warning);
+        client.set_log_level(log_level());
         for (key, value) in properties::consumer(config)? {
             client.set(key, value);
         }
@@ -78,6 +78,22 @@ impl Kafka for Librdkafka {
             commands,
             wanted_from: BTreeMap::new(),
         }))
+    }
+
+    fn group(&self, config: &Props) -> Result<Box<dyn Group>, KafkaError> {
+        Ok(Box::new(Outsider::new(config)?))
+    }
+}
+
+/// What the client is to say: what the logger `librdkafka` lets pass when the client is made, and at least warnings, which say when it goes on elsewhere than
+/// where it was.
+fn log_level() -> RDKafkaLogLevel {
+    if tracing::enabled!(target: "librdkafka", tracing::Level::TRACE) {
+        RDKafkaLogLevel::Debug
+    } else if tracing::enabled!(target: "librdkafka", tracing::Level::DEBUG) {
+        RDKafkaLogLevel::Info
+    } else {
+        RDKafkaLogLevel::Warning
     }
 }
 

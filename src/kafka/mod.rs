@@ -15,6 +15,7 @@ use crate::batch::{Commits, OffsetRange, Offsets, RawBatch, TopicPartition};
 
 mod batches;
 mod errors;
+mod group;
 pub mod librdkafka;
 pub mod log;
 mod poll;
@@ -45,6 +46,40 @@ pub trait Kafka: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`KafkaError`] when the configuration is refused; an unreachable broker is not an error, it shows in [`Polled::Trouble`].
     fn consumer(&self, config: &Props, subscription: &Subscription) -> Result<Box<dyn Consumer>, KafkaError>;
+
+    /// The group that `config` names (`group.id`), from outside. Nothing is asked of the broker yet.
+    ///
+    /// # Errors
+    /// [`KafkaErrorKind::Config`] when the configuration is refused, or when these clients cannot do that.
+    fn group(&self, config: &Props) -> Result<Box<dyn Group>, KafkaError> {
+        let group = config.get("group.id").map_or("", String::as_str);
+        Err(KafkaError::new(KafkaErrorKind::Config, format!("the offsets of group {group} cannot be seen from outside with these clients")))
+    }
+}
+
+/// Where partitions of a group are to go on; `None`: as if nothing had been committed for them.
+pub type OffsetChanges = std::collections::BTreeMap<TopicPartition, Option<i64>>;
+
+/// The committed offsets of a consumer group, for somebody who is no member of it.
+#[async_trait]
+pub trait Group: fmt::Debug + Send + Sync {
+    /// Everything that the group has committed for topics that exist.
+    ///
+    /// # Errors
+    /// [`KafkaError`] when the coordinator does not answer or refuses.
+    async fn committed(&self) -> Result<Commits, KafkaError>;
+
+    /// Changes where these partitions go on; texts of theirs are empty afterwards. Other partitions stay as they are.
+    ///
+    /// # Errors
+    /// [`KafkaErrorKind::Active`] when the group has members; [`KafkaError`] when a partition does not exist, or the coordinator does not answer or refuses.
+    async fn alter(&self, changes: &OffsetChanges) -> Result<(), KafkaError>;
+
+    /// Deletes the group, and with it everything that it has committed. A group that does not exist is deleted already.
+    ///
+    /// # Errors
+    /// [`KafkaErrorKind::Active`] when the group has members; [`KafkaError`] when the coordinator does not answer or refuses.
+    async fn delete(&self) -> Result<(), KafkaError>;
 }
 
 /// One member of a consumer group.
@@ -167,6 +202,8 @@ pub enum KafkaErrorKind {
     Interrupted,
     /// The member's generation is over; nothing more may be committed for the old assignment.
     Fenced,
+    /// The group has members, and only they may change what it has committed.
+    Active,
     /// The text that goes with an offset is longer than the broker takes.
     TooLarge,
     /// A setting is wrong.

@@ -111,7 +111,7 @@ impl Shared {
         let error = errors::explain(error, &self.doing, detail);
         let generation = self.generation.load(Ordering::Acquire);
         let event = match error.kind {
-            KafkaErrorKind::Transient | KafkaErrorKind::Interrupted | KafkaErrorKind::Fenced | KafkaErrorKind::TooLarge => {
+            KafkaErrorKind::Transient | KafkaErrorKind::Interrupted | KafkaErrorKind::Fenced | KafkaErrorKind::Active | KafkaErrorKind::TooLarge => {
                 // The client reports each of its attempts; one line tells of the trouble, and the status shows it while it lasts.
                 if self.is_troubled.swap(true, Ordering::AcqRel) {
                     tracing::debug!("{error}");
@@ -151,7 +151,10 @@ impl ClientContext for Context {
         if fac == "OFFSET" && message.contains("offset reset") {
             self.0.resets.fetch_add(1, Ordering::AcqRel);
         }
-        tracing::debug!(target: "librdkafka", ?level, "{fac}: {message}");
+        match level {
+            RDKafkaLogLevel::Debug => tracing::trace!(target: "librdkafka", "{fac}: {message}"),
+            _ => tracing::debug!(target: "librdkafka", ?level, "{fac}: {message}"),
+        }
     }
 
     fn stats(&self, statistics: Statistics) {

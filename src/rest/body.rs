@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::rest::error::ApiError;
 use crate::runtime::herder::Target;
+use crate::runtime::offsets::ConnectorOffset;
 use crate::runtime::validate::RawConfig;
 
 /// The body of `POST /connectors`: upstream's `CreateConnectorRequest`.
@@ -30,6 +31,20 @@ pub struct CreateConnector {
 pub struct ConfigBody(
     /// Keys and values.
     pub RawConfig,
+);
+
+/// The body of `PUT /admin/loggers/{logger}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LevelBody(
+    /// The level's name; `None` when it says none.
+    pub Option<String>,
+);
+
+/// The body of `PATCH /connectors/{name}/offsets`: upstream's `ConnectorOffsets`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OffsetsBody(
+    /// Partitions and offsets; `None` when it says none.
+    pub Option<Vec<ConnectorOffset>>,
 );
 
 /// The body's bytes, when its content type is JSON (or when there is neither).
@@ -71,6 +86,15 @@ fn config(object: Map<String, Value>) -> Result<RawConfig, ApiError> {
         }
     };
     object.into_iter().map(text).collect::<Result<BTreeMap<_, _>, _>>()
+}
+
+fn offsets(mut object: Map<String, Value>, class: &str) -> Result<OffsetsBody, ApiError> {
+    let offsets = object.remove("offsets").unwrap_or(Value::Null);
+    if let Some(unknown) = object.keys().next() {
+        let message = format!("Unrecognized field \"{unknown}\" (class {class}), not marked as ignorable (one known property: \"offsets\")");
+        return Err(ApiError::internal(message));
+    }
+    serde_json::from_value(offsets).map(OffsetsBody).map_err(|error| ApiError::internal(format!("Cannot deserialize value of type `{class}`: {error}")))
 }
 
 const NO_CONFIG: &str = "Cannot invoke \"java.util.Map.get(Object)\" because \"connectorConfig\" is null";
@@ -130,6 +154,29 @@ impl<S: Send + Sync> FromRequest<S> for ConfigBody {
         match object(&json_bytes(request, state).await?, "java.util.LinkedHashMap<java.lang.String,java.lang.String>")? {
             Some(object) => Ok(Self(config(object)?)),
             None => Err(ApiError::internal(NO_CONFIG)),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for LevelBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        match object(&json_bytes(request, state).await?, "java.util.LinkedHashMap<java.lang.String,java.lang.String>")? {
+            Some(object) => Ok(Self(config(object)?.remove("level").flatten())),
+            None => Err(ApiError::internal("Cannot invoke \"java.util.Map.get(Object)\" because \"levelMap\" is null")),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for OffsetsBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        const CLASS: &str = "org.apache.kafka.connect.runtime.rest.entities.ConnectorOffsets";
+        match object(&json_bytes(request, state).await?, CLASS)? {
+            Some(object) => offsets(object, CLASS),
+            None => Err(ApiError::internal(format!("Cannot invoke \"{CLASS}.offsets()\" because \"offsets\" is null"))),
         }
     }
 }

@@ -11,11 +11,12 @@ use serde_json::Value;
 
 use crate::connect::Props;
 use crate::rest::Api;
-use crate::rest::body::{ConfigBody, CreateConnector};
+use crate::rest::body::{ConfigBody, CreateConnector, OffsetsBody};
 use crate::rest::error::ApiError;
-use crate::rest::model::{ConnectorInfo, ConnectorStatus, TaskInfo, TaskStatus};
+use crate::rest::model::{ConnectorInfo, ConnectorStatus, ConnectorTopics, Message, TaskInfo, TaskStatus};
 use crate::runtime::HerderError;
 use crate::runtime::herder::{Put, Target};
+use crate::runtime::offsets::{self, Change};
 use crate::runtime::validate::RawConfig;
 
 type Answer<T> = Result<T, ApiError>;
@@ -138,6 +139,45 @@ pub async fn resume(State(api): State<Arc<Api>>, Path(name): Path<String>) -> An
 pub async fn stop(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<StatusCode> {
     api.herder.set_target(&name, Target::Stopped).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /connectors/{name}/topics` (KIP-558).
+pub async fn topics(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<Json<BTreeMap<String, ConnectorTopics>>> {
+    tracks_topics(&api)?;
+    let topics = api.herder.topics(&name).await?.iter().map(ToString::to_string).collect();
+    Ok(Json(BTreeMap::from([(name, ConnectorTopics { topics })])))
+}
+
+/// `PUT /connectors/{name}/topics/reset` (KIP-558).
+pub async fn reset_topics(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<StatusCode> {
+    tracks_topics(&api)?;
+    if !api.herder.settings().allows_topic_reset {
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "Topic tracking reset is disabled."));
+    }
+    api.herder.reset_topics(&name).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+fn tracks_topics(api: &Api) -> Answer<()> {
+    let is_on = api.herder.settings().tracks_topics;
+    if is_on { Ok(()) } else { Err(ApiError::new(StatusCode::FORBIDDEN, "Topic tracking is disabled.")) }
+}
+
+/// `GET /connectors/{name}/offsets` (KIP-875).
+pub async fn offsets(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<Json<Value>> {
+    Ok(Json(offsets::shown(&api.herder.offsets(&name).await?)))
+}
+
+/// `PATCH /connectors/{name}/offsets` (KIP-875).
+pub async fn alter_offsets(State(api): State<Arc<Api>>, Path(name): Path<String>, OffsetsBody(offsets): OffsetsBody) -> Answer<Json<Message>> {
+    let offsets = offsets.filter(|offsets| !offsets.is_empty());
+    let offsets = offsets.ok_or_else(|| ApiError::bad_request("Partitions / offsets need to be provided for an alter offsets request"))?;
+    Ok(Json(Message { message: api.herder.change_offsets(&name, Change::Alter(offsets)).await? }))
+}
+
+/// `DELETE /connectors/{name}/offsets` (KIP-875).
+pub async fn reset_offsets(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<Json<Message>> {
+    Ok(Json(Message { message: api.herder.change_offsets(&name, Change::Reset).await? }))
 }
 
 /// `POST /connectors/{name}/tasks`: between workers only, of which standalone mode has one.

@@ -1,7 +1,7 @@
 //! The Connect REST API over the herder's handle: paths, status codes, bodies and messages of Apache Kafka 4.3.
 //!
 //! Parts: [`root`] (`/`, `/health`), [`connectors`], [`plugins`] (`/connector-plugins`), [`model`] (the bodies), [`error`] (every answer that is an error),
-//! [`body`] (what requests bring), [`server`] (listening and ending).
+//! [`body`] (what requests bring), [`loggers`] (`/admin/loggers`), [`headers`] (what settings add to answers), [`server`] (listening and ending).
 //!
 //! Nothing here knows of workers, Kafka or stores.
 
@@ -16,10 +16,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 
 use crate::runtime::HerderHandle;
+use crate::telemetry::Loggers;
 
 pub mod body;
 pub mod connectors;
 pub mod error;
+pub mod headers;
+pub mod loggers;
 pub mod model;
 pub mod plugins;
 pub mod root;
@@ -38,11 +41,13 @@ pub struct Api {
     pub herder: HerderHandle,
     /// How long a request may take.
     pub timeout: Duration,
+    /// The process's loggers.
+    pub loggers: Loggers,
 }
 
-/// The whole API as a service.
+/// The API as a service, with the admin endpoints where these have no listeners of their own.
 pub fn router(api: Arc<Api>) -> Router {
-    let routes = Router::new()
+    let mut routes = Router::new()
         .route("/", get(root::server_info))
         .route("/health", get(root::health))
         .route("/connectors", get(connectors::list).post(connectors::create))
@@ -53,23 +58,41 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/connectors/{connector}/pause", put(connectors::pause))
         .route("/connectors/{connector}/resume", put(connectors::resume))
         .route("/connectors/{connector}/stop", put(connectors::stop))
+        .route("/connectors/{connector}/topics", get(connectors::topics))
+        .route("/connectors/{connector}/topics/reset", put(connectors::reset_topics))
+        .route("/connectors/{connector}/offsets", get(connectors::offsets).patch(connectors::alter_offsets).delete(connectors::reset_offsets))
         .route("/connectors/{connector}/tasks", get(connectors::tasks).post(connectors::internal_tasks))
         .route("/connectors/{connector}/fence", put(connectors::internal_fence))
         .route("/connectors/{connector}/tasks/{task}/status", get(connectors::task_status))
         .route("/connectors/{connector}/tasks/{task}/restart", post(connectors::restart_task))
         .route("/connector-plugins", get(plugins::list))
         .route("/connector-plugins/{plugin}/config", get(plugins::config))
-        .route("/connector-plugins/{plugin}/config/validate", put(plugins::validate))
-        .method_not_allowed_fallback(method_not_allowed)
-        .fallback(|| async { ApiError::NOT_FOUND })
-        .with_state(Arc::clone(&api));
+        .route("/connector-plugins/{plugin}/config/validate", put(plugins::validate));
+    if api.herder.settings().rest.admin_listeners.is_none() {
+        routes = routes.merge(admin_routes());
+    }
+    regular(routes, &api).layer(from_fn_with_state(api, headers::added))
+}
+
+/// The admin endpoints alone, for listeners of their own. As upstream, settings that are about browsers and headers are not about them.
+pub fn admin_router(api: &Arc<Api>) -> Router {
+    regular(admin_routes(), api)
+}
+
+fn admin_routes() -> Router<Arc<Api>> {
+    Router::new().route("/admin/loggers", get(loggers::list)).route("/admin/loggers/{logger}", get(loggers::get).put(loggers::set))
+}
+
+/// What holds for every path.
+fn regular(routes: Router<Arc<Api>>, api: &Arc<Api>) -> Router {
+    let routes = routes.method_not_allowed_fallback(method_not_allowed).fallback(|| async { ApiError::NOT_FOUND }).with_state(Arc::clone(api));
     // A layer of a router sees a request after it was matched. These change path and method, so they are around a router of their own.
     Router::new()
         .fallback_service(routes)
         .layer(from_fn(options))
         .layer(from_fn(acceptable))
         .layer(from_fn(regular_path))
-        .layer(from_fn_with_state(api, in_time))
+        .layer(from_fn_with_state(Arc::clone(api), in_time))
 }
 
 async fn method_not_allowed() -> ApiError {

@@ -48,6 +48,20 @@ pub struct TaskId {
     task: u32,
 }
 
+/// `ActiveTopicsInfo`, below the connector's name.
+#[derive(Debug, Serialize)]
+pub struct ConnectorTopics {
+    /// The topics, sorted.
+    pub topics: Vec<String>,
+}
+
+/// `Message`.
+#[derive(Debug, Serialize)]
+pub struct Message {
+    /// What was done.
+    pub message: String,
+}
+
 /// `TaskInfo`.
 #[derive(Debug, Serialize)]
 pub struct TaskInfo {

@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::connect::{Connector, Props};
 use crate::env::Env;
-use crate::runtime::status::{ConnectorStatus, Live, State, TaskId, TaskStatus};
+use crate::runtime::offsets::{self, Offsets};
+use crate::runtime::status::{ActiveTopics, ConnectorStatus, Live, State, TaskId, TaskStatus};
 use crate::runtime::validate::{self, RawConfig, Valid};
 use crate::runtime::worker::Worker;
 use crate::settings::Settings;
@@ -54,6 +55,8 @@ struct Entry {
     /// Why no tasks could be made.
     failure: Option<String>,
     tasks: Vec<Task>,
+    /// Topics that its tasks have taken records from.
+    topics: ActiveTopics,
 }
 
 /// One task, running or ended.
@@ -83,9 +86,15 @@ impl Herder {
     /// Starts a herder without connectors on the current runtime. It ends with [`HerderHandle::shutdown`], or when every handle is gone.
     #[must_use]
     pub fn start(settings: Arc<Settings>, env: Env, worker_id: &str, connectors: &'static [&'static dyn Connector]) -> HerderHandle {
-        let about =
-            About { worker_id: worker_id.into(), connectors, settings: Arc::clone(&settings), cluster_id: OnceLock::new(), ready: watch::Sender::new(false) };
-        let about = Arc::new(about);
+        let about = Arc::new(About {
+            worker_id: worker_id.into(),
+            connectors,
+            settings: Arc::clone(&settings),
+            kafka: Arc::clone(&env.kafka),
+            clock: env.clock,
+            cluster_id: OnceLock::new(),
+            ready: watch::Sender::new(false),
+        });
         let (sender, requests) = mpsc::channel(handle::REQUESTS_BOUND);
         let herder = Self {
             worker: Worker::new(Arc::clone(&settings), env),
@@ -153,6 +162,7 @@ impl Herder {
             Command::RestartConnector(reply) => self.restart_connector(name, reply),
             Command::Restart { include_tasks, only_failed, reply } => self.restart(name, include_tasks, only_failed, reply),
             Command::RestartTask(task, reply) => self.restart_task(name, task, reply),
+            Command::ChangeOffsets(change, reply) => self.change_offsets(name, change, reply),
         }
     }
 
@@ -182,7 +192,8 @@ impl Herder {
                 false
             }
             None => {
-                let entry = Entry { class, config: raw, target: target.unwrap_or(Target::Started), failure: None, tasks: Vec::new() };
+                let target = target.unwrap_or(Target::Started);
+                let entry = Entry { class, config: raw, target, failure: None, tasks: Vec::new(), topics: ActiveTopics::default() };
                 self.connectors.insert(Arc::clone(name), entry);
                 true
             }
@@ -299,6 +310,23 @@ impl Herder {
         });
     }
 
+    /// Changes the offsets of a stopped connector. Until that is done, nothing else of the connector is, so no task can begin meanwhile.
+    fn change_offsets(&mut self, name: Arc<str>, change: offsets::Change, reply: Reply<String>) {
+        let Some(entry) = self.connectors.get(&name) else { return answer(reply, Err(not_found(&name))) };
+        if entry.target != Target::Stopped || !entry.tasks.is_empty() {
+            return answer(reply, Err(offsets::not_stopped(&name)));
+        }
+        let offsets = match Offsets::new(self.about.kafka.as_ref(), &self.settings, &name, &entry.config) {
+            Ok(offsets) => offsets,
+            Err(error) => return answer(reply, Err(error)),
+        };
+        self.busy.entry(Arc::clone(&name)).or_default();
+        self.steps.push(Box::pin(async move {
+            let done = offsets.change(&change).await;
+            Step { connector: name, then: Box::new(|_| answer(reply, done)) }
+        }));
+    }
+
     /// Makes the tasks that the configuration asks for, where they are not there already. As upstream, tasks are left alone while the connector is
     /// paused or stopped, and when the configuration is the one that they were made from.
     fn update_tasks(&mut self, name: &Arc<str>, then: impl FnOnce(&mut Self) + Send + 'static) {
@@ -327,7 +355,7 @@ impl Herder {
                 let tasks_max = props.get("tasks.max").and_then(|text| text.trim().parse().ok()).unwrap_or(1);
                 for task in 0..tasks_max {
                     let id = TaskId { connector: Arc::clone(name), task };
-                    let live = self.worker.start(id, entry.class, props.clone(), entry.target == Target::Paused);
+                    let live = self.worker.start(id, entry.class, props.clone(), entry.topics.clone(), entry.target == Target::Paused);
                     entry.tasks.push(Task { config: entry.config.clone(), live });
                 }
             }
@@ -349,7 +377,7 @@ impl Herder {
                     return false;
                 }
             };
-            let live = self.worker.start(id.clone(), entry.class, props, paused);
+            let live = self.worker.start(id.clone(), entry.class, props, entry.topics.clone(), paused);
             if let Some(task) = entry.tasks.get_mut(index(id.task)) {
                 task.live = live;
             }
@@ -365,6 +393,12 @@ impl Herder {
             Read::Info(name, reply) => answer(reply, find(&name).map(|entry| entry.info(&name))),
             Read::Tasks(name, reply) => answer(reply, find(&name).map(Entry::task_infos)),
             Read::Live(name, reply) => answer(reply, find(&name).map(|entry| entry.tasks.iter().map(|task| Arc::clone(&task.live)).collect())),
+            // As upstream, a connector that there is not has no topics.
+            Read::Topics(name, reply) => answer(reply, Ok(self.connectors.get(&name).map(|entry| entry.topics.list()).unwrap_or_default())),
+            Read::ResetTopics(name, reply) => {
+                self.connectors.get(&name).inspect(|entry| entry.topics.reset());
+                answer(reply, Ok(()));
+            }
             Read::Status(name, reply) => {
                 let status = find(&name).map(|entry| entry.status(&name, &self.about.worker_id));
                 answer(reply, status.map_err(|_| no_status(format!("connector {name}"))));

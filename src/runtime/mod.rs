@@ -2,7 +2,7 @@
 //!
 //! Parts: [`herder`] (an actor that owns every connector's configuration and decides what runs), [`worker`] (starts, watches and stops tasks),
 //! [`sink_task`] (one task of a sink connector), [`status`] (what others may read while a task runs), [`mod@validate`] (what a connector's configuration must be,
-//! with the keys in [`sink_keys`] and the names in [`classes`]), [`definitions`] (how forms show it).
+//! with the keys in [`sink_keys`] and the names in [`classes`]), [`definitions`] (how forms show it), [`offsets`] (how a sink's offsets are seen and changed).
 //!
 //! Guarantee: a request about one connector never waits for another connector, and no task stops because another one failed. Nothing here knows that object
 //! storage exists.
@@ -11,6 +11,7 @@ pub mod classes;
 mod converter_keys;
 pub mod definitions;
 pub mod herder;
+pub mod offsets;
 pub mod sink_keys;
 pub mod sink_task;
 pub mod status;

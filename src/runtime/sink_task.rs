@@ -128,7 +128,7 @@ fn kafka_error(error: &KafkaError) -> TaskError {
         KafkaErrorKind::Config => ErrorKind::BadConfig,
         KafkaErrorKind::Denied => ErrorKind::Denied,
         KafkaErrorKind::Fenced => ErrorKind::Fenced,
-        KafkaErrorKind::Transient | KafkaErrorKind::Interrupted | KafkaErrorKind::TooLarge | KafkaErrorKind::Fatal => ErrorKind::Bug,
+        KafkaErrorKind::Transient | KafkaErrorKind::Interrupted | KafkaErrorKind::Active | KafkaErrorKind::TooLarge | KafkaErrorKind::Fatal => ErrorKind::Bug,
     };
     TaskError::new(kind, error.message.clone())
 }
@@ -297,6 +297,7 @@ impl Task {
         let Some(mut core) = slot.take() else { return Ok(()) };
         let _permit = self.env.memory.take(raw.memory_bytes());
         let (from, records) = (raw.from.clone(), raw.len());
+        self.live.topics.note(&from.topic);
         let bytes = raw.values.values().len() + raw.keys.values().len();
         let job = move || {
             let outcome = core.process(&raw);

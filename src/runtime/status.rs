@@ -1,6 +1,6 @@
 //! States of connectors and tasks, and what others may read while a task runs.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,8 +15,35 @@ pub use crate::cluster::statuses::State;
 pub struct Live {
     /// What the task is waiting for.
     pub health: Health,
+    /// Topics that the connector's tasks have taken records from.
+    pub topics: ActiveTopics,
     state: Mutex<(State, Option<String>)>,
     figures: Mutex<Figures>,
+}
+
+/// The topics that a connector has taken records from (KIP-558), shared by its tasks; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct ActiveTopics(Arc<Mutex<BTreeSet<Arc<str>>>>);
+
+impl ActiveTopics {
+    /// Records were taken from this topic.
+    pub fn note(&self, topic: &Arc<str>) {
+        let mut topics = locked(&self.0);
+        if !topics.contains(topic) {
+            topics.insert(Arc::clone(topic));
+        }
+    }
+
+    /// The topics, sorted.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<str>> {
+        locked(&self.0).iter().cloned().collect()
+    }
+
+    /// Forgets them; those that are still in use come again with their next records.
+    pub fn reset(&self) {
+        locked(&self.0).clear();
+    }
 }
 
 /// Losses that a task remembers one by one.
@@ -101,6 +128,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Live {
+    /// What a task of a connector with these topics shows.
+    #[must_use]
+    pub fn of(topics: ActiveTopics) -> Self {
+        Self { topics, ..Self::default() }
+    }
+
     /// A copy of the figures.
     #[must_use]
     pub fn figures(&self) -> Figures {
@@ -226,6 +259,19 @@ mod tests {
         assert_eq!(live.trace(), None);
         live.health.set("store", Some("s3: 503 since 12:00".to_owned()));
         assert_eq!((live.state(), live.trace().as_deref()), (State::Running, Some("s3: 503 since 12:00")));
+    }
+
+    #[test]
+    fn topics_are_those_of_all_tasks_until_they_are_forgotten() {
+        let topics = ActiveTopics::default();
+        let (one, two) = (Live::of(topics.clone()), Live::of(topics.clone()));
+        for (live, topic) in [(&one, "b"), (&two, "a"), (&two, "b")] {
+            live.topics.note(&topic.into());
+        }
+        assert_eq!(topics.list(), ["a".into(), "b".into()]);
+        topics.reset();
+        one.topics.note(&"b".into());
+        assert_eq!(topics.list(), ["b".into()]);
     }
 
     #[test]

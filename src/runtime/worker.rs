@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connect::{Connector, Props, TaskError};
 use crate::env::Env;
 use crate::runtime::sink_task::{self, SinkTaskSpec, TaskControl};
-use crate::runtime::status::{Live, State, TaskId};
+use crate::runtime::status::{ActiveTopics, Live, State, TaskId};
 use crate::settings::Settings;
 
 /// How long a dropped task may take to be gone.
@@ -45,10 +45,10 @@ impl Worker {
         Self { settings, env, running: BTreeMap::new() }
     }
 
-    /// Starts a task and returns what it shows. `props` is the connector's configuration with references resolved.
-    pub fn start(&mut self, id: TaskId, class: &'static dyn Connector, props: Props, paused: bool) -> Arc<Live> {
+    /// Starts a task and returns what it shows; `topics` are the connector's. `props` is its configuration with references resolved.
+    pub fn start(&mut self, id: TaskId, class: &'static dyn Connector, props: Props, topics: ActiveTopics, paused: bool) -> Arc<Live> {
         debug_assert!(!self.running.contains_key(&id), "{id} runs already");
-        let live = Arc::new(Live::default());
+        let live = Arc::new(Live::of(topics));
         let stop = CancellationToken::new();
         let (pause, paused_rx) = watch::channel(paused);
         let spec =

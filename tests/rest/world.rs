@@ -1,20 +1,22 @@
 //! A worker in this process: herder, REST API, a connector that takes everything, and a Kafka without records.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use lakehead::batch::{Batch, Commits, Offsets, TopicPartition};
+use lakehead::batch::{Batch, Commits, Committed, Offsets, TopicPartition};
 use lakehead::clock::Clock;
 use lakehead::compute::Compute;
 use lakehead::connect::config::{Check, ConfigKey, Importance, Report, Type, check};
 use lakehead::connect::{Connector, ErrorKind, Kind, Props, SinkTask, TaskContext, TaskError, TaskReport};
 use lakehead::env::Env;
-use lakehead::kafka::{Consumer, Kafka, KafkaError, Polled, Subscription, Wanted};
+use lakehead::kafka::{Consumer, Group, Kafka, KafkaError, KafkaErrorKind, OffsetChanges, Polled, Subscription, Wanted};
 use lakehead::memory::Budget;
 use lakehead::rest::{Bound, Server};
 use lakehead::runtime::{Herder, HerderHandle};
-use lakehead::settings::{Host, Listener, Settings};
+use lakehead::settings::{Host, Settings};
+use lakehead::telemetry::Loggers;
 use lakehead_formats::column::Reject;
 use lakehead_formats::wire::Want;
 
@@ -114,13 +116,74 @@ impl SinkTask for BlackholeTask {
     }
 }
 
-/// A Kafka whose topics stay empty.
-#[derive(Debug)]
-struct Silence;
+/// A Kafka whose topics, of three partitions each, stay empty, and that remembers what groups have committed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Silence {
+    groups: Arc<Mutex<BTreeMap<String, Commits>>>,
+    /// What becomes of changes of a group.
+    refuses: Arc<Mutex<Option<KafkaErrorKind>>>,
+}
+
+impl Silence {
+    /// The group has committed these: topic, partition, offset, text.
+    pub(crate) fn commit(&self, group: &str, commits: &[(&str, i32, i64, &str)]) {
+        let commit = |(topic, partition, offset, metadata): &(&str, i32, i64, &str)| {
+            (TopicPartition::new(*topic, *partition), Committed { offset: *offset, metadata: (*metadata).to_owned() })
+        };
+        self.groups.lock().unwrap().entry(group.to_owned()).or_default().extend(commits.iter().map(commit));
+    }
+
+    /// From now on changes fail like that.
+    pub(crate) fn refuse(&self, kind: Option<KafkaErrorKind>) {
+        *self.refuses.lock().unwrap() = kind;
+    }
+}
 
 impl Kafka for Silence {
     fn consumer(&self, _: &lakehead::kafka::Props, _: &Subscription) -> Result<Box<dyn Consumer>, KafkaError> {
-        Ok(Box::new(Self))
+        Ok(Box::new(self.clone()))
+    }
+
+    fn group(&self, config: &lakehead::kafka::Props) -> Result<Box<dyn Group>, KafkaError> {
+        Ok(Box::new(Outside { kafka: self.clone(), name: config["group.id"].clone() }))
+    }
+}
+
+/// A group, for somebody outside of it.
+#[derive(Debug)]
+struct Outside {
+    kafka: Silence,
+    name: String,
+}
+
+impl Outside {
+    fn refused(&self) -> Result<(), KafkaError> {
+        self.kafka.refuses.lock().unwrap().map_or(Ok(()), |kind| Err(KafkaError::new(kind, "refused")))
+    }
+}
+
+#[async_trait]
+impl Group for Outside {
+    async fn committed(&self) -> Result<Commits, KafkaError> {
+        Ok(self.kafka.groups.lock().unwrap().get(&self.name).cloned().unwrap_or_default())
+    }
+
+    async fn alter(&self, changes: &OffsetChanges) -> Result<(), KafkaError> {
+        self.refused()?;
+        if let Some(tp) = changes.keys().find(|tp| tp.partition > 2) {
+            return Err(KafkaError::new(KafkaErrorKind::Fatal, format!("there is no partition {tp}")));
+        }
+        let mut groups = self.kafka.groups.lock().unwrap();
+        let held = groups.entry(self.name.clone()).or_default();
+        held.retain(|tp, _| !changes.contains_key(tp));
+        held.extend(changes.iter().filter_map(|(tp, offset)| Some((tp.clone(), Committed::at((*offset)?)))));
+        Ok(())
+    }
+
+    async fn delete(&self) -> Result<(), KafkaError> {
+        self.refused()?;
+        self.kafka.groups.lock().unwrap().remove(&self.name);
+        Ok(())
     }
 }
 
@@ -148,6 +211,9 @@ impl Consumer for Silence {
 pub(crate) struct World {
     pub(crate) herder: HerderHandle,
     pub(crate) address: SocketAddr,
+    /// Where the admin endpoints listen, if that is elsewhere.
+    pub(crate) admin_address: Option<SocketAddr>,
+    pub(crate) kafka: Silence,
     client: reqwest::Client,
     server: Server,
 }
@@ -178,15 +244,21 @@ impl World {
 
     async fn with(connectors: &'static [&'static dyn Connector], more: &[(&str, &str)]) -> Self {
         let strings = "org.apache.kafka.connect.storage.StringConverter";
-        let base =
-            [("bootstrap.servers", "nowhere:9092"), ("key.converter", strings), ("value.converter", strings), ("task.shutdown.graceful.timeout.ms", "200")];
+        let base = [
+            ("bootstrap.servers", "nowhere:9092"),
+            ("key.converter", strings),
+            ("value.converter", strings),
+            ("task.shutdown.graceful.timeout.ms", "200"),
+            ("listeners", "http://127.0.0.1:0"),
+        ];
         let props: Props = base.iter().chain(more).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let settings = Arc::new(Settings::from_props(&props, &Host::default()).unwrap());
-        let bound = Bound::bind(&[Listener { host: "127.0.0.1".to_owned(), port: 0 }]).await.unwrap();
-        let address = bound.addresses()[0];
+        let bound = Bound::bind(&settings.rest).await.unwrap();
+        let (address, admin_address) = (bound.addresses()[0], bound.admin_addresses().first().copied());
+        let kafka = Silence::default();
         let env = Env {
             clock: Clock::system(),
-            kafka: Arc::new(Silence),
+            kafka: Arc::new(kafka.clone()),
             compute: Compute::pool(1),
             memory: Budget::new(1 << 20),
             stores: Arc::new(lakehead::store::urls::Urls),
@@ -194,12 +266,17 @@ impl World {
         let herder = Herder::start(Arc::clone(&settings), env, "worker-s:8083", connectors);
         herder.set_cluster_id("JNvtBRpsQyOBhTDQ7gZ7YA".to_owned());
         herder.set_ready();
-        let server = bound.serve(herder.clone());
-        Self { herder, address, client: reqwest::Client::new(), server }
+        let (loggers, _) = Loggers::new("info".parse().unwrap());
+        let server = bound.serve(herder.clone(), loggers);
+        Self { herder, address, admin_address, kafka, client: reqwest::Client::new(), server }
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
-        let url = format!("http://{}{path}", self.address);
+        self.send_to(self.address, method, path, headers, body).await
+    }
+
+    pub(crate) async fn send_to(&self, address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
+        let url = format!("http://{address}{path}");
         let mut request = self.client.request(method.parse().unwrap(), url);
         for (name, value) in headers {
             request = request.header(*name, *value);

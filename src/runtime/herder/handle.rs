@@ -1,11 +1,16 @@
 //! How others reach the herder: requests with a place for the answer, and a handle that is cheap to clone.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::batch::TopicPartition;
+use crate::clock::Clock;
 use crate::connect::{Connector, Props};
+use crate::kafka::Kafka;
 use crate::runtime::definitions::{self, ConfigInfos, Definition, PluginKind};
+use crate::runtime::offsets::{Change, Offsets};
 use crate::runtime::status::{ConnectorStatus, Live, TaskStatus};
 use crate::runtime::validate::RawConfig;
 use crate::settings::Settings;
@@ -98,7 +103,7 @@ pub(super) enum Request {
     Shutdown(oneshot::Sender<()>),
 }
 
-/// Questions: answered at once.
+/// Questions, and what is as quick as one: answered at once.
 #[derive(Debug)]
 pub(super) enum Read {
     Names(Reply<Vec<Arc<str>>>),
@@ -107,6 +112,8 @@ pub(super) enum Read {
     Status(Arc<str>, Reply<ConnectorStatus>),
     TaskStatus(Arc<str>, u32, Reply<TaskStatus>),
     Live(Arc<str>, Reply<Vec<Arc<Live>>>),
+    Topics(Arc<str>, Reply<Vec<Arc<str>>>),
+    ResetTopics(Arc<str>, Reply<()>),
 }
 
 /// Changes of one connector: one after the other, in the order in which they came.
@@ -119,6 +126,7 @@ pub(super) enum Command {
     RestartConnector(Reply<()>),
     Restart { include_tasks: bool, only_failed: bool, reply: Reply<ConnectorStatus> },
     RestartTask(u32, Reply<()>),
+    ChangeOffsets(Change, Reply<String>),
 }
 
 /// What everybody may know without asking the herder.
@@ -127,6 +135,8 @@ pub(super) struct About {
     pub(super) worker_id: Arc<str>,
     pub(super) connectors: &'static [&'static dyn Connector],
     pub(super) settings: Arc<Settings>,
+    pub(super) kafka: Arc<dyn Kafka>,
+    pub(super) clock: Clock,
     pub(super) cluster_id: OnceLock<String>,
     pub(super) ready: watch::Sender<bool>,
 }
@@ -144,6 +154,18 @@ impl HerderHandle {
     #[must_use]
     pub fn worker_id(&self) -> &Arc<str> {
         &self.about.worker_id
+    }
+
+    /// The worker's settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.about.settings
+    }
+
+    /// The worker's clock.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.about.clock
     }
 
     /// The connectors that can be created.
@@ -317,6 +339,40 @@ impl HerderHandle {
     /// [`HerderError::NotFound`] for the task, [`HerderError::Internal`] for the connector, as upstream's standalone worker.
     pub async fn restart_task(&self, name: &str, task: u32) -> Result<(), HerderError> {
         self.write(name, |reply| Command::RestartTask(task, reply)).await
+    }
+
+    /// Topics that a connector has taken records from since it was made, or since they were forgotten; none for a connector that there is not.
+    ///
+    /// # Errors
+    /// Only while the worker shuts down.
+    pub async fn topics(&self, name: &str) -> Result<Vec<Arc<str>>, HerderError> {
+        self.read(|reply| Read::Topics(name.into(), reply)).await
+    }
+
+    /// Forgets the topics of a connector, if there is one.
+    ///
+    /// # Errors
+    /// Only while the worker shuts down.
+    pub async fn reset_topics(&self, name: &str) -> Result<(), HerderError> {
+        self.read(|reply| Read::ResetTopics(name.into(), reply)).await
+    }
+
+    /// What the consumer group of a sink connector has committed, whatever state the connector is in.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`]; [`HerderError::Internal`] when Kafka does not tell.
+    pub async fn offsets(&self, name: &str) -> Result<BTreeMap<TopicPartition, i64>, HerderError> {
+        let info = self.info(name).await?;
+        Offsets::new(self.about.kafka.as_ref(), &self.about.settings, &info.name, &info.config)?.read().await
+    }
+
+    /// Changes what the consumer group of a stopped sink connector has committed. Returns what to tell who asked for it.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`]; [`HerderError::BadRequest`] when the connector is not stopped or the change is none; [`HerderError::Internal`] when Kafka does
+    /// not take it.
+    pub async fn change_offsets(&self, name: &str, change: Change) -> Result<String, HerderError> {
+        self.write(name, |reply| Command::ChangeOffsets(change, reply)).await
     }
 
     /// Stops every task and ends the herder. Returns when all is over.
