@@ -40,7 +40,7 @@ impl fmt::Debug for Outsider {
 /// What to do about an error, when whoever meets it is no member.
 fn explain(error: &RdError, doing: &str) -> KafkaError {
     let explained = errors::explain(error, doing, "");
-    match error.rdkafka_error_code() {
+    match errors::code(error) {
         Some(Code::NonEmptyGroup | Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress | Code::GroupSubscribedToTopic) => {
             KafkaError::new(KafkaErrorKind::Active, format!("{}; the group has members: stop them, and try again", explained.message))
         }

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::connect::{Connector, Props};
 use crate::env::Env;
@@ -37,6 +38,8 @@ pub struct Herder {
     steps: FuturesUnordered<BoxFuture<'static, Step>>,
     /// Nothing is started any more.
     closing: bool,
+    /// Rung with `closing`, for steps that wait for Kafka.
+    ending: CancellationToken,
 }
 
 /// Tasks have ended: what comes now.
@@ -104,6 +107,7 @@ impl Herder {
             busy: BTreeMap::new(),
             steps: FuturesUnordered::new(),
             closing: false,
+            ending: CancellationToken::new(),
         };
         drop(tokio::spawn(herder.run(requests)));
         HerderHandle { requests: sender, about }
@@ -123,6 +127,7 @@ impl Herder {
             }
         };
         self.closing = true;
+        self.ending.cancel();
         requests.close();
         self.stop_everything().await;
         if let Some(done) = done {
@@ -321,8 +326,16 @@ impl Herder {
             Err(error) => return answer(reply, Err(error)),
         };
         self.busy.entry(Arc::clone(&name)).or_default();
+        let (ending, grace) = (self.ending.clone(), self.settings.task_shutdown_graceful_timeout);
         self.steps.push(Box::pin(async move {
-            let done = offsets.change(&change).await;
+            let too_late = async {
+                ending.cancelled().await;
+                tokio::time::sleep(grace).await;
+            };
+            let done = tokio::select! {
+                done = offsets.change(&change) => done,
+                () = too_late => Err(HerderError::Internal(format!("the worker ended before the offsets of connector {name} were changed; look at what they are"))),
+            };
             Step { connector: name, then: Box::new(|_| answer(reply, done)) }
         }));
     }

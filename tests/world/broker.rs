@@ -105,7 +105,8 @@ impl Topic {
         consumer.commit(&list, CommitMode::Sync).expect("the coordinator takes it");
     }
 
-    fn client(&self) -> ClientConfig {
+    /// Settings of a client of the topic's broker.
+    pub(crate) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap);
         config
