@@ -51,7 +51,7 @@ pub async fn set(
     let scope = params.iter().find(|(key, _)| key == "scope").map_or("worker", |(_, scope)| scope.as_str());
     let is_for_all = scope.eq_ignore_ascii_case("cluster");
     if !is_for_all && !scope.eq_ignore_ascii_case("worker") {
-        tracing::warn!("scope \"{scope}\" of a logger's level is neither worker nor cluster; worker is used");
+        tracing::warn!("scope {scope:?} of a logger's level is neither worker nor cluster; worker is used");
     }
     let changed = api.loggers.set(&name, level, api.herder.clock().now().timestamp_millis());
     Ok(if is_for_all { StatusCode::NO_CONTENT.into_response() } else { Json(changed).into_response() })

@@ -120,8 +120,16 @@ pub struct Filter(
 impl FromStr for Filter {
     type Err = ParseError;
 
+    /// Levels, and targets with levels, separated by commas; nothing at all means `info`.
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        text.parse().map(|targets| Self(Some(targets)))
+        let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+        if parts.is_empty() { Ok(Self(None)) } else { parts.join(",").parse().map(|targets| Self(Some(targets))) }
+    }
+}
+
+impl Filter {
+    fn targets(self) -> Targets {
+        self.0.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
     }
 }
 
@@ -205,7 +213,7 @@ impl Loggers {
     /// Loggers, and the layer of a subscriber that acts by them.
     #[must_use]
     pub fn new(filter: Filter) -> (Self, reload::Layer<Targets, Registry>) {
-        let levels = Levels::new(&filter.0.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO)));
+        let levels = Levels::new(&filter.targets());
         let (layer, acting) = reload::Layer::new(levels.targets());
         (Self { levels: Arc::new(Mutex::new(levels)), acting }, layer)
     }
@@ -235,19 +243,20 @@ impl Loggers {
         // An error means that the subscriber is gone, or never was: then there is nothing to log to.
         self.acting.reload(levels.targets()).ok();
         drop(levels);
-        tracing::info!("the level of logger {name} is {} now", level.as_str());
+        tracing::info!("the level of logger {} is {} now", name.escape_debug(), level.as_str());
         changed
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
 
     fn levels(filter: &str) -> Levels {
-        Levels::new(&filter.parse().unwrap())
+        Levels::new(&filter.parse::<Filter>().unwrap().targets())
     }
 
     fn shown(levels: &Levels, name: &str) -> Option<Level> {
@@ -278,7 +287,10 @@ mod tests {
         ] {
             assert_eq!(shown(&levels, name), level, "{name}");
         }
-        assert_eq!(shown(&self::levels("lakehead=info"), "root"), Some(Level::Off), "a filter without a level of its own lets nothing else pass");
+        for (filter, root) in [("lakehead=info", Level::Off), ("", Level::Info), (" warn , ", Level::Warn), ("lakehead=debug, error", Level::Error)] {
+            assert_eq!(shown(&self::levels(filter), "root"), Some(root), "{filter:?}");
+        }
+        assert!("lakehead=loud".parse::<Filter>().is_err());
     }
 
     #[test]
@@ -322,5 +334,22 @@ mod tests {
         let text = std::fs::read_to_string(seen.path()).unwrap();
         let lines: Vec<&str> = text.lines().map(|line| line.rsplit(": ").next().unwrap_or_default()).collect();
         assert_eq!(lines, ["hyper at WARN", "store at DEBUG", "hyper at DEBUG", "hyper at OFF"]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_is_what_passes(changes in proptest::collection::vec(("(root|[ab]{1,3}(\\.[ab]{1,2}){0,2}|lakehead)", 0..8_usize), 0..8)) {
+            let mut levels = levels("info");
+            for (name, level) in changes {
+                let level = Level::EVERY[level];
+                levels.set(&name, level, 1);
+                prop_assert_eq!(shown(&levels, &name), Some(level));
+            }
+            let targets = levels.targets();
+            for (target, logger) in levels.0.iter().filter(|(target, _)| !target.is_empty()) {
+                prop_assert_eq!(Level::of(&targets, target).filter(), logger.is.level.filter(), "{}", target);
+            }
+            prop_assert_eq!(Level::of(&targets, "com::nope").filter(), levels.0[""].is.level.filter());
+        }
     }
 }
