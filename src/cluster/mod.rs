@@ -27,5 +27,7 @@ pub mod offset_file;
 
 pub mod session;
 
+pub mod broker;
+
 pub use record::Record;
 pub use work::{TaskId, Work};

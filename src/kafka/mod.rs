@@ -16,6 +16,7 @@ use crate::batch::{Commits, OffsetRange, Offsets, RawBatch, TopicPartition};
 mod batches;
 mod errors;
 mod group;
+pub mod jaas;
 pub mod librdkafka;
 pub mod log;
 mod poll;

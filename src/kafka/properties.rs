@@ -3,6 +3,7 @@
 //! Users' files are written for the Java client. Names that both know pass through; names that differ are translated; Java's own
 //! machinery (deserializers, metrics reporters) is left out because it asks for nothing here; what cannot be done is refused by name.
 
+use super::jaas::Jaas;
 use super::{KafkaError, KafkaErrorKind, Props};
 
 /// Java client settings that have no meaning for this client and change nothing that a user could observe in the data.
@@ -150,25 +151,14 @@ fn assignment_strategy(value: &str) -> Result<String, String> {
     Ok(names.join(","))
 }
 
-/// User name and password out of a JAAS line: `org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p";`.
+/// User name and password out of a JAAS line.
 fn jaas(line: &str) -> Result<Vec<(&'static str, String)>, &'static str> {
-    let module = line.split_whitespace().next().unwrap_or_default();
-    if !module.ends_with("PlainLoginModule") && !module.ends_with("ScramLoginModule") {
+    let jaas = Jaas::parse(line)?;
+    if !["PlainLoginModule", "ScramLoginModule"].contains(&jaas.module.as_str()) {
         return Err("only PlainLoginModule and ScramLoginModule are supported");
     }
-    let option = |name: &str| {
-        let at = line.find(&format!("{name}="))? + name.len() + 1;
-        let rest = line.get(at..)?;
-        let quote = rest.chars().next().filter(|c| *c == '"' || *c == '\'');
-        match quote {
-            Some(quote) => rest.get(1..)?.split(quote).next().map(str::to_owned),
-            None => rest.split([' ', ';']).next().map(str::to_owned),
-        }
-    };
-    match (option("username"), option("password")) {
-        (Some(user), Some(password)) => Ok(vec![("sasl.username", user), ("sasl.password", password)]),
-        _ => Err("username and password are needed"),
-    }
+    let (user, password) = jaas.credentials()?;
+    Ok(vec![("sasl.username", user.to_owned()), ("sasl.password", password.to_owned())])
 }
 
 #[cfg(test)]
