@@ -24,7 +24,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("connect", &["batch", "env"]),
     ("connectors", &["batch", "calendar", "clock", "commit", "compute", "connect", "env", "memory", "offsets", "partition", "roll", "spill", "store"]),
     ("plugins", &["connect", "connectors", "convert", "partition", "transform"]),
-    ("cluster", &[]),
+    ("cluster", &["clock", "kafka"]),
     ("runtime", &["batch", "clock", "cluster", "compute", "connect", "convert", "env", "kafka", "memory", "settings", "transform"]),
     ("rest", &["connect", "runtime", "settings", "telemetry"]),
     ("settings", &["connect", "kafka"]),

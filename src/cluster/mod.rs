@@ -29,5 +29,13 @@ pub mod session;
 
 pub mod broker;
 
+pub mod membership;
+
+pub mod coordinator;
+
+mod pulse;
+
+pub mod group;
+
 pub use record::Record;
 pub use work::{TaskId, Work};

@@ -1,0 +1,22 @@
+//! What workers share in a cluster, against a real broker: membership in a Connect group, and internal topics.
+//!
+//! The broker is started once for all tests (`tests/servers`); groups and topics have names of their own. Nothing waits for a fixed time.
+#![expect(clippy::expect_used, reason = "whatever goes wrong in a harness fails the test")]
+
+mod membership;
+#[path = "../world/mod.rs"]
+#[allow(dead_code, reason = "each test program needs other parts of the world")]
+mod world;
+
+use std::sync::Arc;
+
+use lakehead::clock::Clock;
+use lakehead::cluster::broker::Network;
+use lakehead::kafka::Props;
+use world::{broker, servers, worker};
+
+/// How the shared broker is reached.
+fn network() -> Arc<Network> {
+    let props = Props::from([("bootstrap.servers".to_owned(), servers::Kafka::shared().bootstrap())]);
+    Arc::new(Network::new(&props, "cluster-test", Clock::system()).expect("a network"))
+}
