@@ -5,7 +5,8 @@
 //! whom, [`configs`], [`statuses`] and [`source_offsets`] the records of the three topics, [`offset_file`] what a standalone worker has instead of the last
 //! one, and [`session`] the signatures of requests between workers.
 //!
-//! All of these are pure: bytes and the time go in as values, values come out.
+//! All of these are pure: bytes and the time go in as values, values come out. What talks to brokers is below them: [`broker`] connects and authenticates,
+//! [`log`] follows and writes the topics, and [`membership`] says what a worker is to do, be it alone or in a [`group`], whose [`coordinator`] is a broker.
 
 pub mod work;
 
@@ -36,6 +37,8 @@ pub mod coordinator;
 mod pulse;
 
 pub mod group;
+
+pub mod log;
 
 pub use record::Record;
 pub use work::{TaskId, Work};

@@ -1,9 +1,11 @@
-//! What workers share in a cluster, against a real broker: membership in a Connect group, and internal topics.
+//! What workers share in a cluster, against a real broker: membership in a Connect group, internal topics, and ways to reach brokers.
 //!
-//! The broker is started once for all tests (`tests/servers`); groups and topics have names of their own. Nothing waits for a fixed time.
+//! The broker is started once for all tests, but for [`security`] (`tests/servers`); groups and topics have names of their own. Nothing waits for a fixed time.
 #![expect(clippy::expect_used, reason = "whatever goes wrong in a harness fails the test")]
 
+mod log;
 mod membership;
+mod security;
 #[path = "../world/mod.rs"]
 #[allow(dead_code, reason = "each test program needs other parts of the world")]
 mod world;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 use lakehead::clock::Clock;
 use lakehead::cluster::broker::Network;
 use lakehead::kafka::Props;
-use world::{broker, servers, worker};
+use world::{broker, servers};
 
 /// How the shared broker is reached.
 fn network() -> Arc<Network> {

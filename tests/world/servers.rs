@@ -101,6 +101,14 @@ impl Kafka {
         kafka
     }
 
+    /// The same with more lines of configuration, which know its port and the controller's.
+    pub(crate) fn start_with(name: &str, settings: impl FnOnce(u16, u16) -> String) -> Self {
+        let port = free_port();
+        let kafka = Self { port, folder: run_folder().join(name), settings: settings(port, port + 1) };
+        kafka.resume();
+        kafka
+    }
+
     /// The same with a second way in: a listener on `port`, as whose address clients are told `advertised`, which passes on to it.
     pub(crate) fn start_behind(name: &str, port: u16, advertised: u16) -> Self {
         let own = free_port();

@@ -172,6 +172,11 @@ impl Lane {
         Ok(answer)
     }
 
+    /// How long an answer is waited for that does not wait for others itself.
+    pub(super) fn patience(&self) -> Duration {
+        self.network.request_timeout
+    }
+
     /// Asks any broker: the one that this lane is connected to, or the first of `bootstrap.servers` that answers.
     ///
     /// # Errors
