@@ -1,6 +1,6 @@
 //! Connections to brokers, for what librdkafka does not say: requests and answers of Kafka's binary protocol, over TCP or TLS, authenticated.
 //!
-//! A [`Network`] knows how to reach brokers and makes [`Connection`](connection::Connection)s; a [`Lane`] is one user's own connection, opened when it is
+//! A [`Network`] knows how to reach brokers and makes [`Connection`]s; a [`Lane`] is one user's own connection, opened when it is
 //! needed and again after an error. A lane has one request on its way at a time, because a broker answers a connection's requests in turn: who must not
 //! wait for somebody else's long request has a lane of its own. [`security`] is TLS and SASL, from the properties that Java's clients have.
 
