@@ -257,10 +257,21 @@ impl Protocol {
         self.lanes.get_mut(&id.lane)?.groups.iter_mut().find(|group| group.span.start == id.start)
     }
 
-    /// Counts what is visible from a lane's beginning on.
+    /// Counts what is visible from a lane's beginning on. What ends together has records of any lane: until it is visible, no lane is visible past where it begins.
     fn settle(&mut self, lane: &Lane) {
+        let others: Vec<Lane> = if lane.is_empty() { self.lanes.keys().filter(|other| !other.is_empty()).cloned().collect() } else { Vec::new() };
+        for lane in std::iter::once(lane).chain(&others) {
+            self.settle_one(lane);
+        }
+    }
+
+    fn settle_one(&mut self, lane: &Lane) {
+        let together = self.lanes.get(TOGETHER).filter(|_| !lane.is_empty()).and_then(|progress| progress.groups.front()).map(|group| group.span.start);
         let Some(progress) = self.lanes.get_mut(lane) else { return };
-        let is_waiting = |group: &Group| self.all.is_some() && group.planned == Planned::WithAll;
+        let is_waiting = |group: &Group| {
+            let is_with_all = self.all.is_some() && group.planned == Planned::WithAll;
+            is_with_all || together.is_some_and(|start| start < group.span.end)
+        };
         while let Some(group) = progress.groups.pop_front_if(|group| group.is_published && !is_waiting(group)) {
             progress.ahead = progress.ahead.max(Some(group.span.end));
         }

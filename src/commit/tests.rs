@@ -338,6 +338,30 @@ fn what_ends_together_waits_for_what_was_planned_before_it() {
     assert_eq!((p.propose(), p.crowding()), (Some(Committed::at(50)), Ok(false)));
 }
 
+/// A next owner may write files beyond a common end before all that is to end there is visible; whoever comes after that has to read both.
+#[test]
+fn what_is_visible_beyond_a_common_end_hides_nothing_below_it() {
+    let a = lane("/a");
+    let files = LaneIntent { ahead: None, files: vec![span(5, 39)] };
+    let intent = Intent { configuration: CONFIGURATION, lanes: BTreeMap::from([(TOGETHER.into(), files)]), clock: Vec::new() };
+    let (mut p, _) = Protocol::recover(Some(Committed { offset: 5, metadata: intent.text(5) }), CONFIGURATION, TEXT_LIMIT).unwrap();
+    p.open(&lane(TOGETHER), 5);
+    let first = p.end(&lane(TOGETHER), 39).unwrap();
+    p.open(&a, 39);
+    p.pass(40);
+    let beyond = p.end(&a, 40).unwrap();
+    p.sealed(&beyond);
+    let plan = p.propose().unwrap();
+    p.accepted(&plan);
+    p.published(&beyond);
+    assert_eq!(p.propose(), None, "the text says what it said: {:?}", lanes(&plan));
+    let (_, replay) = Protocol::recover(Some(plan), CONFIGURATION, TEXT_LIMIT).unwrap();
+    assert_eq!([26, 39, 40].map(|offset| replay.fate("/a", offset)), [Fate::PlannedTogether, Fate::Planned, Fate::Free]);
+    p.sealed(&first);
+    p.published(&first);
+    assert_eq!(p.propose(), Some(Committed::at(40)), "all of it is visible");
+}
+
 #[test]
 fn what_was_planned_is_read_again_however_little_text_is_left() {
     let mut p = short_of_text(0, 36);

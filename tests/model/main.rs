@@ -67,10 +67,14 @@ fn paths_made_by_the_clock() {
     }
 }
 
+/// From room for one path to room for nearly all.
 #[test]
-fn a_text_with_room_for_one_path_or_for_two() {
+fn texts_of_any_length() {
+    for limit in (64 + 34..=64 + 44).step_by(2) {
+        check(&format!("{limit} bytes"), World { limit, groups: 2, ..World::new(&records("aba")) });
+    }
     for limit in [64 + 38, 64 + 44] {
-        check(&format!("{limit} bytes"), World { limit, groups: 2, ..World::new(&records("abc")) });
+        check(&format!("{limit} bytes, three paths"), World { limit, groups: 2, ..World::new(&records("abc")) });
     }
 }
 
