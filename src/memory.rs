@@ -5,7 +5,7 @@
 //! The budget may thus be overdrawn by what was already accepted: one set of batches per task.
 //!
 //! What is being delivered, encoders and bytes on their way to a store, is a [part](Budget::deliveries) of the budget that is also counted by itself: half of it.
-//! Whoever begins such work takes a [turn](Budget::turn) first. Rows that do not fit into the budget and can wait go to [`Budget::spill`].
+//! Whoever begins such work takes a [turn](Turns::next) first. Rows that do not fit into the budget and can wait go to [`Budget::spill`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -119,8 +119,9 @@ impl Budget {
     /// because their rows lie in arrays that they share.
     #[must_use]
     pub fn is_used_up(&self) -> bool {
-        let limit = if self.is_part || self.inner.spill.is_on() { self.limit() } else { (self.limit() / 2).max(1) };
-        self.used() >= limit
+        let (used, limit) = (self.used(), self.limit());
+        let half = if self.is_part { limit } else { (limit / 2).max(1) };
+        used >= limit || (used >= half && !self.inner.spill.is_on())
     }
 
     /// Takes `bytes` from the budget, overdrawing it if need be.
@@ -155,12 +156,32 @@ impl Budget {
         }
     }
 
-    /// Waits for a turn to do something that takes about so many bytes while it goes on; in the order of asking, and at most a quarter of the budget at once. What
-    /// takes more goes alone. Cancel-safe.
-    pub async fn turn(&self, bytes: u64) -> Turn {
-        let units = u32::try_from(bytes / TURN_UNIT).unwrap_or(u32::MAX).clamp(1, self.inner.all_turns);
-        // The semaphore is never closed.
-        Turn(Arc::clone(&self.inner.turns).acquire_many_owned(units).await.ok())
+    /// Turns for one task, whose work waits for one store.
+    #[must_use]
+    pub fn turns(&self) -> Turns {
+        Turns { shared: Arc::clone(&self.inner.turns), all: self.inner.all_turns, own: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+/// Turns to do something that takes memory while it goes on: for all tasks together as many at once as take a quarter of the budget, and beyond that one for each
+/// task, so that those whose store does not answer do not hold up the others.
+#[derive(Debug, Clone)]
+pub struct Turns {
+    shared: Arc<Semaphore>,
+    all: u32,
+    own: Arc<Semaphore>,
+}
+
+impl Turns {
+    /// Waits for a turn to do something that takes about so many bytes; in the order of asking. What takes more than a quarter of the budget has all of it. Cancel-safe.
+    pub async fn next(&self, bytes: u64) -> Turn {
+        let units = u32::try_from(bytes / TURN_UNIT).unwrap_or(u32::MAX).clamp(1, self.all);
+        // The semaphores are never closed.
+        tokio::select! {
+            biased;
+            own = Arc::clone(&self.own).acquire_owned() => Turn(own.ok()),
+            shared = Arc::clone(&self.shared).acquire_many_owned(units) => Turn(shared.ok()),
+        }
     }
 }
 
@@ -256,11 +277,12 @@ mod tests {
 
     #[tokio::test]
     async fn turns_are_given_in_order_for_a_quarter_of_the_budget_and_what_is_larger_goes_alone() {
-        let budget = Budget::new(40 * TURN_UNIT);
+        let turns = Budget::new(40 * TURN_UNIT).turns();
         let turn = |units: u64| {
-            let budget = budget.clone();
-            tokio::spawn(async move { budget.turn(units * TURN_UNIT).await })
+            let turns = turns.clone();
+            tokio::spawn(async move { turns.next(units * TURN_UNIT).await })
         };
+        let own = turn(1000).await.unwrap();
         let (six, four) = (turn(6).await.unwrap(), turn(4).await.unwrap());
         let (alone, after) = (turn(1000), turn(1));
         tokio::task::yield_now().await;
@@ -272,7 +294,17 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!after.is_finished());
         drop(alone);
-        drop(after.await.unwrap());
+        drop((after.await.unwrap(), own));
+    }
+
+    #[tokio::test]
+    async fn a_task_has_a_turn_however_many_another_holds() {
+        let budget = Budget::new(40 * TURN_UNIT);
+        let (stuck, healthy) = (budget.turns(), budget.turns());
+        let _all = (stuck.next(TURN_UNIT).await, stuck.next(10 * TURN_UNIT).await);
+        for _ in 0..3 {
+            drop(healthy.next(1000 * TURN_UNIT).await);
+        }
     }
 
     #[tokio::test]

@@ -21,7 +21,7 @@ use super::file::{Labels, Ratio};
 use super::staging::{Lost, Piece, Waiting};
 use crate::compute::Compute;
 use crate::connect::{ErrorKind, TaskError};
-use crate::memory::{Budget, Permit, Turn};
+use crate::memory::{Budget, Permit, Turn, Turns};
 use crate::spill::Place;
 use crate::store::{Chunk, Condition, ObjectSink, Published, StoreError, StoreErrorKind, Upload};
 
@@ -42,6 +42,8 @@ pub(super) struct Workshop {
     pub(super) memory: Budget,
     /// What encoders and uploads hold.
     pub(super) deliveries: Budget,
+    /// When they may begin.
+    turns: Turns,
     pub(super) ratio: Arc<Ratio>,
     /// Bytes of waiting rows at which a file's row group is encoded.
     pub(super) row_group_bytes: u64,
@@ -53,7 +55,7 @@ impl Workshop {
     /// A workshop in which row groups have `row_group_bytes`, or fewer where memory is small.
     pub(super) fn new(connector: Arc<str>, store: Arc<dyn ObjectSink>, compute: Compute, memory: Budget, ratio: Arc<Ratio>, row_group_bytes: u64) -> Self {
         let row_group_bytes = row_group_bytes.min(memory.limit() / 4).max(1);
-        Self { connector, store, compute, deliveries: memory.deliveries(), memory, ratio, row_group_bytes, busy: Arc::default() }
+        Self { connector, store, compute, deliveries: memory.deliveries(), turns: memory.turns(), memory, ratio, row_group_bytes, busy: Arc::default() }
     }
 
     /// True while something goes on that frees memory.
@@ -63,7 +65,7 @@ impl Workshop {
 
     /// Waits for a turn to encode so many bytes of rows: an encoder holds the first of them until it knows how to encode them, and what they become.
     async fn turn(&self, raw_bytes: u64) -> Turn {
-        self.memory.turn(raw_bytes.min(FIRST_BYTES) + self.ratio.apply(raw_bytes) + ENCODER_BYTES).await
+        self.turns.next(raw_bytes.min(FIRST_BYTES) + self.ratio.apply(raw_bytes) + ENCODER_BYTES).await
     }
 }
 
@@ -353,7 +355,7 @@ impl Upload for Parked {
     async fn publish(&mut self, condition: Condition) -> Result<Published, StoreError> {
         let _turn;
         if let Some(((place, checksum), attributes)) = self.place.take() {
-            _turn = self.workshop.memory.turn(place.bytes()).await;
+            _turn = self.workshop.turns.next(place.bytes()).await;
             let read = self.workshop.compute.run(move || place.read()).await;
             let lost = |message: String| StoreError { kind: StoreErrorKind::Vanished, message };
             let bytes = read.map_err(|error| lost(error.to_string()))?;
