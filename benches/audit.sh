@@ -18,17 +18,7 @@ lakehead=${LAKEHEAD_BIN:-target/release/lakehead}
 
 run=$(mktemp -d "${TMPDIR:-/tmp}/lakehead-audit.XXXXXX")
 worker=
-# Four ports in a row that nobody listens on.
-base=$(python3 -c '
-import random, socket
-while True:
-    port = random.randrange(20000, 30000)
-    try:
-        held = [socket.create_server(("127.0.0.1", port + n)) for n in range(4)]
-        break
-    except OSError:
-        pass
-print(port)')
+base=$(free_ports 4)
 kafka=$base s3=$((base + 2)) rest=$((base + 3))
 cleanup() {
   [ -z "$worker" ] || kill "$worker" 2>/dev/null || true
@@ -76,10 +66,11 @@ P
 "$lakehead" standalone "$run/worker.properties" "$run/sink.properties" >"$run/log" 2>&1 </dev/null &
 worker=$!
 target/release/examples/await_group --bootstrap-servers "127.0.0.1:$kafka" --topic orders --group connect-audit >/dev/null || { tail -n 20 "$run/log" >&2; die "the job did not end"; }
-kill "$worker" && wait "$worker" || true
+kill "$worker"
+wait "$worker" || { tail -n 20 "$run/log" >&2; die "the worker did not end as it should"; }
 worker=
 
-# measured NAME ARGUMENT…: runs the binary, and prints what it took and the last line that it said.
+# measured NAME ARGUMENT…: runs the binary, and prints what it took and the last line that it said; fails as it does.
 measured() {
   local name=$1
   shift
@@ -91,6 +82,7 @@ ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
 took, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
 said = [line.strip() for line in ended.stdout.splitlines() if line.strip()]
 print(f"{name:<24} {took:7.1f} s  {used.ru_utime + used.ru_stime:7.1f} CPU s  {used.ru_maxrss / 1024:6.0f} MiB  exit {ended.returncode}: {said[-1] if said else ''}")
+sys.exit(ended.returncode)
 P
 }
 middle=$((files * rows / partitions / 2))

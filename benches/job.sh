@@ -28,17 +28,7 @@ lakehead=${LAKEHEAD_BIN:-$target/lakehead}
 
 run=$(mktemp -d "${TMPDIR:-/tmp}/lakehead-bench.XXXXXX")
 worker= waiting=
-# Five ports in a row that nobody listens on.
-base=$(python3 -c '
-import random, socket
-while True:
-    port = random.randrange(20000, 30000)
-    try:
-        held = [socket.create_server(("127.0.0.1", port + n)) for n in range(5)]
-        break
-    except OSError:
-        pass
-print(port)')
+base=$(free_ports 5)
 kafka=$base s3=$((base + 2)) registry=$((base + 3)) rest=$((base + 4))
 cleanup() {
   [ -z "$worker" ] || kill "$worker" 2>/dev/null || true

@@ -19,6 +19,21 @@ die() { say "error: $*"; exit 1; }
 # Is something listening on 127.0.0.1:$1?
 listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+# The first of $1 ports in a row that nobody listens on.
+free_ports() {
+  python3 - "$1" <<'P'
+import random, socket, sys
+while True:
+    first = random.randrange(20000, 30000)
+    try:
+        held = [socket.create_server(("127.0.0.1", first + n)) for n in range(int(sys.argv[1]))]
+        break
+    except OSError:
+        pass
+print(first)
+P
+}
+
 # Is the process in pid file $1 alive?
 alive() { [ -f "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null; }
 
