@@ -85,7 +85,6 @@ impl CloudStorageTask {
         self.counts.early_closes.fetch_add(ended.files.len() as u64, Ordering::Relaxed);
         tracing::warn!(connector = %self.cx.connector, partition = %tp, files = ended.files.len(), bytes, "lakehead.memory.limit is used up: files end early");
         self.publish(&tp, vec![ended]);
-        self.note_crowd(&tp);
         true
     }
 }

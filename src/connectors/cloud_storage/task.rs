@@ -265,14 +265,8 @@ impl CloudStorageTask {
         Ok(())
     }
 
-    /// Files of a partition ended without a record that came, and no more may come before they are visible: the next tick attends to it where they are too many to be told.
-    pub(super) fn note_crowd(&mut self, tp: &TopicPartition) {
-        if let Some(owned) = self.partitions.get_mut(tp) {
-            owned.is_crowded |= owned.ledger.crowding() != Ok(false);
-        }
-    }
-
-    /// Has groups of files encoded, uploaded and, when that is planned, published, beside the task.
+    /// Has groups of files encoded, uploaded and, when that is planned, published, beside the task. No more records may come before they are visible, so where they
+    /// are too many to be told, the next tick attends to it.
     pub(super) fn publish(&mut self, from: &TopicPartition, ended: Vec<Ended>) {
         let Some(owned) = self.partitions.get_mut(from) else { return };
         for Ended { lane, files, start, end, reason, names } in ended {
@@ -288,6 +282,7 @@ impl CloudStorageTask {
             let work = move |gate, is_again| Publishing { connector, from: tp, reason, is_again, names, rules, store, figures }.run(objects, gate);
             owned.ledger.end(&lane, end, &self.cx.progress, work);
         }
+        owned.is_crowded |= owned.ledger.crowding() != Ok(false);
     }
 }
 
