@@ -45,6 +45,9 @@ pub mod plugins;
 // What the members of a Connect group share, and what they say to each other.
 pub mod cluster;
 
+// TLS from properties as Java's clients and servers have them.
+pub mod tls;
+
 // Workers, tasks, the herder: who runs what, and what state it is in.
 pub mod runtime;
 

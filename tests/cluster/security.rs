@@ -22,7 +22,8 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
 }
 
-/// `ca.pem`, and a key with its certificate for a broker and a client: `broker.pem`, `client.pem`.
+/// `ca.pem`, and a key with its certificate for a broker and a client: `broker.pem`, `client.pem`. The client's in Java's own stores too, of which the one has
+/// another password for its key: `client.p12`, `client.jks`, `trust.jks`.
 fn certificates(folder: &Path) {
     let openssl = |arguments: &str| run(Command::new("openssl").current_dir(folder).args(arguments.split(' ')));
     openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=ca -days 2");
@@ -33,6 +34,12 @@ fn certificates(folder: &Path) {
         let read = |ending: &str| fs::read_to_string(folder.join(format!("{who}.{ending}"))).expect("a file");
         fs::write(folder.join(format!("{who}.pem")), read("key") + &read("crt")).expect("a file");
     }
+    let keytool = |arguments: &str| run(Command::new("keytool").current_dir(folder).args(arguments.split(' ')));
+    openssl("pkcs12 -export -in client.pem -name client -passout pass:store-pass-1 -out made.p12");
+    let import = "-importkeystore -srckeystore made.p12 -srcstorepass store-pass-1 -srcalias client -deststorepass store-pass-1";
+    keytool(&format!("{import} -deststoretype PKCS12 -destkeystore client.p12"));
+    keytool(&format!("{import} -deststoretype JKS -destkeystore client.jks -destkeypass key-pass-2"));
+    keytool("-importcert -noprompt -alias ca -file ca.pem -storetype JKS -keystore trust.jks -storepass store-pass-1");
 }
 
 /// A broker that also listens for TLS with certificates, and for SASL over TLS.
@@ -93,6 +100,15 @@ async fn brokers_that_ask_for_certificates_and_passwords_are_reached() {
     use_it(&[&mutual[..], &[("ssl.truststore.type", "PEM"), ("ssl.truststore.certificates", &inline), ("ssl.endpoint.identification.algorithm", "")]].concat())
         .await
         .expect("an authority in the properties themselves, and any name");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (jks, pkcs12, trusted) = (file("client.jks"), file("client.p12"), file("trust.jks"));
+    for store in [
+        vec![("ssl.keystore.location", jks.as_str()), ("ssl.key.password", "key-pass-2")],
+        vec![("ssl.keystore.location", &pkcs12), ("ssl.keystore.type", "PKCS12")],
+    ] {
+        let stores = [("ssl.keystore.password", "store-pass-1"), ("ssl.truststore.location", &trusted), ("ssl.truststore.password", "store-pass-1")];
+        use_it(&[&mutual[..2], &stores, &store].concat()).await.expect("Java's own stores");
+    }
 
     let login = |mechanism: &'static str, options: &str| {
         let module = match mechanism {
