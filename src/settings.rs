@@ -1,7 +1,7 @@
 //! The worker's settings file: text in, typed settings out. The one place that reads the environment.
 //!
 //! Parts: [`properties`] (the file format), [`keys`] (the table of keys), [`providers`] (references to secrets), [`clients`] (what Kafka clients are
-//! given), [`rest`] (where and how the REST API is served), [`connector_file`] (connectors on the command line), [`host`] (what the machine gives).
+//! given), [`rest`] (where and how the REST API is served), [`users`] (who may use it), [`connector_file`] (connectors on the command line), [`host`] (what the machine gives).
 //!
 //! Guarantee: every key of the worker itself acts, or is known to ask for nothing, or is refused or warned about by name (what stands below a prefix such as
 //! `value.converter.` is its owner's to judge); values of secrets are in no message.
@@ -20,12 +20,13 @@ pub mod keys;
 pub mod properties;
 pub mod providers;
 pub mod rest;
+pub mod users;
 
 pub use clients::consumer_props;
 pub use host::Host;
 use keys::{DISTRIBUTED, PREFIXES, WORKER_KEYS};
 use providers::Providers;
-pub use rest::{Listener, RestSettings};
+pub use rest::{Listener, RestSettings, Scheme};
 
 const DEFAULT_MEMORY_BYTES: u64 = 256 << 20;
 
@@ -171,10 +172,11 @@ impl Settings {
             warnings.push(format!("the worker's configuration has keys that nothing here uses: {}", report.unknown.join(", ")));
         }
         let values = Values { tables: &[WORKER_KEYS], props: &props };
-        let rest = RestSettings::read(&values).unwrap_or_else(|problem| {
+        let rest = RestSettings::read(&values, &host.environment).unwrap_or_else(|problem| {
             problems.push(problem);
             RestSettings::default()
         });
+        warnings.extend(rest.warnings());
         let memory_limit_bytes = memory_limit(&values, host).unwrap_or_else(|problem| {
             problems.push(problem);
             0
@@ -247,7 +249,7 @@ mod tests {
     #[test]
     fn the_defaults_are_upstreams() {
         let settings = settings("").unwrap();
-        assert_eq!(settings.rest.listeners, [Listener { host: String::new(), port: 8083 }]);
+        assert_eq!(settings.rest.listeners, [Listener { scheme: Scheme::Http, host: String::new(), port: 8083 }]);
         assert_eq!(settings.task_shutdown_graceful_timeout, Duration::from_secs(5));
         assert_eq!(settings.offset_flush_interval, Duration::from_secs(60));
         assert_eq!(settings.override_policy, OverridePolicy::All);
@@ -258,7 +260,8 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_refused_by_name() {
         for (text, expected) in [
-            ("listeners=https://:8443", "listeners: \"https://:8443\" asks for HTTPS"),
+            ("listeners=ftp://:8443", "listeners: \"ftp://:8443\" has an unknown protocol"),
+            ("ssl.client.auth=always", "Invalid value always for configuration ssl.client.auth"),
             ("listeners=:8443", "listeners: \":8443\" has no protocol"),
             ("listeners=http://:x", "listeners: \"http://:x\" has no valid port"),
             ("listeners=", "listeners is empty"),

@@ -93,12 +93,6 @@ impl Running {
         let worker_id = bound.worker_id(settings);
         let herder = Herder::start(Arc::clone(settings), env, &worker_id, plugins::CONNECTORS);
         let addresses = bound.addresses();
-        for address in &addresses {
-            tracing::info!(worker_id, "REST API listening on http://{address}");
-        }
-        for address in bound.admin_addresses() {
-            tracing::info!(worker_id, "admin endpoints listening on http://{address}");
-        }
         let server = bound.serve(herder.clone(), loggers);
         Ok(Self { herder, addresses, server })
     }

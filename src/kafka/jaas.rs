@@ -1,4 +1,5 @@
-//! A line of `sasl.jaas.config`: `org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p";`.
+//! A line of `sasl.jaas.config`: `org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p";`, and files of such lines:
+//! `Entry { line… };`.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +38,33 @@ impl Jaas {
         Ok(Self { module: class.rsplit('.').next().unwrap_or(class).to_owned(), options })
     }
 
+    /// The login modules of a file's entry, if there is such an entry. Comments are C's.
+    ///
+    /// # Errors
+    /// What is wrong with the file, without its values.
+    pub fn entry(file: &str, name: &str) -> Result<Option<Vec<Self>>, &'static str> {
+        let file = uncommented(file);
+        let mut rest = file.trim();
+        let mut found = None;
+        while !rest.is_empty() {
+            let (entry, after) = split(rest, '{').ok_or("an entry has no {")?;
+            let (mut lines, after) = split(after, '}').ok_or("an entry has no }")?;
+            rest = after.trim_start().strip_prefix(';').ok_or("there is no ; behind an entry's }")?.trim_start();
+            let mut modules = Vec::new();
+            while let Some((line, more)) = split(lines, ';') {
+                modules.push(Self::parse(line)?);
+                lines = more;
+            }
+            if !lines.trim().is_empty() {
+                return Err("there is no ; behind a login module's options");
+            }
+            if entry.trim().trim_matches('"') == name && found.is_none() {
+                found = Some(modules);
+            }
+        }
+        Ok(found)
+    }
+
     /// User name and password.
     ///
     /// # Errors
@@ -54,6 +82,51 @@ impl std::fmt::Debug for Jaas {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Jaas").field("module", &self.module).field("options", &self.options.keys()).finish()
     }
+}
+
+/// Where the quoted text that begins here ends, behind its quotation mark.
+fn quoted(text: &str) -> Option<usize> {
+    let quote = text.chars().next().filter(|c| *c == '"' || *c == '\'')?;
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => drop(chars.next()),
+            c if c == quote => return Some(at + 1),
+            _ => {}
+        }
+    }
+    Some(text.len())
+}
+
+/// What stands before and behind the first such character that is in no quotes.
+fn split(text: &str, at: char) -> Option<(&str, &str)> {
+    let mut from = 0;
+    while let Some(rest) = text.get(from..).filter(|rest| !rest.is_empty()) {
+        if let Some(after) = rest.strip_prefix(at) {
+            return Some((text.get(..from)?, after));
+        }
+        from += quoted(rest).or_else(|| rest.chars().next().map(char::len_utf8))?;
+    }
+    None
+}
+
+/// The text with a blank for each comment.
+fn uncommented(text: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let (length, what) = if rest.starts_with("//") {
+            (rest.find('\n').unwrap_or(rest.len()), " ")
+        } else if rest.starts_with("/*") {
+            (rest.get(2..).and_then(|body| body.find("*/")).map_or(rest.len(), |end| end + 4), " ")
+        } else {
+            let length = quoted(rest).unwrap_or(c.len_utf8());
+            (length, rest.get(..length).unwrap_or_default())
+        };
+        kept.push_str(what);
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    kept
 }
 
 /// A value, and what follows it.
@@ -100,6 +173,25 @@ mod tests {
     }
 
     #[test]
+    fn files_have_entries_of_modules() {
+        let file = "/* for {all} */ A { a.M required x=\"}; // {\" y='*/'; // ; }\n b.N optional; };\n\"B\" {};";
+        for (name, expected) in [("A", Some(vec![("M", Some("}; // {")), ("N", None)])), ("B", Some(vec![])), ("C", None)] {
+            let modules = Jaas::entry(file, name).expect("a file");
+            let seen = modules.as_ref().map(|all| all.iter().map(|m| (m.module.as_str(), m.options.get("x").map(String::as_str))).collect::<Vec<_>>());
+            assert_eq!(seen, expected, "{name}");
+        }
+        for (file, error) in [
+            ("A", "an entry has no {"),
+            ("A { M required;", "an entry has no }"),
+            ("A { M required; }", "there is no ; behind an entry's }"),
+            ("A { M required };", "there is no ; behind a login module's options"),
+            ("A { M required x; };", "an option has no value"),
+        ] {
+            assert_eq!(Jaas::entry(file, "A"), Err(error), "{file}");
+        }
+    }
+
+    #[test]
     fn secrets_are_not_printed() {
         let jaas = Jaas::parse("M required password=hunter2;").expect("a line");
         assert_eq!(format!("{jaas:?}"), r#"Jaas { module: "M", options: ["password"] }"#);
@@ -111,6 +203,9 @@ mod tests {
             let quoted = format!("M required password=\"{}\";", value.replace('\\', "\\\\").replace('"', "\\\""));
             prop_assert_eq!(Jaas::parse(&quoted).map(|jaas| jaas.options["password"].clone()), Ok(value));
             drop(Jaas::parse(&line));
+            drop(Jaas::entry(&line, "M"));
+            let file = format!("A {{ {quoted} }};");
+            prop_assert_eq!(Jaas::entry(&file, "A").map(|modules| modules.map(|all| all.len())), Ok(Some(1)));
         }
     }
 }

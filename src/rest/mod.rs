@@ -1,7 +1,8 @@
 //! The Connect REST API over the herder's handle: paths, status codes, bodies and messages of Apache Kafka 4.3.
 //!
 //! Parts: [`root`] (`/`, `/health`), [`connectors`], [`plugins`] (`/connector-plugins`), [`model`] (the bodies), [`error`] (every answer that is an error),
-//! [`body`] (what requests bring), [`loggers`] (`/admin/loggers`), [`headers`] (what settings add to answers), [`server`] (listening and ending).
+//! [`body`] (what requests bring), [`loggers`] (`/admin/loggers`), [`access`] (who may use it), [`headers`] (what settings add to answers), [`server`]
+//! (listening and ending), [`https`].
 //!
 //! Nothing here knows of workers, Kafka or stores.
 
@@ -18,10 +19,12 @@ use axum::routing::{get, post, put};
 use crate::runtime::HerderHandle;
 use crate::telemetry::Loggers;
 
+mod access;
 pub mod body;
 pub mod connectors;
 pub mod error;
 pub mod headers;
+mod https;
 pub mod loggers;
 pub mod model;
 pub mod plugins;
@@ -71,22 +74,27 @@ pub fn router(api: Arc<Api>) -> Router {
     if api.herder.settings().rest.admin_listeners.is_none() {
         routes = routes.merge(admin_routes());
     }
+    // A layer of a router sees a request after it was matched. This one changes the method, as those of `regular` do, so it is around a router of its own.
+    let routes = Router::new().fallback_service(answering(routes, &api)).layer(from_fn_with_state(Arc::clone(&api), access::checked));
     regular(routes, &api).layer(from_fn_with_state(api, headers::added))
 }
 
-/// The admin endpoints alone, for listeners of their own. As upstream, settings that are about browsers and headers are not about them.
+/// The admin endpoints alone, for listeners of their own. As upstream, settings that are about users, browsers and headers are not about them.
 pub fn admin_router(api: &Arc<Api>) -> Router {
-    regular(admin_routes(), api)
+    regular(answering(admin_routes(), api), api)
 }
 
 fn admin_routes() -> Router<Arc<Api>> {
     Router::new().route("/admin/loggers", get(loggers::list)).route("/admin/loggers/{logger}", get(loggers::get).put(loggers::set))
 }
 
+/// The routes, with an answer for whatever is not among them.
+fn answering(routes: Router<Arc<Api>>, api: &Arc<Api>) -> Router {
+    routes.method_not_allowed_fallback(method_not_allowed).fallback(|| async { ApiError::NOT_FOUND }).with_state(Arc::clone(api))
+}
+
 /// What holds for every path.
-fn regular(routes: Router<Arc<Api>>, api: &Arc<Api>) -> Router {
-    let routes = routes.method_not_allowed_fallback(method_not_allowed).fallback(|| async { ApiError::NOT_FOUND }).with_state(Arc::clone(api));
-    // A layer of a router sees a request after it was matched. These change path and method, so they are around a router of their own.
+fn regular(routes: Router, api: &Arc<Api>) -> Router {
     Router::new()
         .fallback_service(routes)
         .layer(from_fn(options))

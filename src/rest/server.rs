@@ -1,58 +1,107 @@
-//! Listening for HTTP, and ending: every address of `listeners` serves the same API, those of `admin.listeners` the admin endpoints.
+//! Listening for HTTP and HTTPS, and ending: every address of `listeners` serves the same API, those of `admin.listeners` the admin endpoints.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::rest::https::Https;
 use crate::rest::{Api, REQUEST_TIMEOUT, admin_router, router};
 use crate::runtime::HerderHandle;
-use crate::settings::{Listener, RestSettings, Settings};
+use crate::settings::{Listener, RestSettings, Scheme, Settings};
 use crate::telemetry::Loggers;
+use crate::tls::{self, Ssl};
+
+/// A socket that is bound, and TLS where it speaks that.
+struct Socket {
+    tcp: TcpListener,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url())
+    }
+}
+
+impl Socket {
+    fn url(&self) -> String {
+        format!("{}://{}", if self.tls.is_some() { Scheme::Https } else { Scheme::Http }, self.address)
+    }
+
+    /// Serves until it is told to stop.
+    async fn serve(self, router: Router, stop: CancellationToken) -> std::io::Result<()> {
+        match self.tls {
+            None => axum::serve(self.tcp, router).with_graceful_shutdown(stop.cancelled_owned()).await,
+            Some(tls) => axum::serve(Https::new(self.tcp, tls), router).with_graceful_shutdown(stop.cancelled_owned()).await,
+        }
+    }
+}
 
 /// Sockets that are bound, before anything answers: the worker's id needs their ports.
 #[derive(Debug)]
 pub struct Bound {
-    sockets: Vec<TcpListener>,
-    admin: Vec<TcpListener>,
+    sockets: Vec<Socket>,
+    admin: Vec<Socket>,
 }
 
 impl Bound {
-    /// Binds every listener.
+    /// Binds every listener. Certificates and keys are read before anything is bound.
     ///
     /// # Errors
-    /// One line that names the address that cannot be bound and says why.
+    /// One line that names the address that cannot be bound and says why, or the property of TLS that cannot be used.
     pub async fn bind(settings: &RestSettings) -> Result<Self, String> {
         let admin = settings.admin_listeners.as_deref().unwrap_or_default();
-        Ok(Self { sockets: all(&settings.listeners, "listeners").await?, admin: all(admin, "admin.listeners").await? })
+        let tls = acceptor(settings, &settings.listeners, "listeners.https.")?;
+        let admin_tls = acceptor(settings, admin, "admin.listeners.https.")?;
+        Ok(Self { sockets: all(&settings.listeners, "listeners", tls).await?, admin: all(admin, "admin.listeners", admin_tls).await? })
     }
 
     /// Addresses, in the order of `listeners`.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        addresses(&self.sockets)
+        self.sockets.iter().map(|socket| socket.address).collect()
     }
 
     /// Addresses, in the order of `admin.listeners`.
     #[must_use]
     pub fn admin_addresses(&self) -> Vec<SocketAddr> {
-        addresses(&self.admin)
+        self.admin.iter().map(|socket| socket.address).collect()
     }
 
-    /// `host:port` by which this worker is known: the advertised host and port where set, else the first listener's, else the machine's name.
+    /// `host:port` by which this worker is known: the advertised host and port where set, else those of the first listener with the advertised protocol;
+    /// the machine's name where that has no host.
     #[must_use]
     pub fn worker_id(&self, settings: &Settings) -> String {
-        let configured = settings.rest.listeners.first().map(|l| l.host.as_str()).filter(|host| !host.is_empty());
+        let listeners = || settings.rest.listeners.iter().zip(&self.sockets);
+        let advertised = listeners().find(|(listener, _)| listener.scheme == settings.rest.advertised_scheme).or_else(|| listeners().next());
+        let configured = advertised.map(|(listener, _)| listener.host.as_str()).filter(|host| !host.is_empty());
         let host = settings.advertised_host.as_deref().or(configured).unwrap_or(&settings.host_name);
-        let port = settings.advertised_port.or_else(|| self.addresses().first().map(SocketAddr::port)).unwrap_or_default();
+        let port = settings.advertised_port.or(advertised.map(|(_, socket)| socket.address.port())).unwrap_or_default();
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
+    /// The URL by which other workers reach this one: `https://host:port/`.
+    #[must_use]
+    pub fn url(&self, settings: &Settings) -> String {
+        format!("{}://{}/", settings.rest.advertised_scheme, self.worker_id(settings))
     }
 
     /// Serves the API until [`Server::stop`].
     #[must_use]
     pub fn serve(self, herder: HerderHandle, loggers: Loggers) -> Server {
+        for socket in &self.sockets {
+            tracing::info!(worker_id = &**herder.worker_id(), "REST API listening on {}", socket.url());
+        }
+        for socket in &self.admin {
+            tracing::info!(worker_id = &**herder.worker_id(), "admin endpoints listening on {}", socket.url());
+        }
         let api = Arc::new(Api { herder, timeout: REQUEST_TIMEOUT, loggers });
         let stop = CancellationToken::new();
         let mut serving = JoinSet::new();
@@ -60,7 +109,7 @@ impl Bound {
         for (socket, router) in self.sockets.into_iter().map(|socket| (socket, router(Arc::clone(&api)))).chain(admin) {
             let stop = stop.clone();
             serving.spawn(async move {
-                if let Err(error) = axum::serve(socket, router).with_graceful_shutdown(stop.cancelled_owned()).await {
+                if let Err(error) = socket.serve(router, stop).await {
                     tracing::error!("the REST API ended: {error}");
                 }
             });
@@ -69,20 +118,22 @@ impl Bound {
     }
 }
 
-async fn all(listeners: &[Listener], key: &str) -> Result<Vec<TcpListener>, String> {
-    let mut sockets = Vec::new();
-    for listener in listeners {
-        let socket = bind(listener).await.map_err(|error| {
-            let Listener { host, port } = listener;
-            format!("the REST API cannot listen on http://{host}:{port}: {error} (is another worker running? set `{key}` to another port)")
-        })?;
-        sockets.push(socket);
-    }
-    Ok(sockets)
+/// TLS for the listeners that speak it, by the properties with that prefix.
+fn acceptor(settings: &RestSettings, listeners: &[Listener], prefix: &str) -> Result<Option<TlsAcceptor>, String> {
+    let Some(listener) = listeners.iter().find(|listener| listener.scheme == Scheme::Https) else { return Ok(None) };
+    let config = tls::server(Ssl::prefixed(&settings.ssl.0, prefix)).map_err(|why| format!("the REST API cannot listen on {listener}: {why}"))?;
+    Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 
-fn addresses(sockets: &[TcpListener]) -> Vec<SocketAddr> {
-    sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+async fn all(listeners: &[Listener], key: &str, tls: Option<TlsAcceptor>) -> Result<Vec<Socket>, String> {
+    let mut sockets = Vec::new();
+    for listener in listeners {
+        let failed = |error| format!("the REST API cannot listen on {listener}: {error} (is another worker running? set `{key}` to another port)");
+        let tcp = bind(listener).await.map_err(failed)?;
+        let address = tcp.local_addr().map_err(failed)?;
+        sockets.push(Socket { tcp, address, tls: tls.clone().filter(|_| listener.scheme == Scheme::Https) });
+    }
+    Ok(sockets)
 }
 
 /// An empty host means every interface, of both address families where the machine has them.

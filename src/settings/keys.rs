@@ -3,6 +3,7 @@
 //! Every key either acts, or is taken because nothing depends on it here (its doc says so), or is refused by name unless its value asks for nothing.
 
 use crate::connect::config::{Check, ConfigKey, Importance, Type};
+use crate::settings::users;
 
 const COMMON: &str = "Common";
 const REST: &str = "REST";
@@ -109,20 +110,41 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
         Some("http://:8083"),
         Check::Any,
         REST,
-        "Addresses of the REST API, `http://host:port`, comma separated; an empty host means every interface.",
+        "Addresses of the REST API, `http://host:port` or `https://host:port`, comma separated; an empty host means every interface. HTTPS needs a keystore: `listeners.https.ssl.*`, or where there is none of these `ssl.*`.",
     ),
     key("rest.host.name", Type::String, None, Check::Any, REST, "Host of the REST API where `listeners` is absent (key of Kafka before 3.0)."),
     key("rest.port", Type::Int, None, Check::Range(0, 65_535), REST, "Port of the REST API where `listeners` is absent (key of Kafka before 3.0)."),
-    key("rest.advertised.host.name", Type::String, None, Check::Any, REST, "Host in the worker's id."),
-    key("rest.advertised.port", Type::Int, None, Check::Range(0, 65_535), REST, "Port in the worker's id."),
-    key("rest.advertised.listener", Type::String, None, Check::Only(&["", "http"], "the REST API is served over HTTP only"), REST, "Protocol between workers."),
+    key(
+        "rest.advertised.host.name",
+        Type::String,
+        None,
+        Check::Any,
+        REST,
+        "Host by which other workers reach this one, and that is in its id. Default: that of the first listener with the advertised protocol, else the machine's name.",
+    ),
+    key(
+        "rest.advertised.port",
+        Type::Int,
+        None,
+        Check::Range(0, 65_535),
+        REST,
+        "Port by which other workers reach this one, and that is in its id. Default: that of the first listener with the advertised protocol.",
+    ),
+    key(
+        "rest.advertised.listener",
+        Type::String,
+        None,
+        Check::OneOfIgnoreCase(&["", "http", "https"]),
+        REST,
+        "Protocol by which other workers reach this one. Default: http if a listener has it, else https.",
+    ),
     key(
         "rest.extension.classes",
         Type::List,
         Some(""),
-        Check::Only(&[""], "REST extensions are Java classes and cannot be loaded; put a proxy that authenticates in front of the REST API"),
+        Check::Custom(users::extensions),
         REST,
-        "Java classes that extend the REST API.",
+        "`org.apache.kafka.connect.rest.basic.auth.extension.BasicAuthSecurityRestExtension` asks for a user and password, which are in the file that the `PropertyFileLoginModule` of the JAAS entry `KafkaConnect` names; the JAAS file is named by `-Djava.security.auth.login.config=` in the environment variable `KAFKA_OPTS`, or by `lakehead.jaas.config.file`. Others are refused: Java classes cannot be loaded.",
     ),
     key(
         "access.control.allow.origin",
@@ -154,15 +176,15 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
         None,
         Check::Any,
         REST,
-        "Addresses of `/admin/loggers`, as in `listeners`; without this key it is served there, and an empty list serves it nowhere.",
+        "Addresses of `/admin/loggers`, as in `listeners` (HTTPS by `admin.listeners.https.ssl.*`, or where there is none of these `ssl.*`); without this key it is served there, and an empty list serves it nowhere.",
     ),
     key(
         "ssl.client.auth",
         Type::String,
         Some("none"),
-        Check::Any,
+        Check::OneOf(&["none", "requested", "required"]),
         REST,
-        "Client certificates at HTTPS listeners, of which there are none; taken, and not used.",
+        "Client certificates at HTTPS listeners: not asked for, checked where a client has one, or required; the truststore (else the keystore) says who is trusted.",
     ),
     key(
         "lakehead.memory.limit",
@@ -187,6 +209,14 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
         Check::Range(1, 1024),
         OURS,
         "Threads for decoding and encoding. Default: the cores that the process may use.",
+    ),
+    key(
+        "lakehead.jaas.config.file",
+        Type::String,
+        None,
+        Check::Any,
+        OURS,
+        "JAAS file of the users of the REST API (`rest.extension.classes`). Default: that of `-Djava.security.auth.login.config=` in the environment variable `KAFKA_OPTS`.",
     ),
     key("lakehead.log.format", Type::String, Some("text"), Check::OneOfIgnoreCase(&["text", "json"]), OURS, "Form of the log on standard error."),
 ];

@@ -1,16 +1,60 @@
-//! Where and how the REST API is served: listeners, requests from other origins, headers of answers.
+//! Where and how the REST API is served: listeners, TLS, who may use it, requests from other origins, headers of answers.
+
+use std::collections::BTreeMap;
+use std::fmt;
 
 use regex::Regex;
 
+use crate::connect::Props;
 use crate::connect::config::Values;
+use crate::settings::users::Users;
+
+/// How a listener is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scheme {
+    /// HTTP.
+    #[default]
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
+    }
+}
 
 /// Where the REST API listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
+    /// Its protocol.
+    pub scheme: Scheme,
     /// Host name or address, without brackets; empty = every interface.
     pub host: String,
     /// Port; 0 = one that is free.
     pub port: u16,
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scheme, host, port } = self;
+        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
+    }
+}
+
+/// The properties of TLS, which name keys and passwords: `ssl.*`, `listeners.https.*` and `admin.listeners.https.*`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SslProps(pub Props);
+
+impl fmt::Debug for SslProps {
+    /// Names only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SslProps").field(&self.0.keys()).finish()
+    }
 }
 
 /// The settings of the REST API.
@@ -20,6 +64,12 @@ pub struct RestSettings {
     pub listeners: Vec<Listener>,
     /// Where the admin endpoints are: `None` = with all others, empty = nowhere.
     pub admin_listeners: Option<Vec<Listener>>,
+    /// How other workers speak to this one.
+    pub advertised_scheme: Scheme,
+    /// TLS of listeners, and of requests to other workers.
+    pub ssl: SslProps,
+    /// Who may use it; `None` = everybody.
+    pub users: Option<Users>,
     /// Requests from other origins; `None` = browsers do not allow them.
     pub cors: Option<Cors>,
     /// Headers of every answer.
@@ -67,12 +117,45 @@ pub enum HeaderText {
 }
 
 impl RestSettings {
-    pub(super) fn read(values: &Values<'_>) -> Result<Self, String> {
+    pub(super) fn read(values: &Values<'_>, environment: &BTreeMap<String, String>) -> Result<Self, String> {
         let admin_listeners = match values.props.get("admin.listeners") {
             None => None,
             Some(_) => Some(values.list("admin.listeners").into_iter().map(|text| listener("admin.listeners", text)).collect::<Result<_, _>>()?),
         };
-        Ok(Self { listeners: listeners(values)?, admin_listeners, cors: cors(values)?, headers: headers(values.text("response.http.headers.config"))? })
+        let listeners = listeners(values)?;
+        let is_of_tls = |key: &str| ["ssl.", "listeners.https.", "admin.listeners.https."].iter().any(|prefix| key.starts_with(prefix));
+        Ok(Self {
+            advertised_scheme: advertised_scheme(values, &listeners),
+            listeners,
+            admin_listeners,
+            ssl: SslProps(values.props.iter().filter(|(key, _)| is_of_tls(key)).map(|(key, value)| (key.clone(), value.clone())).collect()),
+            users: Users::read(values, environment)?,
+            cors: cors(values)?,
+            headers: headers(values.text("response.http.headers.config"))?,
+        })
+    }
+
+    /// What is as upstream and may still surprise.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let Some(users) = &self.users else { return Vec::new() };
+        let mut warnings = Vec::new();
+        if users.are_everybody() {
+            warnings.push("rest.extension.classes: the file of users is empty, so every request to the REST API is let in".to_owned());
+        }
+        if let Some(listener) = self.admin_listeners.iter().flatten().next() {
+            warnings.push(format!("rest.extension.classes is not about admin.listeners: {listener} asks for no password"));
+        }
+        warnings
+    }
+}
+
+/// As upstream: the protocol that is asked for, or else HTTP if a listener has it.
+fn advertised_scheme(values: &Values<'_>, listeners: &[Listener]) -> Scheme {
+    match values.text("rest.advertised.listener").trim().to_ascii_lowercase().as_str() {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        _ if listeners.iter().any(|listener| listener.scheme == Scheme::Http) => Scheme::Http,
+        _ => Scheme::Https,
     }
 }
 
@@ -82,24 +165,24 @@ fn listeners(values: &Values<'_>) -> Result<Vec<Listener>, String> {
     if legacy && !values.props.contains_key("listeners") {
         let port = values.long("rest.port").unwrap_or(8083);
         let port = u16::try_from(port).map_err(|_| format!("rest.port={port} is not a port"))?;
-        return Ok(vec![Listener { host: values.text("rest.host.name").to_owned(), port }]);
+        return Ok(vec![Listener { scheme: Scheme::Http, host: values.text("rest.host.name").to_owned(), port }]);
     }
     let listeners: Vec<Listener> = values.list("listeners").into_iter().map(|text| listener("listeners", text)).collect::<Result<_, _>>()?;
     if listeners.is_empty() { Err("listeners is empty: give at least one address, for example http://:8083".to_owned()) } else { Ok(listeners) }
 }
 
 fn listener(key: &str, text: &str) -> Result<Listener, String> {
-    let wrong = |why: &str| format!("{key}: \"{text}\" {why}; an address looks like http://host:8083 or http://:8083");
+    let wrong = |why: &str| format!("{key}: \"{text}\" {why}; an address looks like http://host:8083 or https://:8443");
     let (scheme, address) = text.split_once("://").ok_or_else(|| wrong("has no protocol"))?;
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" => {}
-        "https" => return Err(wrong("asks for HTTPS, which is not supported yet (put a proxy that ends TLS in front)")),
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
         _ => return Err(wrong("has an unknown protocol")),
-    }
+    };
     let (host, port) = address.rsplit_once(':').ok_or_else(|| wrong("has no port"))?;
     let port = port.trim_end_matches('/').parse().map_err(|_| wrong("has no valid port"))?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Ok(Listener { host: host.to_owned(), port })
+    Ok(Listener { scheme, host: host.to_owned(), port })
 }
 
 fn cors(values: &Values<'_>) -> Result<Option<Cors>, String> {
@@ -167,12 +250,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::connect::Props;
     use crate::settings::keys::WORKER_KEYS;
 
     fn read(pairs: &[(&str, &str)]) -> Result<RestSettings, String> {
         let props: Props = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        RestSettings::read(&Values { tables: &[WORKER_KEYS], props: &props })
+        RestSettings::read(&Values { tables: &[WORKER_KEYS], props: &props }, &BTreeMap::new())
     }
 
     #[test]
@@ -180,6 +262,7 @@ mod tests {
         for (pairs, expected) in [
             (vec![("listeners", "http://:8084")], vec![("", 8084)]),
             (vec![("listeners", "HTTP://localhost:1, http://[::1]:2/")], vec![("localhost", 1), ("::1", 2)]),
+            (vec![("listeners", "HTTPS://localhost:1")], vec![("localhost", 1)]),
             (vec![("rest.port", "8090")], vec![("", 8090)]),
             (vec![("rest.host.name", "a")], vec![("a", 8083)]),
             (vec![("listeners", "http://b:1"), ("rest.port", "8090"), ("rest.host.name", "a")], vec![("b", 1)]),
@@ -194,8 +277,32 @@ mod tests {
         let admin = |pairs: &[(&str, &str)]| read(pairs).unwrap().admin_listeners;
         assert_eq!(admin(&[]), None);
         assert_eq!(admin(&[("admin.listeners", "")]), Some(vec![]));
-        assert_eq!(admin(&[("admin.listeners", "http://localhost:9")]), Some(vec![Listener { host: "localhost".to_owned(), port: 9 }]));
+        assert_eq!(admin(&[("admin.listeners", "http://localhost:9")]), Some(vec![Listener { scheme: Scheme::Http, host: "localhost".to_owned(), port: 9 }]));
         assert!(read(&[("admin.listeners", "localhost")]).unwrap_err().starts_with("admin.listeners: \"localhost\" has no protocol"));
+    }
+
+    #[test]
+    fn other_workers_use_http_unless_there_is_none() {
+        for (listeners, asked_for, expected) in [
+            ("http://:1", None, Scheme::Http),
+            ("https://:1", None, Scheme::Https),
+            ("https://:1, HTTP://:2", None, Scheme::Http),
+            ("https://:1, http://:2", Some("HTTPS"), Scheme::Https),
+            ("https://:1", Some("http"), Scheme::Http),
+            ("https://:1", Some(""), Scheme::Https),
+        ] {
+            let pairs: Vec<_> = asked_for.map(|scheme| ("rest.advertised.listener", scheme)).into_iter().chain([("listeners", listeners)]).collect();
+            assert_eq!(read(&pairs).unwrap().advertised_scheme, expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_for_tls_is_kept_and_not_shown() {
+        let key = "listeners.https.ssl.keystore.password";
+        let settings = read(&[(key, "hunter2"), ("ssl.client.auth", "none"), ("sasl.jaas.config", "x")]).unwrap();
+        assert_eq!(settings.ssl.0.keys().collect::<Vec<_>>(), [key, "ssl.client.auth"]);
+        let shown = format!("{settings:?}");
+        assert!(shown.contains(key) && !shown.contains("hunter2"), "{shown}");
     }
 
     #[test]

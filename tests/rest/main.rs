@@ -8,4 +8,5 @@ mod definitions;
 mod lifecycle;
 mod management;
 mod recorded;
+mod security;
 mod world;
