@@ -261,6 +261,7 @@ mod tests {
     fn what_cannot_be_done_is_refused_by_name() {
         for (text, expected) in [
             ("listeners=ftp://:8443", "listeners: \"ftp://:8443\" has an unknown protocol"),
+            ("rest.advertised.listener=ftp", "Invalid value ftp for configuration rest.advertised.listener: give http or https"),
             ("ssl.client.auth=always", "Invalid value always for configuration ssl.client.auth"),
             ("listeners=:8443", "listeners: \":8443\" has no protocol"),
             ("listeners=http://:x", "listeners: \"http://:x\" has no valid port"),

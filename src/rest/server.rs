@@ -7,21 +7,19 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::rest::https::Https;
+use crate::rest::https::{Https, Stores};
 use crate::rest::{Api, REQUEST_TIMEOUT, admin_router, router};
 use crate::runtime::HerderHandle;
 use crate::settings::{Listener, RestSettings, Scheme, Settings};
 use crate::telemetry::Loggers;
-use crate::tls::{self, Ssl};
 
 /// A socket that is bound, and TLS where it speaks that.
 struct Socket {
     tcp: TcpListener,
     address: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Stores>>,
 }
 
 impl fmt::Debug for Socket {
@@ -58,8 +56,8 @@ impl Bound {
     /// One line that names the address that cannot be bound and says why, or the property of TLS that cannot be used.
     pub async fn bind(settings: &RestSettings) -> Result<Self, String> {
         let admin = settings.admin_listeners.as_deref().unwrap_or_default();
-        let tls = acceptor(settings, &settings.listeners, "listeners.https.")?;
-        let admin_tls = acceptor(settings, admin, "admin.listeners.https.")?;
+        let tls = stores(settings, &settings.listeners, "listeners.https.")?;
+        let admin_tls = stores(settings, admin, "admin.listeners.https.")?;
         Ok(Self { sockets: all(&settings.listeners, "listeners", tls).await?, admin: all(admin, "admin.listeners", admin_tls).await? })
     }
 
@@ -118,14 +116,14 @@ impl Bound {
     }
 }
 
-/// TLS for the listeners that speak it, by the properties with that prefix.
-fn acceptor(settings: &RestSettings, listeners: &[Listener], prefix: &str) -> Result<Option<TlsAcceptor>, String> {
+/// The stores of the listeners that speak TLS, by the properties with that prefix.
+fn stores(settings: &RestSettings, listeners: &[Listener], prefix: &'static str) -> Result<Option<Arc<Stores>>, String> {
     let Some(listener) = listeners.iter().find(|listener| listener.scheme == Scheme::Https) else { return Ok(None) };
-    let config = tls::server(Ssl::prefixed(&settings.ssl.0, prefix)).map_err(|why| format!("the REST API cannot listen on {listener}: {why}"))?;
-    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    let stores = Stores::read(&settings.ssl, prefix).map_err(|why| format!("the REST API cannot listen on {listener}: {why}"))?;
+    Ok(Some(Arc::new(stores)))
 }
 
-async fn all(listeners: &[Listener], key: &str, tls: Option<TlsAcceptor>) -> Result<Vec<Socket>, String> {
+async fn all(listeners: &[Listener], key: &str, tls: Option<Arc<Stores>>) -> Result<Vec<Socket>, String> {
     let mut sockets = Vec::new();
     for listener in listeners {
         let failed = |error| format!("the REST API cannot listen on {listener}: {error} (is another worker running? set `{key}` to another port)");

@@ -3,7 +3,7 @@
 //! Every key either acts, or is taken because nothing depends on it here (its doc says so), or is refused by name unless its value asks for nothing.
 
 use crate::connect::config::{Check, ConfigKey, Importance, Type};
-use crate::settings::users;
+use crate::settings::{rest, users};
 
 const COMMON: &str = "Common";
 const REST: &str = "REST";
@@ -134,9 +134,9 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
         "rest.advertised.listener",
         Type::String,
         None,
-        Check::OneOfIgnoreCase(&["", "http", "https"]),
+        Check::Custom(rest::advertised),
         REST,
-        "Protocol by which other workers reach this one. Default: http if a listener has it, else https.",
+        "Protocol by which other workers reach this one, `http` or `https`. Default: http if a listener has it, else https.",
     ),
     key(
         "rest.extension.classes",

@@ -149,6 +149,11 @@ impl RestSettings {
     }
 }
 
+/// Refuses a protocol that no listener can have.
+pub(super) fn advertised(scheme: &str) -> Result<(), String> {
+    if ["", "http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) { Ok(()) } else { Err("give http or https".to_owned()) }
+}
+
 /// As upstream: the protocol that is asked for, or else HTTP if a listener has it.
 fn advertised_scheme(values: &Values<'_>, listeners: &[Listener]) -> Scheme {
     match values.text("rest.advertised.listener").trim().to_ascii_lowercase().as_str() {

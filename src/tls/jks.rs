@@ -99,7 +99,7 @@ fn protected_bytes(der: &[u8]) -> Result<&[u8], pkcs8::der::Error> {
             let _: Option<AnyRef<'_>> = algorithm.decode()?;
             if id == KEY_PROTECTOR { Ok(()) } else { Err(pkcs8::der::Error::from(pkcs8::der::ErrorKind::OidUnknown { oid: id })) }
         })?;
-        Ok::<_, pkcs8::der::Error>(<&OctetStringRef>::from(info.decode::<&OctetStringRef>()?).as_bytes())
+        Ok::<_, pkcs8::der::Error>(info.decode::<&OctetStringRef>()?.as_bytes())
     })?;
     reader.finish()?;
     Ok(bytes)

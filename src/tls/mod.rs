@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -59,6 +60,12 @@ impl<'a> Ssl<'a> {
     #[must_use]
     pub fn prefixed(props: &'a BTreeMap<String, String>, prefix: &'a str) -> Self {
         Self { props, prefix: if props.keys().any(|key| key.starts_with(prefix)) { prefix } else { "" } }
+    }
+
+    /// The files of keystore and truststore.
+    #[must_use]
+    pub fn files(self) -> Vec<&'a Path> {
+        ["ssl.keystore.location", "ssl.truststore.location"].iter().filter_map(|key| self.get(key).map(Path::new)).collect()
     }
 
     /// The property's name as the user writes it.

@@ -89,6 +89,31 @@ async fn a_peer_that_says_nothing_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn a_store_that_changes_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept.pem");
+    std::fs::copy(store("server.pem"), &kept).unwrap();
+    let path = kept.display().to_string();
+    let world = World::start(&[("listeners", "https://127.0.0.1:0"), ("ssl.keystore.type", "PEM"), ("ssl.keystore.location", &path)]).await;
+    let trusting = |file: &str| {
+        let props = [("ssl.truststore.type", "PEM".to_owned()), ("ssl.truststore.location", store(file))].map(|(key, value)| (key.to_owned(), value)).into();
+        Client::builder().tls_backend_preconfigured(tls::client(Ssl::new(&props), Fallback::System).unwrap()).pool_max_idle_per_host(0).build().unwrap()
+    };
+    let (before, after) = (trusting("ca.pem"), trusting("own.pem"));
+    let url = format!("https://{}/connectors", world.address);
+    assert!(get(&before, &url).await.is_ok() && get(&after, &url).await.is_err());
+    std::fs::copy(store("own.pem"), &kept).unwrap();
+    for _ in 0..500 {
+        if get(&after, &url).await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(get(&after, &url).await.is_ok() && get(&before, &url).await.is_err());
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn workers_reach_each_other_with_the_listeners_stores() {
     let mut paths = Vec::new();
     let settings = located(
