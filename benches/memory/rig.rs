@@ -18,7 +18,7 @@ use lakehead::clock::Clock;
 use lakehead::compute::Compute;
 use lakehead::connect::Props;
 use lakehead::env::Env;
-use lakehead::kafka::{Consumer, Kafka, KafkaError, Polled, Subscription, Wanted};
+use lakehead::kafka::{Consumer, Kafka, KafkaError, Logs, Polled, Subscription, Wanted};
 use lakehead::memory::Budget;
 use lakehead::runtime::sink_task::{self, SinkTaskSpec, TaskControl};
 use lakehead::runtime::status::Live;
@@ -361,6 +361,10 @@ impl Consumer for Maker {
 
     async fn committed(&self, _: &[TopicPartition]) -> Result<Commits, KafkaError> {
         Ok(self.committed.lock().expect("no panic").clone())
+    }
+
+    async fn logs(&mut self, _: &[TopicPartition]) -> Result<Logs, KafkaError> {
+        Ok(Logs::from([(tp(), OffsetRange { start: 0, end: i64::try_from(self.case.rows).expect("an offset") })]))
     }
 
     async fn seek(&mut self, to: &Offsets) -> Result<(), KafkaError> {

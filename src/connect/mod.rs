@@ -175,6 +175,11 @@ pub trait SinkTask: Send {
         let _ = (from, gone);
     }
 
+    /// Reading goes on at this offset, because what lies below is lost, or was taken.
+    fn passed(&mut self, from: &TopicPartition, position: i64) {
+        let _ = (from, position);
+    }
+
     /// These partitions are about to go away: begins what is worth finishing, and says whether anything is on its way that is. Asked again until nothing is, or
     /// patience ends, with [`pre_commit`](Self::pre_commit) in between.
     fn finish(&mut self, partitions: &[TopicPartition]) -> bool;

@@ -108,10 +108,7 @@ pub trait Consumer: fmt::Debug + Send {
     ///
     /// # Errors
     /// [`KafkaError`]; a leader that cannot be reached is [`KafkaErrorKind::Transient`].
-    async fn logs(&mut self, partitions: &[TopicPartition]) -> Result<Logs, KafkaError> {
-        let _ = partitions;
-        Ok(Logs::new())
-    }
+    async fn logs(&mut self, partitions: &[TopicPartition]) -> Result<Logs, KafkaError>;
 
     /// Continues at these offsets.
     ///
@@ -213,6 +210,14 @@ pub enum KafkaErrorKind {
     Denied,
     /// Anything else that trying again does not heal.
     Fatal,
+}
+
+impl KafkaErrorKind {
+    /// True for what may be over when the same is asked again, while the partitions are ours: also a generation that is over, since partitions may outlive it.
+    #[must_use]
+    pub fn passes(self) -> bool {
+        matches!(self, Self::Transient | Self::Fenced)
+    }
 }
 
 impl KafkaError {

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use self::due::{Begin, Due};
 use super::status::Live;
 use crate::batch::{Batch, Commits, Committed, Offsets, RawBatch, TopicPartition};
 use crate::connect::{Connector, ErrorKind, Props, SinkTask, TaskContext, TaskError};
@@ -90,6 +91,8 @@ pub async fn run(spec: SinkTaskSpec, control: TaskControl) -> Result<(), TaskErr
     let consumer = spec.env.kafka.consumer(&consumer_props, &subscription(&spec.props)).map_err(|e| kafka_error(&e))?;
     let task = Task {
         watch: lost::Watch::new(&spec.props, &consumer_props),
+        dues: BTreeMap::new(),
+        ask_at: None,
         sink,
         consumer,
         live,
@@ -191,6 +194,10 @@ struct Task {
     is_waiting: bool,
     /// What is known about where partitions should go on.
     watch: lost::Watch,
+    /// What is due before more records are taken.
+    dues: BTreeMap<TopicPartition, Due>,
+    /// When those are asked again who did not answer.
+    ask_at: Option<Instant>,
 }
 
 /// How waiting for something else ended.
@@ -229,7 +236,7 @@ impl Task {
         let mut ticker = tokio::time::interval(TICK);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let outcome = self.go_on_from_losses().await;
+            let outcome = self.go_on().await;
             self.survive(outcome).await?;
             let takes_records = self.takes_records();
             if takes_records && let Some(raw) = self.inbox.pop_front() {
@@ -248,6 +255,7 @@ impl Task {
                 () = self.progress.notified() => {}
                 () = self.env.memory.room(), if !takes_records && self.is_short() => {}
                 () = tokio::time::sleep_until(self.asked_at.unwrap_or_else(Instant::now) + URGENT_EVERY), if self.is_waiting => {}
+                () = tokio::time::sleep_until(self.ask_at.unwrap_or_else(Instant::now)), if !self.dues.is_empty() => {}
                 _ = self.paused.changed() => {}
                 _ = ticker.tick() => {}
             }
@@ -261,6 +269,9 @@ impl Task {
     }
 
     fn takes_records(&mut self) -> bool {
+        if !self.dues.is_empty() {
+            return false;
+        }
         if self.is_short() && !self.sink.relieve() {
             return false;
         }
@@ -354,18 +365,18 @@ impl Task {
     async fn handle(&mut self, event: Polled) -> Result<(), TaskError> {
         match event {
             Polled::Records(batches) => {
-                let (batches, jumps) = self.check_begins(batches).await?;
+                self.check_begins(&batches);
                 for raw in batches {
                     self.owned.entry(raw.from.clone()).or_default().get_or_insert(raw.span.start);
                     self.inbox.push_back(raw);
                 }
-                self.jumped(jumps).await
+                Ok(())
             }
             Polled::Assigned(partitions) => {
                 tracing::info!(connector = %self.connector, partitions = %list(&partitions), "assigned");
                 self.owned.extend(partitions.iter().map(|tp| (tp.clone(), None)));
-                self.open(&partitions, BTreeMap::new()).await?;
-                self.compare(&partitions).await
+                self.dues.extend(partitions.into_iter().map(|tp| (tp, Due::Open(Begin::Assigned))));
+                Ok(())
             }
             Polled::Jumped(jumps) => {
                 self.watch.note(jumps);
@@ -388,6 +399,7 @@ impl Task {
         let settled = if lost { Ok(()) } else { self.settle(partitions, REVOKE_PATIENCE).await };
         self.sink.close(partitions).await;
         self.watch.forget(partitions);
+        self.forget_dues(partitions);
         self.owned.retain(|tp, _| !partitions.contains(tp));
         self.committed.retain(|tp, _| !partitions.contains(tp));
         drop(done);
@@ -398,42 +410,6 @@ impl Task {
                 Ok(())
             }
             settled => settled,
-        }
-    }
-
-    /// Opens partitions with what the coordinator holds for them, or with `instead` where it has these.
-    async fn open(&mut self, partitions: &[TopicPartition], instead: Offsets) -> Result<(), TaskError> {
-        let Some(mut committed) = self.ask_committed(partitions).await? else { return Ok(()) };
-        for tp in partitions {
-            self.committed.remove(tp);
-        }
-        self.committed.extend(committed.clone());
-        committed.extend(instead.into_iter().map(|(tp, offset)| (tp, Committed::at(offset))));
-        for (tp, Committed { offset, .. }) in &committed {
-            self.owned.insert(tp.clone(), Some(*offset));
-        }
-        self.sink.open(partitions, &committed).await
-    }
-
-    /// What the coordinator holds, however long it takes; `None` when the task is to stop.
-    async fn ask_committed(&mut self, partitions: &[TopicPartition]) -> Result<Option<Commits>, TaskError> {
-        loop {
-            let answer = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Ok(None),
-                answer = self.consumer.committed(partitions) => answer,
-            };
-            match answer {
-                Ok(commits) => {
-                    self.live.health.set("coordinator", None);
-                    return Ok(Some(commits));
-                }
-                Err(error) if matches!(error.kind, KafkaErrorKind::Transient | KafkaErrorKind::Fenced) => {
-                    self.live.health.set("coordinator", Some(error.to_string()));
-                    tokio::time::sleep(ASK_AGAIN).await;
-                }
-                Err(error) => return Err(kafka_error(&error)),
-            }
         }
     }
 
@@ -474,10 +450,13 @@ impl Task {
         }
         (self.asked_at, self.is_waiting) = (Some(started), false);
         let wanted = self.sink.pre_commit().await?;
-        let is_news = |(tp, commit): &(TopicPartition, Committed)| {
-            self.owned.contains_key(tp) && self.committed.get(tp).is_none_or(|known| known != commit && known.offset <= commit.offset)
-        };
+        let is_news = |(tp, commit): &(TopicPartition, Committed)| self.owned.contains_key(tp) && self.committed.get(tp) != Some(commit);
         let news: Commits = wanted.into_iter().filter(is_news).collect();
+        let goes_back = |(tp, commit): &(&TopicPartition, &Committed)| self.committed.get(*tp).is_some_and(|known| commit.offset < known.offset);
+        if let Some((tp, commit)) = news.iter().find(goes_back) {
+            let error = TaskError::new(ErrorKind::Rewind, "what is delivered lies below the committed offset: no other owner would go on there");
+            return Err(error.with("partition", tp).with("offset", commit.offset).back_to(tp.clone(), None));
+        }
         // Work waits for a text that the coordinator does not have; an offset alone can wait.
         let is_urgent = |(tp, commit): (&TopicPartition, &Committed)| {
             !commit.metadata.is_empty() && self.committed.get(tp).is_none_or(|known| known.metadata != commit.metadata)
@@ -503,7 +482,7 @@ impl Task {
                 tracing::warn!(connector = %self.connector, %error, "shorter texts are tried");
                 self.sink.refused(&news)
             }
-            Err(error) if matches!(error.kind, KafkaErrorKind::Transient | KafkaErrorKind::Fenced) => {
+            Err(error) if error.kind.passes() => {
                 tracing::warn!(connector = %self.connector, %error, "offsets not committed; the same is tried again while the partitions are ours");
                 Ok(())
             }
@@ -513,43 +492,17 @@ impl Task {
 
     /// What can be healed by reading again is healed; the rest fails the task.
     async fn survive(&mut self, outcome: Result<(), TaskError>) -> Result<(), TaskError> {
-        let mut trouble = match outcome {
-            Err(error) if error.kind == ErrorKind::Rewind => Some(error),
+        let error = match outcome {
+            Err(error) if error.kind == ErrorKind::Rewind => error,
             ended => return ended,
         };
-        // Partitions that have to be sought; others may join them meanwhile, and none is forgotten.
-        let mut again = BTreeSet::new();
-        loop {
-            if let Some(error) = trouble.take() {
-                self.start_anew(error, &mut again).await?;
-            }
-            let of = |(tp, start): (&TopicPartition, &Option<i64>)| Some((tp.clone(), (*start)?)).filter(|(tp, _)| again.contains(tp));
-            let back: Offsets = self.owned.iter().filter_map(of).collect();
-            match self.consumer.seek(&back).await {
-                Err(error) if error.kind == KafkaErrorKind::Interrupted => {
-                    let event = self.consumer.next(Wanted::Rebalances).await;
-                    match self.handle(event).await {
-                        Err(error) if error.kind == ErrorKind::Rewind => trouble = Some(error),
-                        handled => handled?,
-                    }
-                }
-                sought => return sought.map_err(|e| kafka_error(&e)),
-            }
-        }
-    }
-
-    /// Drops what is held of the partitions that an error names, and opens them anew.
-    async fn start_anew(&mut self, error: TaskError, again: &mut BTreeSet<TopicPartition>) -> Result<(), TaskError> {
+        // Those that begin anyway have nothing to drop.
+        let begins = |tp: &TopicPartition| matches!(self.dues.get(tp), Some(Due::Commit(_) | Due::Open(_)));
         let is_named = |tp: &&TopicPartition| error.back_to.is_empty() || error.back_to.contains_key(*tp);
-        let named: Vec<TopicPartition> = self.owned.keys().filter(is_named).cloned().collect();
+        let named: Vec<TopicPartition> = self.owned.keys().filter(is_named).filter(|tp| !begins(tp)).cloned().collect();
         tracing::warn!(connector = %self.connector, %error, partitions = %list(&named), "reading again");
-        self.inbox.retain(|raw| !named.contains(&raw.from));
-        self.departed.extend(named.iter().cloned());
-        self.sink.close(&named).await;
-        self.watch.forget(&named);
-        let back = error.back_to.into_iter().filter_map(|(tp, offset)| Some((tp, offset?))).filter(|(tp, _)| self.owned.contains_key(tp)).collect();
-        self.open(&named, back).await?;
-        again.extend(named);
+        let due = |tp: TopicPartition| (Due::Open(Begin::Again(error.back_to.get(&tp).copied().flatten())), tp);
+        self.begin_again(named.into_iter().map(due).map(|(due, tp)| (tp, due)).collect()).await;
         Ok(())
     }
 
@@ -572,6 +525,7 @@ fn list(partitions: &[TopicPartition]) -> String {
     partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
+mod due;
 mod lost;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use lakehead::compute::Compute;
 use lakehead::connect::config::{Check, ConfigKey, Importance, Report, Type, check};
 use lakehead::connect::{Connector, ErrorKind, Kind, Props, SinkTask, TaskContext, TaskError, TaskReport};
 use lakehead::env::Env;
-use lakehead::kafka::{Consumer, Group, Kafka, KafkaError, KafkaErrorKind, OffsetChanges, Polled, Subscription, Wanted};
+use lakehead::kafka::{Consumer, Group, Kafka, KafkaError, KafkaErrorKind, Logs, OffsetChanges, Polled, Subscription, Wanted};
 use lakehead::memory::Budget;
 use lakehead::rest::{Bound, Server};
 use lakehead::runtime::{Herder, HerderHandle};
@@ -197,6 +197,9 @@ impl Consumer for Silence {
     }
     async fn committed(&self, _: &[TopicPartition]) -> Result<Commits, KafkaError> {
         Ok(Commits::new())
+    }
+    async fn logs(&mut self, _: &[TopicPartition]) -> Result<Logs, KafkaError> {
+        Ok(Logs::new())
     }
     async fn seek(&mut self, _: &Offsets) -> Result<(), KafkaError> {
         Ok(())

@@ -13,7 +13,7 @@ use arrow::array::{BinaryArray, Int64Array, TimestampMillisecondArray};
 use async_trait::async_trait;
 use fastrand::Rng;
 use lakehead::batch::{Commits, OffsetRange, Offsets, RawBatch, TopicPartition};
-use lakehead::kafka::{Acknowledge, Consumer, Kafka, KafkaError, KafkaErrorKind, Polled, Props, Subscription, Wanted};
+use lakehead::kafka::{Acknowledge, Consumer, Kafka, KafkaError, KafkaErrorKind, Logs, Polled, Props, Subscription, Wanted};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -439,6 +439,14 @@ impl Consumer for Handle {
         tokio::time::sleep(self.client.latency()).await;
         process.gate().await;
         Ok(committed)
+    }
+
+    async fn logs(&mut self, partitions: &[TopicPartition]) -> Result<Logs, KafkaError> {
+        let Shared { broker, process, .. } = &*self.client.0;
+        process.gate().await;
+        tokio::time::sleep(self.client.latency()).await;
+        process.gate().await;
+        Ok(partitions.iter().map(|tp| (tp.clone(), OffsetRange { start: 0, end: broker.state().end(tp) })).collect())
     }
 
     async fn seek(&mut self, to: &Offsets) -> Result<(), KafkaError> {

@@ -196,6 +196,13 @@ impl SinkTask for CloudStorageTask {
         self.publish(from, ended);
     }
 
+    fn passed(&mut self, from: &TopicPartition, position: i64) {
+        let Some(owned) = self.partitions.get_mut(from) else { return };
+        let ended = owned.writer.end_planned(position);
+        owned.ledger.pass(position);
+        self.publish(from, ended);
+    }
+
     fn finish(&mut self, partitions: &[TopicPartition]) -> bool {
         partitions.iter().filter_map(|tp| self.partitions.get(tp)).any(|owned| owned.ledger.pending() > 0)
     }

@@ -174,6 +174,10 @@ impl SinkTask for LensesTask {
         self.routes.iter_mut().for_each(|route| route.task.lost(from, gone));
     }
 
+    fn passed(&mut self, from: &TopicPartition, position: i64) {
+        self.routes.iter_mut().for_each(|route| route.task.passed(from, position));
+    }
+
     fn finish(&mut self, partitions: &[TopicPartition]) -> bool {
         // Each is asked: it may have something to begin.
         let busy: Vec<bool> = self.routes.iter_mut().map(|route| route.task.finish(partitions)).collect();

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::super::status::{Cause, Lost};
-use super::{ASK_AGAIN, Props, REVOKE_PATIENCE, Task, kafka_error};
-use crate::batch::{Commits, Committed, OffsetRange, Offsets, RawBatch, TopicPartition};
+use super::due::{Begin, Due};
+use super::{Props, REVOKE_PATIENCE, Task};
+use crate::batch::{Commits, OffsetRange, Offsets, RawBatch, TopicPartition};
 use crate::connect::{ErrorKind, TaskError};
-use crate::kafka::{Jump, KafkaErrorKind, Logs};
+use crate::kafka::Jump;
 
 /// Where reading goes on when there is nothing to go on from: `auto.offset.reset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,15 +31,13 @@ pub(super) struct Watch {
     halts: bool,
     reset: Reset,
     /// `isolation.level=read_committed`: what lies past the end that is told may be in a transaction that is open.
-    reads_committed: bool,
+    pub(super) reads_committed: bool,
     /// Committed offsets of partitions of which no record has come yet.
     begins: Offsets,
     /// How far this task has known partitions to be committed, also of those that went away since.
     reached: Offsets,
     /// What was told of partitions of which records that came before may still be held.
     jumps: Vec<Jump>,
-    /// Partitions that have to be sought, to go on behind what is lost.
-    behind: Offsets,
 }
 
 impl Watch {
@@ -57,7 +56,6 @@ impl Watch {
     pub(super) fn forget(&mut self, partitions: &[TopicPartition]) {
         self.begins.retain(|tp, _| !partitions.contains(tp));
         self.jumps.retain(|jump| !partitions.contains(&jump.partition));
-        self.behind.retain(|tp, _| !partitions.contains(tp));
     }
 
     /// Records are not in their logs any more; those that came before are taken first.
@@ -113,92 +111,43 @@ fn judge(jump: &Jump, committed: Option<i64>, reset: Reset) -> (OffsetRange, Cau
 }
 
 impl Task {
-    /// Compares what is committed of partitions that were just assigned with what their logs hold, and with what was committed before.
-    pub(super) async fn compare(&mut self, partitions: &[TopicPartition]) -> Result<(), TaskError> {
-        let mut went_back = Vec::new();
-        for tp in partitions {
+    /// Compares what is committed of partitions that were just assigned with what was committed before.
+    pub(super) fn compare<'a>(&mut self, assigned: impl Iterator<Item = &'a TopicPartition>) -> Result<(), TaskError> {
+        for tp in assigned {
             let committed = self.committed.get(tp).map(|committed| committed.offset);
             self.watch.begins.extend(committed.map(|offset| (tp.clone(), offset)));
-            if let Some(reached) = self.watch.reached.get(tp).copied().filter(|reached| committed.is_none_or(|committed| committed < *reached)) {
-                went_back.push((tp.clone(), OffsetRange { start: committed.unwrap_or(0), end: reached }));
+            let reached = self.watch.reached.remove(tp);
+            self.watch.reached.extend(committed.map(|offset| (tp.clone(), offset)));
+            if let Some(end) = reached.filter(|reached| committed.is_none_or(|committed| committed < *reached)) {
+                let next = match (committed, self.watch.reset) {
+                    (Some(offset), _) => format!("reading goes on at the committed offset {offset}"),
+                    (None, Reset::Earliest) => "nothing is committed, and reading goes on at the log's start (auto.offset.reset=earliest)".to_owned(),
+                    (None, Reset::Latest) => "nothing is committed, and reading goes on at the log's end (auto.offset.reset=latest)".to_owned(),
+                    (None, Reset::Nowhere) => "nothing is committed, and auto.offset.reset=none says to go on nowhere".to_owned(),
+                };
+                let range = OffsetRange { start: committed.unwrap_or(0), end };
+                self.report(Lost { partition: tp.clone(), range, cause: Cause::WentBack }, &next)?;
             }
         }
-        self.watch.reached(&self.committed);
-        for (partition, range) in went_back {
-            self.watch.reached.remove(&partition);
-            self.watch.reached.extend(self.committed.get(&partition).map(|committed| (partition.clone(), committed.offset)));
-            self.report(Lost { partition, range, cause: Cause::WentBack }, "reading goes on as if nothing had been read")?;
-        }
-        let known: Vec<TopicPartition> = partitions.iter().filter(|tp| self.watch.begins.contains_key(*tp)).cloned().collect();
-        if known.is_empty() {
-            return Ok(());
-        }
-        // Where a leader does not answer, the first record tells.
-        let logs = self.consumer.logs(&known).await.unwrap_or_else(|error| {
-            tracing::debug!(connector = %self.connector, %error, "the logs are compared with the first records");
-            Logs::new()
-        });
-        let is_out = |(partition, log): (&TopicPartition, &OffsetRange)| {
-            let wanted = *self.watch.begins.get(partition)?;
-            let is_past = wanted > log.end && !self.watch.reads_committed;
-            (wanted < log.start || is_past).then(|| Jump { partition: partition.clone(), wanted, log: *log, found: None })
-        };
-        let jumps: Vec<Jump> = logs.iter().filter_map(is_out).collect();
-        self.jumped(jumps).await
+        Ok(())
     }
 
-    /// The records among these that are taken: none of partitions that begin elsewhere than where they should, which come too.
-    pub(super) async fn check_begins(&mut self, mut batches: Vec<RawBatch>) -> Result<(Vec<RawBatch>, Vec<Jump>), TaskError> {
-        batches.retain(|raw| !self.watch.behind.contains_key(&raw.from));
-        let mut suspects = BTreeMap::new();
-        for raw in &batches {
-            if let Some(begin) = self.watch.begins.remove(&raw.from).filter(|begin| *begin != raw.span.start) {
-                suspects.insert(raw.from.clone(), (begin, raw.span.start));
-            }
-        }
-        if suspects.is_empty() {
-            return Ok((batches, Vec::new()));
-        }
-        let asked: Vec<TopicPartition> = suspects.keys().cloned().collect();
-        let logs = self.ask_logs(&asked).await?;
-        let jump = |(partition, (wanted, found)): (TopicPartition, (i64, i64))| {
-            let log = *logs.get(&partition)?;
-            (found < wanted || wanted < log.start).then_some(Jump { partition, wanted, log, found: Some(found) })
-        };
-        let jumps: Vec<Jump> = suspects.into_iter().filter_map(jump).collect();
-        batches.retain(|raw| !jumps.iter().any(|jump| jump.partition == raw.from));
-        Ok((batches, jumps))
-    }
-
-    /// What these logs hold, however long it takes to learn it; nothing when the task is to stop.
-    async fn ask_logs(&mut self, partitions: &[TopicPartition]) -> Result<Logs, TaskError> {
-        loop {
-            let answer = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Ok(Logs::new()),
-                answer = self.consumer.logs(partitions) => answer,
-            };
-            match answer {
-                Ok(logs) => {
-                    self.live.health.set("leader", None);
-                    return Ok(logs);
-                }
-                Err(error) if error.kind == KafkaErrorKind::Transient => {
-                    self.live.health.set("leader", Some(error.to_string()));
-                    tokio::time::sleep(ASK_AGAIN).await;
-                }
-                Err(error) => return Err(kafka_error(&error)),
+    /// Where the first records of a partition are not those that are next, its log is looked up before they are taken.
+    pub(super) fn check_begins(&mut self, batches: &[RawBatch]) {
+        for raw in batches {
+            if let Some(wanted) = self.watch.begins.remove(&raw.from).filter(|begin| *begin != raw.span.start) {
+                self.dues.insert(raw.from.clone(), Due::Look { wanted, found: Some(raw.span.start) });
             }
         }
     }
 
     /// Attends to what was noted, once everything that came before is taken: it cannot be read a second time.
-    pub(super) async fn go_on_from_losses(&mut self) -> Result<(), TaskError> {
+    pub(super) async fn go_on(&mut self) -> Result<(), TaskError> {
         if !self.watch.jumps.is_empty() && self.inbox.is_empty() {
             let jumps = std::mem::take(&mut self.watch.jumps);
             self.jumped(jumps).await?;
         }
-        if self.watch.behind.is_empty() { Ok(()) } else { self.go_on_behind().await }
+        self.attend_to_dues().await
     }
 
     /// Records are not in their logs any more: says so, and goes on where that is wanted.
@@ -210,6 +159,7 @@ impl Task {
             if !self.owned.contains_key(&partition) {
                 continue;
             }
+            self.inbox.retain(|raw| raw.from != partition);
             let committed = self.committed.get(&partition).map(|committed| committed.offset);
             let (range, cause, go_on) = judge(&jump, committed, self.watch.reset);
             if go_on != GoOn::Committed {
@@ -221,24 +171,21 @@ impl Task {
                 GoOn::Behind(at) | GoOn::Anew(at) => format!("reading goes on at offset {at}"),
             };
             self.report(Lost { partition: partition.clone(), range, cause }, &next)?;
-            let back = match go_on {
+            match go_on {
                 GoOn::Nowhere => return Err(self.halted(&Lost { partition, range, cause }, "auto.offset.reset=none")),
                 GoOn::Behind(at) => {
-                    self.watch.behind.insert(partition, at);
-                    continue;
+                    self.sink.passed(&partition, at);
+                    self.dues.insert(partition, Due::Seek(at));
                 }
-                GoOn::Committed => None,
+                GoOn::Committed => self.begin_again(BTreeMap::from([(partition, Due::Open(Begin::Again(None)))])).await,
                 GoOn::Anew(at) => {
                     match self.settle(std::slice::from_ref(&partition), REVOKE_PATIENCE).await {
                         Err(error) if error.kind == ErrorKind::Rewind => again = Some(both(again, error)),
                         settled => settled?,
                     }
-                    self.commit_anew(&partition, at).await?;
-                    Some(at)
+                    self.begin_again(BTreeMap::from([(partition, Due::Commit(at))])).await;
                 }
-            };
-            let error = TaskError::new(ErrorKind::Rewind, "the log holds other records than those that were read").back_to(partition, back);
-            again = Some(both(again, error));
+            }
         }
         again.map_or(Ok(()), Err)
     }
@@ -263,43 +210,6 @@ impl Task {
         let what = "reset the connector's offsets to what is to be read next, or set lakehead.lost.records=continue (and auto.offset.reset to earliest or latest) once";
         tracing::error!(connector = %self.connector, partition = %lost.partition, lost = %lost.range, records = lost.range.len(), "{}; the task ends ({rule})", lost.cause);
         TaskError::new(ErrorKind::LostRecords, format!("{lost}; the task ends because of {rule}: {what}"))
-    }
-
-    /// Takes back what is committed, which no owner could go on from.
-    async fn commit_anew(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), TaskError> {
-        let commits = Commits::from([(partition.clone(), Committed::at(offset))]);
-        loop {
-            let done = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Ok(()),
-                done = self.consumer.commit(&commits) => done,
-            };
-            match done {
-                Ok(()) => {
-                    self.live.health.set("coordinator", None);
-                    self.watch.reached(&commits);
-                    return Ok(());
-                }
-                Err(error) if error.kind == KafkaErrorKind::Fenced => return Ok(()), // it belongs to someone else, who comes here too
-                Err(error) if error.kind == KafkaErrorKind::Transient => {
-                    self.live.health.set("coordinator", Some(error.to_string()));
-                    tokio::time::sleep(ASK_AGAIN).await;
-                }
-                Err(error) => return Err(kafka_error(&error)),
-            }
-        }
-    }
-
-    /// Goes on behind what is lost. A rebalance that comes first is taken by the loop, which comes here again.
-    async fn go_on_behind(&mut self) -> Result<(), TaskError> {
-        let behind = std::mem::take(&mut self.watch.behind);
-        match self.consumer.seek(&behind).await {
-            Err(error) if error.kind == KafkaErrorKind::Interrupted => {
-                self.watch.behind = behind;
-                Ok(())
-            }
-            sought => sought.map_err(|e| kafka_error(&e)),
-        }
     }
 }
 

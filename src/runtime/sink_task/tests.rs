@@ -22,12 +22,21 @@ use crate::runtime::status::{Cause, Figures, Lost};
 struct Seen {
     commits: Vec<Commits>,
     seeks: Vec<Offsets>,
+    /// The task waits for more records.
+    waits_for_more: bool,
+    /// … and everything in the script has happened.
+    is_idle: bool,
 }
 
 impl Seen {
+    /// What the coordinator holds.
+    fn held(&self) -> Commits {
+        self.commits.iter().flatten().map(|(tp, commit)| (tp.clone(), commit.clone())).collect()
+    }
+
     /// What the coordinator holds in the end; nothing is on its way.
     fn last(&self) -> Offsets {
-        let held: Commits = self.commits.iter().flatten().map(|(tp, commit)| (tp.clone(), commit.clone())).collect();
+        let held = self.held();
         assert!(held.values().all(|commit| commit.metadata.is_empty()), "{held:?}");
         held.into_iter().map(|(tp, commit)| (tp, commit.offset)).collect()
     }
@@ -38,66 +47,114 @@ impl Seen {
 enum Seek {
     #[default]
     Works,
-    /// A rebalance comes first, after a while in which others get into trouble.
+    /// A rebalance comes first.
     Interrupted,
-    /// The rebalance that did is to be told of.
+    /// The rebalance that did waits to be told of: until then no seek can be done.
     RebalanceIsDue,
+    /// A broker does not answer.
+    Unanswered,
 }
 
-#[derive(Debug, Default)]
+/// When something happens: as soon as this is true of what was seen.
+type When = fn(&mut Seen) -> bool;
+
+const NOW: When = |_| true;
+const ONCE_SOUGHT: When = |seen| !seen.seeks.is_empty();
+
+type Event = (When, Polled);
+
+#[derive(Default)]
 struct Script {
-    /// Each after so many ms.
-    events: VecDeque<(u64, Polled)>,
-    /// When the next comes, however often it is asked for.
-    next_at: Option<Instant>,
+    events: VecDeque<Event>,
     seen: Arc<Mutex<Seen>>,
     seek: Seek,
-    /// Rung by the first commit.
-    stop: Option<CancellationToken>,
+    /// What the coordinator answers to the first commits.
+    refusals: Mutex<VecDeque<KafkaErrorKind>>,
+    /// How often the coordinator does not say what is committed.
+    silences: Mutex<usize>,
+    /// When the task is told to stop.
+    until: Option<Box<dyn Fn(&Seen) -> bool + Send + Sync>>,
+    stop: CancellationToken,
     /// What the logs hold.
     logs: Logs,
     /// What they hold when they are asked again.
     later: Option<Logs>,
 }
 
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Script").finish_non_exhaustive()
+    }
+}
+
+impl Script {
+    fn note(&self, what: impl FnOnce(&mut Seen)) {
+        let mut seen = self.seen.lock().unwrap();
+        what(&mut seen);
+        if self.until.as_ref().is_some_and(|until| until(&seen)) {
+            self.stop.cancel();
+        }
+    }
+
+    fn error(kind: KafkaErrorKind) -> KafkaError {
+        KafkaError::new(kind, format!("{kind:?}"))
+    }
+}
+
 #[async_trait]
 impl Consumer for Script {
     async fn next(&mut self, wanted: Wanted) -> Polled {
-        if wanted == Wanted::Rebalances {
-            if self.seek == Seek::RebalanceIsDue {
-                self.seek = Seek::Works;
-                return Polled::Revoked { partitions: vec![tp(9)], lost: false, done: Acknowledge::pair().0 };
-            }
-            return std::future::pending().await;
+        if self.seek == Seek::RebalanceIsDue {
+            self.seek = Seek::Works;
+            return Polled::Revoked { partitions: vec![tp(9)], lost: false, done: Acknowledge::pair().0 };
         }
-        let Some((ms, _)) = self.events.front() else { return std::future::pending().await };
-        let at = *self.next_at.get_or_insert_with(|| Instant::now() + Duration::from_millis(*ms));
-        tokio::time::sleep_until(at).await;
-        self.next_at = None;
-        self.events.pop_front().unwrap().1
+        self.note(|seen| {
+            seen.waits_for_more = wanted == Wanted::Everything;
+            seen.is_idle = self.events.is_empty() && seen.waits_for_more;
+        });
+        let is_wanted = |event: &Polled| wanted == Wanted::Everything || !matches!(event, Polled::Records(_));
+        loop {
+            if let Some((_, event)) = self.events.pop_front_if(|(when, event)| is_wanted(event) && when(&mut self.seen.lock().unwrap())) {
+                return event;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     async fn commit(&self, commits: &Commits) -> Result<(), KafkaError> {
-        self.seen.lock().unwrap().commits.push(commits.clone());
-        self.stop.iter().for_each(CancellationToken::cancel);
+        if let Some(refusal) = self.refusals.lock().unwrap().pop_front() {
+            return Err(Self::error(refusal));
+        }
+        self.note(|seen| seen.commits.push(commits.clone()));
         Ok(())
     }
 
     async fn committed(&self, partitions: &[TopicPartition]) -> Result<Commits, KafkaError> {
-        let mut held = Commits::new();
-        held.extend(self.seen.lock().unwrap().commits.iter().flatten().map(|(tp, commit)| (tp.clone(), commit.clone())));
+        let mut left = self.silences.lock().unwrap();
+        if *left > 0 {
+            *left -= 1;
+            return Err(Self::error(KafkaErrorKind::Transient));
+        }
+        let mut held = self.seen.lock().unwrap().held();
         held.retain(|tp, _| partitions.contains(tp));
         Ok(held)
     }
 
     async fn seek(&mut self, offsets: &Offsets) -> Result<(), KafkaError> {
-        if self.seek == Seek::Interrupted {
-            self.seek = Seek::RebalanceIsDue;
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            return Err(KafkaError::new(KafkaErrorKind::Interrupted, "a rebalance came first".to_owned()));
+        match self.seek {
+            Seek::Works => {
+                self.note(|seen| seen.seeks.push(offsets.clone()));
+                Ok(())
+            }
+            Seek::Interrupted | Seek::RebalanceIsDue => {
+                self.seek = Seek::RebalanceIsDue;
+                Err(Self::error(KafkaErrorKind::Interrupted))
+            }
+            Seek::Unanswered => {
+                self.seek = Seek::Works;
+                Err(Self::error(KafkaErrorKind::Transient))
+            }
         }
-        self.seen.lock().unwrap().seeks.push(offsets.clone());
-        Ok(())
     }
 
     async fn logs(&mut self, partitions: &[TopicPartition]) -> Result<Logs, KafkaError> {
@@ -135,18 +192,35 @@ fn raw(partition: i32, start: i64, values: &[&[u8]]) -> RawBatch {
     }
 }
 
-/// Instead of a while: until the first commit.
-const TO_FIRST_COMMIT: u64 = 0;
+/// The task is to stop when everything in the script has happened, and the coordinator holds this and no texts.
+fn once_held(pairs: &[(i32, i64)]) -> impl Fn(&Seen) -> bool + Send + Sync + use<> {
+    let wanted: Commits = pairs.iter().map(|(partition, offset)| (tp(*partition), Committed::at(*offset))).collect();
+    move |seen| seen.is_idle && seen.held() == wanted
+}
 
-/// Runs a task over the script for a while, and stops it.
-async fn play(folder: &Path, settings: &[(&str, &str)], seek: Seek, events: Vec<(u64, Polled)>, for_ms: u64) -> (Result<(), TaskError>, Seen) {
-    let script = Script { events: events.into(), seek, ..Script::default() };
-    let (outcome, seen, _) = play_on(folder, settings, script, for_ms).await;
+/// The task is to stop when everything in the script has happened.
+fn once_idle(seen: &Seen) -> bool {
+    seen.is_idle
+}
+
+/// Runs a task over the script until that is so, or the task fails.
+async fn play(
+    folder: &Path,
+    settings: &[(&str, &str)],
+    events: Vec<Event>,
+    until: impl Fn(&Seen) -> bool + Send + Sync + 'static,
+) -> (Result<(), TaskError>, Seen) {
+    let (outcome, seen, _) = play_on(folder, settings, Script { events: events.into(), ..Script::default() }, until).await;
     (outcome, seen)
 }
 
 /// The same, with the task's figures in the end.
-async fn play_on(folder: &Path, settings: &[(&str, &str)], script: Script, for_ms: u64) -> (Result<(), TaskError>, Seen, Figures) {
+async fn play_on(
+    folder: &Path,
+    settings: &[(&str, &str)],
+    script: Script,
+    until: impl Fn(&Seen) -> bool + Send + Sync + 'static,
+) -> (Result<(), TaskError>, Seen, Figures) {
     let given = [
         ("s3.bucket.name", "b"),
         ("storage.class", "io.confluent.connect.s3.storage.S3Storage"),
@@ -171,16 +245,15 @@ async fn play_on(folder: &Path, settings: &[(&str, &str)], script: Script, for_m
     let consumer_props: Props = overrides.collect();
     let (seen, shown) = (Arc::clone(&script.seen), Arc::clone(&live));
     let stop = CancellationToken::new();
-    let at_commit = (for_ms == TO_FIRST_COMMIT).then(|| stop.clone());
     let (_pause, paused) = watch::channel(false);
     let task = Task {
         sink,
-        consumer: Box::new(Script { stop: at_commit.clone(), ..script }),
+        consumer: Box::new(Script { stop: stop.clone(), until: Some(Box::new(until)), ..script }),
         live,
         env,
         connector: "c".into(),
         paused,
-        stop: stop.clone(),
+        stop,
         stop_patience: Duration::from_secs(2),
         commit_every: Duration::from_millis(20),
         progress,
@@ -194,14 +267,10 @@ async fn play_on(folder: &Path, settings: &[(&str, &str)], script: Script, for_m
         commit_at: None,
         is_waiting: false,
         watch: lost::Watch::new(&props, &consumer_props),
+        dues: BTreeMap::new(),
+        ask_at: None,
     };
-    if at_commit.is_none() {
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(for_ms)).await;
-            stop.cancel();
-        });
-    }
-    let outcome = task.run(Box::new(core)).await;
+    let outcome = tokio::time::timeout(Duration::from_secs(60), task.run(Box::new(core))).await.expect("the task ends");
     let seen = seen.lock().unwrap().clone();
     (outcome, seen, shown.figures())
 }
@@ -232,8 +301,8 @@ fn objects(folder: &Path) -> Vec<(String, String)> {
     found
 }
 
-fn assigned(partitions: &[i32]) -> (u64, Polled) {
-    (0, Polled::Assigned(partitions.iter().map(|partition| tp(*partition)).collect()))
+fn assigned(partitions: &[i32]) -> Event {
+    (NOW, Polled::Assigned(partitions.iter().map(|partition| tp(*partition)).collect()))
 }
 
 const BY_FIELD: [(&str, &str); 2] = [("partitioner.class", "io.confluent.connect.storage.partitioner.FieldPartitioner"), ("partition.field.name", "c")];
@@ -244,7 +313,7 @@ async fn a_bad_record_ends_the_task_and_what_came_before_it_is_committed() {
     let folder = tempfile::tempdir().unwrap();
     let settings = [&BY_FIELD[..], &[("flush.size", "1")]].concat();
     let batch = raw(0, 5, &[br#"{"c":1}"#, b"17", br#"{"c":2}"#]);
-    let (outcome, seen) = play(folder.path(), &settings, Seek::Works, vec![assigned(&[0]), (0, Polled::Records(vec![batch]))], 2000).await;
+    let (outcome, seen) = play(folder.path(), &settings, vec![assigned(&[0]), (NOW, Polled::Records(vec![batch]))], |_| false).await;
     assert!(outcome.is_err_and(|error| error.to_string().contains("offset=6")));
     assert_eq!(seen.last(), offsets(&[(0, 6)]));
     assert_eq!(objects(folder.path()).len(), 1);
@@ -255,8 +324,8 @@ async fn every_partition_whose_names_are_taken_is_read_on_behind_them() {
     let folder = taken(0..6);
     let settings = [&BY_CLOCK[..], &[("flush.size", "2")]].concat();
     let batches = (0..6).map(|partition| raw(partition, 0, &[b"{}", b"{}"])).collect();
-    let events = vec![assigned(&[0, 1, 2, 3, 4, 5]), (0, Polled::Records(batches))];
-    let (outcome, seen) = play(folder.path(), &settings, Seek::Works, events, 1500).await;
+    let events = vec![assigned(&[0, 1, 2, 3, 4, 5]), (NOW, Polled::Records(batches))];
+    let (outcome, seen) = play(folder.path(), &settings, events, once_held(&[(0, 1), (1, 1), (2, 1), (3, 1), (4, 1), (5, 1)])).await;
     outcome.unwrap();
     let sought: Offsets = seen.seeks.iter().flatten().map(|(tp, offset)| (tp.clone(), *offset)).collect();
     assert_eq!(sought, (0..6).map(|partition| (tp(partition), 1)).collect());
@@ -267,9 +336,9 @@ async fn every_partition_whose_names_are_taken_is_read_on_behind_them() {
 async fn a_task_that_is_told_to_stop_does_not_fail_over_what_is_to_be_read_again() {
     let folder = taken(0..1);
     let settings = [&BY_CLOCK[..], &[("flush.size", "2")]].concat();
-    let events = vec![assigned(&[0]), (0, Polled::Records(vec![raw(0, 0, &[b"{}", b"{}"])]))];
+    let events = vec![assigned(&[0]), (NOW, Polled::Records(vec![raw(0, 0, &[b"{}", b"{}"])]))];
     // The plan is committed, then the task is told to stop, then the name turns out to be taken.
-    let (outcome, seen) = play(folder.path(), &settings, Seek::Works, events, TO_FIRST_COMMIT).await;
+    let (outcome, seen) = play(folder.path(), &settings, events, |seen| !seen.commits.is_empty()).await;
     outcome.unwrap();
     assert_eq!(seen.commits.last().map(|commits| commits[&tp(0)].offset), Some(0));
 }
@@ -279,8 +348,9 @@ async fn an_interrupted_seek_is_made_up_for() {
     let folder = taken(0..2);
     let settings = [&BY_CLOCK[..], &[("flush.size", "2")]].concat();
     let first = vec![raw(0, 0, &[b"{}", b"{}"]), raw(1, 0, &[b"{}", b"{}"])];
-    let events = vec![assigned(&[0, 1, 9]), (0, Polled::Records(first))];
-    let (outcome, seen) = play(folder.path(), &settings, Seek::Interrupted, events, 2500).await;
+    let events = vec![assigned(&[0, 1, 9]), (NOW, Polled::Records(first))];
+    let script = Script { events: events.into(), seek: Seek::Interrupted, ..Script::default() };
+    let (outcome, seen, _) = play_on(folder.path(), &settings, script, once_held(&[(0, 1), (1, 1)])).await;
     outcome.unwrap();
     assert_eq!(seen.seeks.into_iter().flatten().collect::<Offsets>(), offsets(&[(0, 1), (1, 1)]));
 }
@@ -288,9 +358,14 @@ async fn an_interrupted_seek_is_made_up_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_wait_for_their_schema_outlive_the_trouble_of_others() {
     let schema = |id: i32| format!(r#"{{"type":"record","name":"R{id}","fields":[{{"name":"a","type":"int"}}]}}"#);
+    let seen: Arc<Mutex<Seen>> = Arc::default();
+    let is_sought = {
+        let seen = Arc::clone(&seen);
+        move || !seen.lock().unwrap().seeks.is_empty()
+    };
     let answer = move |axum::extract::Path(id): axum::extract::Path<i32>| async move {
-        if id == 2 {
-            tokio::time::sleep(Duration::from_millis(1000)).await;
+        while id == 2 && !is_sought() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         axum::Json(serde_json::json!({ "schema": schema(id) }))
     };
@@ -304,10 +379,11 @@ async fn records_that_wait_for_their_schema_outlive_the_trouble_of_others() {
     let settings = [&BY_CLOCK[..], &avro[..]].concat();
     let events = vec![
         assigned(&[0, 1]),
-        (0, Polled::Records(vec![raw(0, 0, &[&[0, 0, 0, 0, 1, 2]]), raw(1, 0, &[&[0, 0, 0, 0, 2, 4]])])),
-        (100, Polled::Records(vec![raw(1, 1, &[&[0, 0, 0, 0, 2, 6]])])),
+        (NOW, Polled::Records(vec![raw(0, 0, &[&[0, 0, 0, 0, 1, 2]]), raw(1, 0, &[&[0, 0, 0, 0, 2, 4]])])),
+        (NOW, Polled::Records(vec![raw(1, 1, &[&[0, 0, 0, 0, 2, 6]])])),
     ];
-    let (outcome, seen) = play(folder.path(), &settings, Seek::Works, events, 4000).await;
+    let script = Script { events: events.into(), seen, ..Script::default() };
+    let (outcome, seen, _) = play_on(folder.path(), &settings, script, once_held(&[(0, 1), (1, 2)])).await;
     outcome.unwrap();
     assert_eq!(seen.seeks, [offsets(&[(0, 1)])]);
     assert_eq!(seen.last(), offsets(&[(0, 1), (1, 2)]));
@@ -321,8 +397,8 @@ async fn a_record_whose_name_no_object_can_have_is_a_bad_record() {
         let folder = tempfile::tempdir().unwrap();
         let settings = [&BY_FIELD[..], &[("errors.tolerance", "all"), ("flush.size", "1")]].concat();
         let bad = format!(r#"{{"c":"a/{value}"}}"#);
-        let events = vec![assigned(&[0]), (0, Polled::Records(vec![raw(0, 5, &[bad.as_bytes(), br#"{"c":1}"#])]))];
-        let (outcome, seen) = play(folder.path(), &settings, Seek::Works, events, 800).await;
+        let events = vec![assigned(&[0]), (NOW, Polled::Records(vec![raw(0, 5, &[bad.as_bytes(), br#"{"c":1}"#])]))];
+        let (outcome, seen) = play(folder.path(), &settings, events, once_held(&[(0, 7)])).await;
         outcome.unwrap();
         assert_eq!(seen.last(), offsets(&[(0, 7)]), "{value}");
         assert_eq!(objects(folder.path()), [("topics/t/c=1/t+0+0000000006.json".to_owned(), "{\"c\":1}\n".to_owned())]);
@@ -330,7 +406,7 @@ async fn a_record_whose_name_no_object_can_have_is_a_bad_record() {
 }
 
 /// A script for partition 0, with this committed, and a log that holds that.
-fn stale(committed: Committed, log: (i64, i64), events: Vec<(u64, Polled)>) -> Script {
+fn stale(committed: Committed, log: (i64, i64), events: Vec<Event>) -> Script {
     let seen = Seen { commits: vec![Commits::from([(tp(0), committed)])], ..Seen::default() };
     let logs = Logs::from([(tp(0), OffsetRange { start: log.0, end: log.1 })]);
     Script { events: events.into(), seen: Arc::new(Mutex::new(seen)), logs, ..Script::default() }
@@ -346,18 +422,16 @@ async fn records_that_were_deleted_unread_are_named_and_reading_goes_on_behind_t
         let folder = tempfile::tempdir().unwrap();
         let settings = [("flush.size", "1"), ("lakehead.lost.records", if halts { "halt" } else { "continue" })];
         // Seen when the partition is assigned, or, where the leader did not answer then, with the first record.
-        let events = vec![
-            assigned(&[0]),
-            (if begins_late { 0 } else { 300 }, Polled::Records(vec![raw(0, 20, &[b"{}"])])),
-            (300, Polled::Records(vec![raw(0, 20, &[b"{}"])])),
-        ];
+        let mut events = vec![assigned(&[0])];
+        events.extend(begins_late.then(|| (NOW, Polled::Records(vec![raw(0, 20, &[b"{}"])]))));
+        events.push((ONCE_SOUGHT, Polled::Records(vec![raw(0, 20, &[b"{}"])])));
         let mut script = stale(Committed::at(5), (20, 21), events);
         let held = script.logs.clone();
         if begins_late {
             script.logs = Logs::from([(tp(0), OffsetRange { start: 5, end: 21 })]);
             script.later = Some(held);
         }
-        let (outcome, seen, figures) = play_on(folder.path(), &settings, script, 1500).await;
+        let (outcome, seen, figures) = play_on(folder.path(), &settings, script, once_held(&[(0, 21)])).await;
         assert_eq!((figures.lost_records, Vec::from(figures.lost)), (15, vec![lost(5, 20, Cause::Deleted)]));
         if halts {
             let error = outcome.unwrap_err();
@@ -375,8 +449,8 @@ async fn what_was_read_before_a_loss_is_written_before_the_task_ends() {
     let folder = tempfile::tempdir().unwrap();
     let settings = [("flush.size", "100"), ("lakehead.lost.records", "halt")];
     let jump = Jump { partition: tp(0), wanted: 7, log: OffsetRange { start: 20, end: 30 }, found: None };
-    let events = vec![assigned(&[0]), (0, Polled::Records(vec![raw(0, 5, &[b"{}", b"{}"])])), (300, Polled::Jumped(vec![jump]))];
-    let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(Committed::at(5), (0, 30), events), 1500).await;
+    let events = vec![assigned(&[0]), (NOW, Polled::Records(vec![raw(0, 5, &[b"{}", b"{}"])])), (NOW, Polled::Jumped(vec![jump]))];
+    let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(Committed::at(5), (0, 30), events), |_| false).await;
     assert_eq!(outcome.unwrap_err().kind, ErrorKind::LostRecords);
     assert_eq!((seen.last(), figures.lost_records), (offsets(&[(0, 7)]), 13));
     assert_eq!(objects(folder.path()), [("topics/t/partition=0/t+0+0000000005.json".to_owned(), "{}\n{}\n".to_owned())]);
@@ -385,8 +459,8 @@ async fn what_was_read_before_a_loss_is_written_before_the_task_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_ends_before_the_committed_offset_is_read_anew() {
     let folder = tempfile::tempdir().unwrap();
-    let events = vec![assigned(&[0]), (300, Polled::Records(vec![raw(0, 0, &[b"{}"])]))];
-    let (outcome, seen, figures) = play_on(folder.path(), &[("flush.size", "1")], stale(Committed::at(500), (0, 20), events), 1500).await;
+    let events = vec![assigned(&[0]), (ONCE_SOUGHT, Polled::Records(vec![raw(0, 0, &[b"{}"])]))];
+    let (outcome, seen, figures) = play_on(folder.path(), &[("flush.size", "1")], stale(Committed::at(500), (0, 20), events), once_held(&[(0, 1)])).await;
     outcome.unwrap();
     assert_eq!(Vec::from(figures.lost), [lost(20, 500, Cause::Truncated)]);
     assert_eq!(seen.commits[1], Commits::from([(tp(0), Committed::at(0))]), "no owner could go on from 500");
@@ -398,8 +472,8 @@ async fn what_lies_behind_an_open_transaction_is_not_taken_for_lost() {
     let folder = tempfile::tempdir().unwrap();
     let settings = [("flush.size", "1"), ("consumer.override.isolation.level", "read_committed")];
     // Committed while everything was read; then the connector is to read what is committed alone, and a transaction is open from 490 on.
-    let events = vec![assigned(&[0]), (300, Polled::Records(vec![raw(0, 500, &[b"{}"])]))];
-    let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(Committed::at(500), (0, 490), events), 1500).await;
+    let events = vec![assigned(&[0]), (NOW, Polled::Records(vec![raw(0, 500, &[b"{}"])]))];
+    let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(Committed::at(500), (0, 490), events), once_held(&[(0, 501)])).await;
     outcome.unwrap();
     assert_eq!((figures.lost.len(), seen.seeks.len(), seen.last()), (0, 0, offsets(&[(0, 501)])));
 }
@@ -414,11 +488,11 @@ async fn what_was_read_of_a_former_log_is_written_before_the_new_one_is_read() {
         // No time between them: the records are not taken yet when the loss is told.
         let events = vec![
             assigned(&[0]),
-            (0, Polled::Records(vec![raw(0, 5, &[b"{}", b"{}"])])),
-            (0, Polled::Jumped(vec![jump])),
-            (300, Polled::Records(vec![raw(0, 0, &[b"{}"])])),
+            (NOW, Polled::Records(vec![raw(0, 5, &[b"{}", b"{}"])])),
+            (NOW, Polled::Jumped(vec![jump])),
+            (ONCE_SOUGHT, Polled::Records(vec![raw(0, 0, &[b"{}"])])),
         ];
-        let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(Committed::at(5), (0, 7), events), 1500).await;
+        let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(Committed::at(5), (0, 7), events), once_held(&[(0, 0)])).await;
         assert_eq!((outcome.is_err(), Vec::from(figures.lost)), (halts, vec![lost(1, 7, Cause::Truncated)]));
         assert_eq!(objects(folder.path()), [("topics/t/partition=0/t+0+0000000005.json".to_owned(), "{}\n{}\n".to_owned())]);
         let sought = if halts { vec![] } else { vec![offsets(&[(0, 0)])] };
@@ -432,12 +506,12 @@ async fn a_truncated_log_is_read_again_from_what_is_committed() {
     let jump = Jump { partition: tp(0), wanted: 7, log: OffsetRange { start: 0, end: 9 }, found: Some(6) };
     let events = vec![
         assigned(&[0]),
-        (0, Polled::Records(vec![raw(0, 5, &[b"{\"a\":1}", b"{\"a\":2}"])])),
-        (300, Polled::Jumped(vec![jump])),
-        (300, Polled::Records(vec![raw(0, 5, &[b"{\"a\":1}", b"{\"b\":2}", b"{\"b\":3}"])])),
+        (NOW, Polled::Records(vec![raw(0, 5, &[b"{\"a\":1}", b"{\"a\":2}"])])),
+        (NOW, Polled::Jumped(vec![jump])),
+        (ONCE_SOUGHT, Polled::Records(vec![raw(0, 5, &[b"{\"a\":1}", b"{\"b\":2}", b"{\"b\":3}"])])),
     ];
     let settings = [("flush.size", "3")];
-    let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(Committed::at(5), (0, 9), events), 3000).await;
+    let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(Committed::at(5), (0, 9), events), once_held(&[(0, 8)])).await;
     outcome.unwrap();
     assert_eq!((seen.seeks.clone(), Vec::from(figures.lost)), (vec![offsets(&[(0, 5)])], vec![lost(6, 7, Cause::Truncated)]));
     let written: String = objects(folder.path()).into_iter().map(|(_, text)| text).collect();
@@ -447,19 +521,77 @@ async fn a_truncated_log_is_read_again_from_what_is_committed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_committed_offset_that_went_back_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let script = stale(Committed::at(500), (0, 600), vec![assigned(&[0])]);
-    let seen = Arc::clone(&script.seen);
-    let mut script = script;
-    let (done, _wait) = Acknowledge::pair();
-    script.events.push_back((100, Polled::Revoked { partitions: vec![tp(0)], lost: false, done }));
-    script.events.push_back((300, assigned(&[0]).1));
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(250)).await;
-        seen.lock().unwrap().commits.clear(); // as a broker does that deletes the topic
-    });
-    let (outcome, _, figures) = play_on(folder.path(), &[("flush.size", "1")], script, 1500).await;
+    let (done, given_up) = Acknowledge::pair();
+    let as_a_broker_does_that_deletes_the_topic: When = |seen| {
+        seen.commits.clear();
+        true
+    };
+    let events = vec![
+        assigned(&[0]),
+        (|seen| seen.waits_for_more, Polled::Revoked { partitions: vec![tp(0)], lost: false, done }),
+        (as_a_broker_does_that_deletes_the_topic, assigned(&[0]).1),
+    ];
+    let script = stale(Committed::at(500), (0, 600), events);
+    let (outcome, _, figures) = play_on(folder.path(), &[("flush.size", "1")], script, once_idle).await;
+    given_up.recv().unwrap();
     outcome.unwrap();
     assert_eq!(Vec::from(figures.lost), [lost(0, 500, Cause::WentBack)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebalance_before_reading_goes_on_is_taken_first_whatever_else_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = vec![raw(0, 20, &[b"{}"]), raw(1, 0, &[b"{}"])];
+    let events = vec![assigned(&[0, 1, 9]), (NOW, Polled::Records(first)), (ONCE_SOUGHT, Polled::Records(vec![raw(0, 20, &[b"{}"])]))];
+    let mut script = stale(Committed::at(5), (5, 21), events);
+    script.seek = Seek::Interrupted;
+    script.later = Some(Logs::from([(tp(0), OffsetRange { start: 20, end: 21 })]));
+    let (outcome, seen, figures) = play_on(folder.path(), &[("flush.size", "1")], script, once_held(&[(0, 21), (1, 1)])).await;
+    outcome.unwrap();
+    assert_eq!((seen.seeks, figures.lost_records), (vec![offsets(&[(0, 20)])], 15));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_answered_is_asked_again() {
+    for refused in [KafkaErrorKind::Fenced, KafkaErrorKind::Transient] {
+        let folder = tempfile::tempdir().unwrap();
+        let events = vec![assigned(&[0]), (ONCE_SOUGHT, Polled::Records(vec![raw(0, 0, &[b"{}"])]))];
+        let script = stale(Committed::at(500), (0, 20), events);
+        // The commit at the log's start, the coordinator's answer to what is committed, and the seek.
+        let script = Script { refusals: Mutex::new([refused].into()), silences: Mutex::new(1), seek: Seek::Unanswered, ..script };
+        let (outcome, seen, _) = play_on(folder.path(), &[("flush.size", "1")], script, once_held(&[(0, 1)])).await;
+        outcome.unwrap();
+        assert_eq!((seen.commits[1].clone(), seen.seeks), (Commits::from([(tp(0), Committed::at(0))]), vec![offsets(&[(0, 0)])]), "{refused:?}");
+        assert_eq!(objects(folder.path()).len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_go_away_are_not_waited_for() {
+    // The coordinator never says what is committed; the leader never says what the log of a deleted topic holds.
+    for (silences, begin) in [(usize::MAX, 0), (0, 20)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (done, given_up) = Acknowledge::pair();
+        let mut events = vec![assigned(&[0])];
+        events.extend((silences == 0).then(|| (NOW, Polled::Records(vec![raw(0, begin, &[b"{}"])]))));
+        events.push((NOW, Polled::Revoked { partitions: vec![tp(0)], lost: false, done }));
+        let script = Script { silences: Mutex::new(silences), logs: Logs::new(), ..stale(Committed::at(5), (0, 0), events) };
+        let (outcome, seen, figures) = play_on(folder.path(), &[("flush.size", "1")], script, once_idle).await;
+        outcome.unwrap();
+        given_up.recv().unwrap();
+        assert_eq!((seen.last(), figures.lost_records), (offsets(&[(0, 5)]), 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_is_passed_also_where_no_record_comes_and_named_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for (committed, named) in [(5, 15), (20, 0)] {
+        let script = stale(Committed::at(committed), (20, 20), vec![assigned(&[0])]);
+        let (outcome, seen, figures) = play_on(folder.path(), &[("flush.size", "1")], script, once_held(&[(0, 20)])).await;
+        outcome.unwrap();
+        assert_eq!((seen.last(), figures.lost_records), (offsets(&[(0, 20)]), named));
+    }
 }
 
 /// A file was planned, perhaps made visible, and its first record was deleted before the next owner came.
@@ -469,16 +601,16 @@ async fn a_planned_file_of_which_records_are_gone_replaces_and_doubles_nothing()
     let first = "topics/t/partition=0/t+0+0000000000.json".to_owned();
     for was_published in [true, false] {
         let folder = tempfile::tempdir().unwrap();
-        let events = vec![assigned(&[0]), (0, Polled::Records(vec![raw(0, 0, &[b"{\"a\":0}", b"{\"a\":1}"])]))];
-        let (outcome, seen) = play(folder.path(), &settings, Seek::Works, events, 1000).await;
+        let events = vec![assigned(&[0]), (NOW, Polled::Records(vec![raw(0, 0, &[b"{\"a\":0}", b"{\"a\":1}"])]))];
+        let (outcome, seen) = play(folder.path(), &settings, events, once_held(&[(0, 2)])).await;
         outcome.unwrap();
         let planned = seen.commits.iter().flatten().map(|(_, commit)| commit).find(|commit| !commit.metadata.is_empty()).unwrap().clone();
         assert_eq!((planned.offset, objects(folder.path())), (0, vec![(first.clone(), "{\"a\":0}\n{\"a\":1}\n".to_owned())]));
         if !was_published {
             fs::remove_file(folder.path().join(&first)).unwrap();
         }
-        let events = vec![assigned(&[0]), (300, Polled::Records(vec![raw(0, 1, &[b"{\"a\":1}"])]))];
-        let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(planned, (1, 2), events), 2000).await;
+        let events = vec![assigned(&[0]), (NOW, Polled::Records(vec![raw(0, 1, &[b"{\"a\":1}"])]))];
+        let (outcome, seen, figures) = play_on(folder.path(), &settings, stale(planned, (1, 2), events), once_held(&[(0, 2)])).await;
         outcome.unwrap();
         assert_eq!((seen.last(), figures.lost_records), (offsets(&[(0, 2)]), 1));
         let left = if was_published {
