@@ -7,10 +7,10 @@ use std::time::Duration;
 use arrow::array::{Array, AsArray};
 use lakehead::batch::{Commits, Committed, OffsetRange, Offsets, RawBatch, TopicPartition};
 use lakehead::kafka::librdkafka::Librdkafka;
-use lakehead::kafka::{Consumer, Jump, Kafka, Polled, Props, Subscription, Wanted};
+use lakehead::kafka::{Consumer, Jump, Kafka, KafkaErrorKind, Polled, Props, Subscription, Wanted};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::mocking::MockCluster;
+use rdkafka::mocking::{MockCluster, MockCoordinator};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -251,5 +251,48 @@ async fn a_group_without_offsets_and_without_a_place_to_begin_fails_by_name() {
         }
     };
     assert!(error.message.contains("auto.offset.reset=none"), "{error}");
+    member.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_that_a_rebalance_came_before_holds_nobody_up() {
+    let (cluster, props) = cluster("t", 2);
+    produce(&cluster, "t", 2, 0..200);
+    let mut first = consumer(&props, "t");
+    take(&mut first, 200).await;
+    let mut second = consumer(&props, "t");
+    let both: Offsets = [0, 1].map(|number| (TopicPartition::new("t", number), 0)).into();
+    let gone = loop {
+        let Err(error) = tokio::time::timeout(PATIENCE, first.seek(&both)).await.expect("a seek ends") else { continue };
+        assert_eq!(error.kind, KafkaErrorKind::Interrupted);
+        match next(&mut first, Wanted::Rebalances).await {
+            Polled::Revoked { partitions, .. } => break partitions,
+            other => panic!("{other:?}"),
+        }
+    };
+    let kept: Offsets = both.into_iter().filter(|(tp, _)| !gone.contains(tp)).collect();
+    let began = tokio::time::Instant::now();
+    while tokio::time::timeout(PATIENCE, first.seek(&kept)).await.expect("a seek ends").is_err() {
+        next(&mut first, Wanted::Rebalances).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}: the seek of what is not ours any more was tried for 10 s", began.elapsed());
+    second.close().await;
+    first.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_does_not_answer_keeps_nobody_from_learning_what_others_hold() {
+    let cluster = MockCluster::new(2).unwrap();
+    cluster.create_topic("t", 3, 1).unwrap();
+    cluster.coordinator(MockCoordinator::Group("connect-test".to_owned()), 1).unwrap();
+    (0..3).for_each(|number| cluster.partition_leader("t", number, Some(if number == 0 { 2 } else { 1 })).unwrap());
+    produce(&cluster, "t", 3, 0..300);
+    let props = [("bootstrap.servers", cluster.bootstrap_servers()), ("group.id", "connect-test".to_owned()), ("auto.offset.reset", "earliest".to_owned())];
+    let mut member = consumer(&props.map(|(key, value)| (key.to_owned(), value)).into(), "t");
+    take(&mut member, 300).await;
+    cluster.broker_down(2).unwrap();
+    let all = [0, 1, 2, 7].map(|number| TopicPartition::new("t", number));
+    let held = tokio::time::timeout(PATIENCE, member.logs(&all)).await.expect("an answer").unwrap();
+    assert_eq!(held, [1, 2].map(|number| (all[number].clone(), OffsetRange { start: 0, end: 100 })).into());
     member.close().await;
 }

@@ -1,6 +1,6 @@
 //! The implementation of the seam that speaks to brokers: librdkafka, through `rdkafka`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -59,7 +59,8 @@ impl Kafka for Librdkafka {
             shared: Arc::clone(&shared),
             records,
             commands: commands_receiver,
-            asked_at: Cell::new(None),
+            lookup: RefCell::new(None),
+            ask_at: Cell::new(None),
             reads_committed: client.get("isolation.level") == Some("read_committed"),
             compared: Cell::new(0),
         };
@@ -154,6 +155,10 @@ impl Member {
         event
     }
 
+    fn interrupted(&self) -> KafkaError {
+        KafkaError::new(KafkaErrorKind::Interrupted, format!("{}: a rebalance came first", self.shared.doing))
+    }
+
     fn ended(&self) -> KafkaError {
         KafkaError::new(KafkaErrorKind::Fatal, format!("{}: the client was closed", self.shared.doing))
     }
@@ -246,6 +251,9 @@ impl Consumer for Member {
     }
 
     async fn seek(&mut self, to: &Offsets) -> Result<(), KafkaError> {
+        if self.aside.iter().any(|(_, event)| matches!(event, Polled::Assigned(_) | Polled::Revoked { .. })) {
+            return Err(self.interrupted()); // the poll thread waits for it still
+        }
         let (answer, answered) = oneshot::channel();
         self.commands.send(Command::Seek(to.clone(), answer)).map_err(|_| self.ended())?;
         self.poll_thread.unpark();
@@ -255,7 +263,7 @@ impl Consumer for Member {
             // The poll thread may be waiting for this rebalance, and would never come to the seek.
             Some(event) = self.control.recv() => {
                 self.aside.push_back(event);
-                return Err(KafkaError::new(KafkaErrorKind::Interrupted, format!("{}: a rebalance came first", self.shared.doing)));
+                return Err(self.interrupted());
             }
         };
         self.want_from(generation, &to.keys().cloned().collect::<Vec<_>>());
@@ -308,5 +316,35 @@ mod tests {
         for java in ["(?!internal).*", "(?i)orders", "\\p{Alpha}+"] {
             assert!(posix_pattern(java).unwrap_err().message.contains("topics.regex"), "{java}");
         }
+    }
+
+    #[tokio::test]
+    async fn no_seek_is_done_before_a_rebalance_that_came_first_is_taken() {
+        let (control, control_receiver) = mpsc::channel(16);
+        let shared = Arc::new(Shared::new("testing".to_owned(), control));
+        let (_records, records_receiver) = mpsc::channel(1);
+        let (commands, asked) = std::sync::mpsc::channel();
+        let mut member = Member {
+            poll_thread: std::thread::current(),
+            thread: None,
+            inner: None,
+            shared: Arc::clone(&shared),
+            control: control_receiver,
+            aside: VecDeque::new(),
+            records: records_receiver,
+            commands,
+            wanted_from: BTreeMap::new(),
+        };
+        // The poll thread tells of it, and waits: it comes to no command until then.
+        let (done, acknowledged) = super::super::Acknowledge::pair();
+        shared.control.send((1, Polled::Revoked { partitions: vec![TopicPartition::new("t", 1)], lost: false, done })).await.unwrap();
+        let to = Offsets::from([(TopicPartition::new("t", 0), 5)]);
+        for _ in 0..2 {
+            assert_eq!(member.seek(&to).await.unwrap_err().kind, KafkaErrorKind::Interrupted);
+        }
+        let Command::Seek(_, answer) = asked.try_recv().unwrap();
+        assert!(answer.is_closed() && asked.try_recv().is_err(), "what was asked for is not wanted any more, and nothing else was asked for");
+        assert!(matches!(member.next(Wanted::Rebalances).await, Polled::Revoked { .. }));
+        assert!(acknowledged.try_recv().is_ok());
     }
 }

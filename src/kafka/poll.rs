@@ -4,10 +4,12 @@
 //! longer than [`PATIENCE`]; when the task does not take what is ready, delivery is paused at librdkafka and polling goes on, which serves rebalances.
 //! Everything that librdkafka calls back (rebalances, errors, statistics) is called on this thread.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -15,8 +17,9 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::statistics::Statistics;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
@@ -220,22 +223,28 @@ pub(super) fn offset_list(offsets: &Offsets) -> Result<TopicPartitionList, RdErr
     Ok(list)
 }
 
-/// What the logs of these partitions hold.
+/// What the logs of these partitions hold, of those whose leaders tell.
 pub(super) fn logs(consumer: &BaseConsumer<Context>, partitions: &[TopicPartition]) -> Result<Logs, RdError> {
+    edges(consumer, partitions).or_else(|error| {
+        // All or nothing: one partition without a leader, or one leader that does not answer, keeps the client from telling of the others.
+        let told = by_leader(consumer, partitions)?.into_values().map(|of| edges(consumer, &of)).filter_map(Result::ok);
+        let all: Vec<Logs> = told.collect();
+        if all.is_empty() { Err(error) } else { Ok(all.into_iter().flatten().collect()) }
+    })
+}
+
+fn edges(consumer: &BaseConsumer<Context>, partitions: &[TopicPartition]) -> Result<Logs, RdError> {
     let ask = |edge: Offset| {
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for tp in partitions {
             list.add_partition_offset(&tp.topic, tp.partition, edge)?;
         }
         let told = consumer.offsets_for_times(list, LOGS_WAIT)?;
-        let mut offsets = Offsets::new();
-        for element in told.elements() {
-            element.error()?;
-            if let Offset::Offset(offset) = element.offset() {
-                offsets.insert(TopicPartition::new(element.topic(), element.partition()), offset);
-            }
-        }
-        Ok::<_, RdError>(offsets)
+        let offset = |element: TopicPartitionListElem<'_>| match (element.error(), element.offset()) {
+            (Ok(()), Offset::Offset(offset)) => Some((TopicPartition::new(element.topic(), element.partition()), offset)),
+            _ => None,
+        };
+        Ok::<Offsets, RdError>(told.elements().into_iter().filter_map(offset).collect())
     };
     if partitions.is_empty() {
         return Ok(Logs::new());
@@ -245,9 +254,33 @@ pub(super) fn logs(consumer: &BaseConsumer<Context>, partitions: &[TopicPartitio
     Ok(starts.into_iter().filter_map(|(tp, start)| Some((tp.clone(), OffsetRange { start, end: *ends.get(&tp)? }))).collect())
 }
 
+/// Those that exist and have a leader, by that.
+fn by_leader(consumer: &BaseConsumer<Context>, partitions: &[TopicPartition]) -> Result<BTreeMap<i32, Vec<TopicPartition>>, RdError> {
+    let mut led = BTreeMap::<i32, Vec<TopicPartition>>::new();
+    for topic in partitions.iter().map(|tp| &tp.topic).collect::<BTreeSet<_>>() {
+        let told = consumer.fetch_metadata(Some(topic), LOGS_WAIT)?;
+        for partition in told.topics().iter().filter(|told| told.name() == &**topic).flat_map(MetadataTopic::partitions).filter(|told| told.leader() >= 0) {
+            let of = partitions.iter().filter(|tp| tp.topic == *topic && tp.partition == partition.id());
+            led.entry(partition.leader()).or_default().extend(of.cloned());
+        }
+    }
+    led.retain(|_, of| !of.is_empty());
+    Ok(led)
+}
+
 /// True when what is next is not in the log, and will not come.
 fn is_out(next: i64, log: &OffsetRange) -> bool {
     next < log.start || next > log.end
+}
+
+/// Why the leaders are asked what their logs hold, and their answer.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    doubts: Vec<Doubt>,
+    /// Where partitions stood of which no records came.
+    idle: Offsets,
+    resets: u64,
+    answer: JoinHandle<Result<Logs, RdError>>,
 }
 
 /// The thread's state.
@@ -257,8 +290,10 @@ pub(super) struct Poller<C> {
     pub(super) shared: Arc<Shared>,
     pub(super) records: Sender<Records>,
     pub(super) commands: Receiver<Command>,
-    /// When the leaders were last asked what their logs hold.
-    pub(super) asked_at: Cell<Option<Instant>>,
+    /// What the leaders are being asked; polling goes on meanwhile.
+    pub(super) lookup: RefCell<Option<Lookup>>,
+    /// When the leaders may be asked again what their logs hold.
+    pub(super) ask_at: Cell<Option<Instant>>,
     /// `isolation.level=read_committed`: the log's end is not told, but the place up to which no transaction is open.
     pub(super) reads_committed: bool,
     /// [`Shared::resets`] when idle partitions were last compared with their logs.
@@ -272,7 +307,7 @@ impl Poller<Arc<BaseConsumer<Context>>> {
         let mut oldest: Option<Instant> = None;
         while self.goes_on(&mut batches) {
             let is_idle = batches.is_empty();
-            let received = self.receive(&mut batches, if is_idle { IDLE } else { LINGER / 5 });
+            let received = self.receive(&mut batches, if is_idle && self.lookup.borrow().is_none() { IDLE } else { LINGER / 5 });
             if is_idle && received > 0 {
                 oldest = Some(Instant::now());
             }
@@ -288,6 +323,8 @@ impl Poller<Arc<BaseConsumer<Context>>> {
                 self.deliver(complete, Vec::new(), &mut batches);
             }
         }
+        // The group is left when nobody has the client any more.
+        self.lookup.take().map(|lookup| lookup.answer.join());
     }
 
     /// Takes messages until a batch is complete, one is not what was next, none is there, or some hundreds were taken.
@@ -361,9 +398,11 @@ impl Poller<Arc<BaseConsumer<Context>>> {
     fn goes_on(&self, batches: &mut Batches) -> bool {
         loop {
             match self.commands.try_recv() {
+                // Whoever asked was told of a rebalance instead, and asks again.
+                Ok(Command::Seek(_, answer)) if answer.is_closed() => {}
                 Ok(Command::Seek(to, answer)) => {
                     let failed = |error: RdError| errors::explain(&error, &self.shared.doing, "going on at other offsets");
-                    let result = self.seek(&to).map(|()| self.shared.generation.fetch_add(1, Ordering::AcqRel) + 1).map_err(failed);
+                    let result = self.seek(&to, || !answer.is_closed()).map(|()| self.shared.generation.fetch_add(1, Ordering::AcqRel) + 1).map_err(failed);
                     if result.is_ok() {
                         batches.forget(&to.keys().cloned().collect::<Vec<_>>());
                         batches.expect(&to, self.shared.resets.load(Ordering::Acquire));
@@ -376,7 +415,7 @@ impl Poller<Arc<BaseConsumer<Context>>> {
         }
     }
 
-    fn seek(&self, to: &Offsets) -> Result<(), RdError> {
+    fn seek(&self, to: &Offsets, is_wanted: impl Fn() -> bool) -> Result<(), RdError> {
         let deadline = Instant::now() + SEEK_WAIT;
         let mut to = to.clone();
         while !to.is_empty() {
@@ -384,7 +423,7 @@ impl Poller<Arc<BaseConsumer<Context>>> {
             for element in done.elements() {
                 match element.error() {
                     // It was assigned just now, and the client asks where it begins.
-                    Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::State) && Instant::now() < deadline => {}
+                    Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::State) && Instant::now() < deadline && is_wanted() => {}
                     sought => drop((sought?, to.remove(&TopicPartition::new(element.topic(), element.partition())))),
                 }
             }
@@ -396,24 +435,52 @@ impl Poller<Arc<BaseConsumer<Context>>> {
     }
 
     /// Finds out, where other records came than those that were next, whether those are gone from the log; and, when no records come, the same of every
-    /// partition after the client has gone on elsewhere.
+    /// partition after the client has gone on elsewhere. The leaders are asked beside polling.
     fn resolve(&self, batches: &mut Batches, is_idle: bool) {
+        match self.lookup.take() {
+            Some(lookup) if lookup.answer.is_finished() => self.resolved(batches, lookup),
+            Some(lookup) => drop(self.lookup.replace(Some(lookup))),
+            None if self.ask_at.get().is_none_or(|at| Instant::now() >= at) => self.ask(batches, is_idle),
+            None => {}
+        }
+    }
+
+    fn ask(&self, batches: &Batches, is_idle: bool) {
         let resets = self.shared.resets.load(Ordering::Acquire);
         let doubts = batches.doubts().to_vec();
         let idle = if is_idle && self.compared.get() != resets { batches.next_offsets() } else { Offsets::new() };
-        if (doubts.is_empty() && idle.is_empty()) || self.asked_at.get().is_some_and(|at| at.elapsed() < ASK_AGAIN) {
+        if doubts.is_empty() && idle.is_empty() {
             return;
         }
         let asked: Vec<TopicPartition> = doubts.iter().map(|doubt| doubt.partition.clone()).chain(idle.keys().cloned()).collect();
-        let logs = match logs(&self.consumer, &asked) {
-            Ok(logs) => logs,
-            Err(error) => {
-                self.asked_at.set(Some(Instant::now()));
-                return tracing::warn!("{}: asking what the log holds: {error}; asking again", self.shared.doing);
-            }
+        let consumer = Arc::clone(&self.consumer);
+        match std::thread::Builder::new().name("kafka-logs".to_owned()).spawn(move || logs(&consumer, &asked)) {
+            Ok(answer) => drop(self.lookup.replace(Some(Lookup { doubts, idle, resets, answer }))),
+            Err(error) => self.ask_again(&format!("cannot start a thread: {error}")),
+        }
+    }
+
+    fn ask_again(&self, why: &str) {
+        self.ask_at.set(Some(Instant::now() + ASK_AGAIN));
+        tracing::warn!("{}: asking what the logs hold: {why}; asking again", self.shared.doing);
+    }
+
+    fn resolved(&self, batches: &mut Batches, lookup: Lookup) {
+        let Lookup { mut doubts, mut idle, resets, answer } = lookup;
+        let logs = match answer.join() {
+            Ok(Ok(logs)) => logs,
+            Ok(Err(error)) => return self.ask_again(&error.to_string()),
+            Err(_) => return self.ask_again("the thread that asks has panicked"),
         };
-        if doubts.is_empty() {
-            self.asked_at.set(Some(Instant::now()));
+        let (asked, told) = (doubts.len() + idle.len(), logs.len());
+        // Partitions may have gone away or been sought since, and records of idle ones may have come.
+        let next = batches.next_offsets();
+        doubts.retain(|doubt| batches.doubts().contains(doubt));
+        idle.retain(|partition, wanted| next.get(partition) == Some(wanted));
+        let silent = || doubts.iter().map(|doubt| &doubt.partition).chain(idle.keys()).find(|partition| !logs.contains_key(partition));
+        if let Some(partition) = silent() {
+            self.ask_again(&format!("the leader of {partition} does not tell ({told} of {asked} partitions are told)"));
+        } else if doubts.is_empty() {
             self.compared.set(resets);
         }
         let mut back = Offsets::new();
@@ -422,7 +489,7 @@ impl Poller<Arc<BaseConsumer<Context>>> {
                 Some(log) if found < wanted || is_out(wanted, log) => batches.jump(Jump { partition, wanted, log: *log, found: Some(found) }),
                 // A gap: its records were compacted, or belong to no transaction that was committed.
                 Some(_) => drop(back.insert(partition, found)),
-                None => self.asked_at.set(Some(Instant::now())),
+                None => {}
             }
         }
         for (partition, wanted) in idle {
@@ -435,10 +502,10 @@ impl Poller<Arc<BaseConsumer<Context>>> {
         if back.is_empty() {
             return;
         }
-        match self.seek(&back) {
+        match self.seek(&back, || true) {
             Ok(()) => back.keys().for_each(|partition| batches.go_on(partition, resets)),
             Err(error) => {
-                self.asked_at.set(Some(Instant::now()));
+                self.ask_at.set(Some(Instant::now() + ASK_AGAIN));
                 tracing::warn!("{}: going on behind a gap: {error}; trying again", self.shared.doing);
             }
         }
