@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::keys::azure::check_container;
-use super::{Conditions, ObjectSink, StoreError, Swept, Upload};
+use super::{Conditions, ObjectSink, Origin, StoreError, Swept, Upload};
 use crate::connect::Props;
 use crate::connect::config::ConfigError;
 
@@ -65,6 +65,12 @@ impl ObjectSink for BelowFileSystem {
         self.sink.exists(self.path(key)).await
     }
 
+    async fn between(&self, first: &str, last: &str) -> Result<Vec<(String, Origin)>, StoreError> {
+        let found = self.sink.between(self.path(first), self.path(last)).await?;
+        let level = first.strip_suffix(self.path(first)).unwrap_or_default();
+        Ok(found.into_iter().map(|(path, origin)| (format!("{level}{path}"), origin)).collect())
+    }
+
     async fn honours_conditions(&self) -> Result<Conditions, StoreError> {
         self.sink.honours_conditions().await
     }
@@ -114,12 +120,17 @@ mod tests {
         async fn exists(&self, key: &str) -> Result<bool, StoreError> {
             Ok(key == "raw/t/partition=0/t+0+0000000000.avro")
         }
+        async fn between(&self, first: &str, last: &str) -> Result<Vec<(String, Origin)>, StoreError> {
+            Ok([first, last].map(|key| (key.to_owned(), Origin::default())).into())
+        }
     }
 
     #[tokio::test]
     async fn keys_lose_the_level_that_is_the_file_system() {
         let sink = BelowFileSystem { sink: Arc::new(Nothing), file_system: "lake".to_owned(), delimiter: "/".to_owned() };
         assert!(sink.exists("lake/raw/t/partition=0/t+0+0000000000.avro").await.unwrap());
+        let found: Vec<String> = sink.between("lake/raw/a", "lake/raw/b").await.unwrap().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(found, ["lake/raw/a", "lake/raw/b"]);
         assert_eq!(sink.path("lakeside/t"), "lakeside/t");
         let other = BelowFileSystem { delimiter: "_".to_owned(), ..sink };
         assert_eq!(other.path("lake_t_partition=0_t.avro"), "t_partition=0_t.avro");

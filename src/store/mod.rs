@@ -70,6 +70,12 @@ pub trait ObjectSink: fmt::Debug + fmt::Display + Send + Sync {
     /// [`StoreError`].
     async fn exists(&self, key: &str) -> Result<bool, StoreError>;
 
+    /// Visible objects whose names are `first`, `last` or between them, as bytes compare, and what each says of where it came from.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreErrorKind::Denied`] when the store does not let us list.
+    async fn between(&self, first: &str, last: &str) -> Result<Vec<(String, Origin)>, StoreError>;
+
     /// Whether the store itself sees to [`Condition::IfAbsent`], also when several writers come at once. It is tried once, beside the objects, and what
     /// that makes is removed; later calls are answered at once. Where it does not, names are looked up before they are written from then on.
     ///

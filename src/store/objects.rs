@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::StreamExt as _;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::{Attribute, MultipartId, ObjectStore, ObjectStoreExt as _, PutMultipartOptions};
+use object_store::{Attribute, GetOptions, MultipartId, ObjectStore, ObjectStoreExt as _, PutMultipartOptions};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -21,12 +22,13 @@ use super::errors::{Action, Class, Failure};
 pub use super::errors::{Flavor, Place};
 use super::patience::counted;
 use super::probe;
+use super::read::metadata;
 pub use super::retry::Backoff;
 use super::retry::{Failed, Retry};
 use super::sweep::{ListUnfinished, Running};
 use super::tags::Tagger;
 use super::upload::ObjectUpload;
-use super::{Conditions, ObjectSink, StoreError, StoreErrorKind, Swept, Upload};
+use super::{Conditions, ObjectSink, Origin, StoreError, StoreErrorKind, Swept, Upload};
 use crate::connect::Health;
 
 /// Numbers of one sink.
@@ -180,6 +182,13 @@ impl ObjectSink for Objects {
         self.0.request(Action::Head, &key, &CancellationToken::new(), look).await
     }
 
+    async fn between(&self, first: &str, last: &str) -> Result<Vec<(String, Origin)>, StoreError> {
+        let prefix = &self.0.place.prefix;
+        let (first, last) = (format!("{prefix}{first}"), format!("{prefix}{last}"));
+        let found = self.0.request(Action::List, &first, &CancellationToken::new(), || self.0.between(&first, &last)).await?;
+        Ok(found.into_iter().map(|(key, origin)| (key.strip_prefix(prefix.as_str()).unwrap_or(&key).to_owned(), origin)).collect())
+    }
+
     async fn honours_conditions(&self) -> Result<Conditions, StoreError> {
         self.0.conditions.get_or_try_init(|| probe::conditions(&self.0)).await.copied()
     }
@@ -230,6 +239,33 @@ fn judged(error: &object_store::Error) -> Option<StoreError> {
 }
 
 impl Inner {
+    /// Objects from `first` to `last`, and where they came from.
+    async fn between(&self, first: &str, last: &str) -> object_store::Result<Vec<(String, Origin)>> {
+        let common = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
+        let directory = first.get(..common).and_then(|common| common.rsplit_once('/')).map(|(directory, _)| Path::parse(directory)).transpose()?;
+        // A listing begins behind a name: one that is shorter comes before.
+        let mut before = first.to_owned();
+        before.pop();
+        let mut listed = self.objects.list_with_offset(directory.as_ref(), &Path::parse(before)?);
+        let mut found = Vec::new();
+        while let Some(object) = listed.next().await {
+            let location = match object {
+                Ok(object) => object.location,
+                Err(object_store::Error::NotFound { .. }) => break,
+                Err(error) => return Err(error),
+            };
+            if location.as_ref() > last && self.place.flavor != Flavor::Folder {
+                break; // a folder lists in any order
+            }
+            if (first..=last).contains(&location.as_ref()) {
+                let seen = self.objects.get_opts(&location, GetOptions::new().with_head(true)).await?;
+                let told = metadata(self.place.flavor, &seen.attributes);
+                found.push((location.into(), Origin::read(|wanted| told.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone()))));
+            }
+        }
+        Ok(found)
+    }
+
     /// One request, repeated until it is answered; the sink's request slots are held while it is under way, not between attempts.
     pub(super) async fn request<T, F>(&self, action: Action, key: &str, given_up: &CancellationToken, mut request: impl FnMut() -> F) -> Result<T, StoreError>
     where

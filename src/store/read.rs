@@ -175,7 +175,7 @@ fn listed(object: ObjectMeta) -> Listed {
 }
 
 /// Metadata with the names that it was given; on Azure names are identifiers.
-fn metadata(flavor: Flavor, attributes: &Attributes) -> Vec<(String, String)> {
+pub(super) fn metadata(flavor: Flavor, attributes: &Attributes) -> Vec<(String, String)> {
     let own = attributes.iter().filter_map(|(name, value)| match name {
         Attribute::Metadata(name) if flavor == Flavor::AzureBlob => Some((name.replace('_', "-"), value)),
         Attribute::Metadata(name) => Some((name.to_ascii_lowercase(), value)),

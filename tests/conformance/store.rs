@@ -152,6 +152,11 @@ impl ObjectSink for Recorder {
         // What cannot be looked at is not known to be there.
         Ok(state.fault(Request::HeadObject, key).is_none() && state.objects.contains_key(key))
     }
+
+    async fn between(&self, first: &str, last: &str) -> Result<Vec<(String, Origin)>, StoreError> {
+        let is_between = |key: &&String| (first..=last).contains(&key.as_str());
+        Ok(self.state().objects.keys().filter(is_between).map(|key| (key.clone(), Origin::default())).collect())
+    }
 }
 
 struct Recording {

@@ -306,6 +306,15 @@ impl ObjectSink for Seen {
         Ok(is_there)
     }
 
+    async fn between(&self, first: &str, last: &str) -> Result<Vec<(String, Origin)>, StoreError> {
+        self.process.gate().await;
+        self.store.succeed().await;
+        let is_between = |key: &str| (first..=last).contains(&key);
+        let found = self.store.state().objects.iter().filter(|(key, _)| is_between(key)).map(|(key, (_, origin))| (key.clone(), origin.clone())).collect();
+        self.process.gate().await;
+        Ok(found)
+    }
+
     async fn sweep(&self, below: &str, is_ours: &(dyn for<'a> Fn(&'a str) -> bool + Send + Sync), begun_ago: Duration) -> Swept {
         self.process.gate().await;
         self.store.succeed().await;

@@ -16,7 +16,7 @@ use lakehead_formats::schema::compatibility::{self, Compatibility, Verdict};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::delivery::{self, Delivery, Form, Ready, Workshop};
-use super::naming::{Extent, FileName, Naming};
+use super::naming::{Extent, FileName, Grown, Naming};
 use super::shape::Shape;
 use super::staging::{Piece, Run, take_back};
 use crate::connect::TaskError;
@@ -120,14 +120,16 @@ impl OpenFile {
 
     /// The object's name if the file ended now.
     pub(super) fn key(&self) -> String {
-        let extent = Extent { start: self.start, end: self.end, first_ms: self.times.0, last_ms: self.times.1 };
-        self.naming.whole(&self.name, &extent, &self.extension)
+        self.naming.whole(&self.name, &self.extent(), &self.extension)
     }
 
-    /// The object's name if its first row had that offset.
-    pub(super) fn key_from(&self, start: i64) -> String {
-        let extent = Extent { start, end: self.end, first_ms: self.times.0, last_ms: self.times.1 };
-        self.naming.whole(&self.name, &extent, &self.extension)
+    fn extent(&self) -> Extent {
+        Extent { start: self.start, end: self.end, first_ms: self.times.0, last_ms: self.times.1 }
+    }
+
+    /// The names that the object can have if rows came before, from that offset on.
+    pub(super) fn grown(&self, from: i64) -> Grown {
+        self.naming.grown(&self.name, &self.extent(), from, &self.extension)
     }
 
     /// Whether rows of this schema can go into this file: they have the file's schema, or an inferred one that widens before encoding began, or one that

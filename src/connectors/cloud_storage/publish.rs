@@ -10,10 +10,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::delivery::{Ready, store_error};
 use super::ledger::Gate;
+use super::naming::Grown;
 use crate::batch::{OffsetRange, TopicPartition};
 use crate::connect::{ErrorKind, TaskError};
 use crate::roll::Reason;
-use crate::store::{Condition, ObjectSink, Published};
+use crate::store::{Condition, ObjectSink, Origin, Published, StoreErrorKind};
 
 /// Objects of one group that are made visible at once.
 const PUBLISH_AT_ONCE: usize = 8;
@@ -52,8 +53,8 @@ pub(super) struct Object {
     pub(super) offsets: OffsetRange,
     /// Whether it stands for its records: one of a record's objects does.
     pub(super) leads: bool,
-    /// Its name at the former owner that planned it, when records of it are gone since.
-    pub(super) whole: Option<String>,
+    /// The names that it can have at the former owner that planned it, when records of it are gone since.
+    pub(super) grown: Option<Grown>,
     pub(super) delivery: AbortOnDropHandle<Result<Ready, TaskError>>,
 }
 
@@ -75,7 +76,7 @@ pub(super) struct Publishing {
 struct Whole {
     offsets: OffsetRange,
     leads: bool,
-    former: Option<String>,
+    grown: Option<Grown>,
     ready: Ready,
 }
 
@@ -86,9 +87,9 @@ impl Publishing {
     /// Of the first object that failed. [`ErrorKind::Rewind`] with the offset to go on from when a name was taken.
     pub(super) async fn run(self, objects: Vec<Object>, gate: Gate) -> Result<(), TaskError> {
         let mut whole = Vec::with_capacity(objects.len());
-        for Object { offsets, leads, whole: former, delivery } in objects {
+        for Object { offsets, leads, grown, delivery } in objects {
             let ready = delivery.await.unwrap_or_else(|e| Err(TaskError::new(ErrorKind::Bug, format!("encoding a file ended early: {e}"))))?;
-            whole.push(Whole { offsets, leads, former, ready });
+            whole.push(Whole { offsets, leads, grown, ready });
         }
         if !gate.pass().await {
             return Err(TaskError::new(ErrorKind::Fenced, "the files were given up").with("partition", &self.from));
@@ -102,19 +103,54 @@ impl Publishing {
     async fn without_published(&self, whole: Vec<Whole>) -> Result<Vec<Whole>, TaskError> {
         let mut left = Vec::with_capacity(whole.len());
         for mut object in whole {
-            let is_there = match object.former.as_ref().filter(|_| self.is_again) {
-                Some(former) => self.store.exists(former).await.map_err(store_error)? || self.store.exists(&object.ready.key).await.map_err(store_error)?,
-                None => false,
+            let there = match &object.grown {
+                Some(grown) => self.published_before(grown, object.offsets).await?,
+                None => None,
             };
-            if is_there {
-                let (connector, offsets, former) = (&self.connector, object.offsets, object.former.as_deref().unwrap_or_default());
-                tracing::warn!(%connector, partition = %self.from, %offsets, key = former, "published by a former owner, when it had more records: left as it is");
+            if let Some(key) = there {
+                let (connector, offsets) = (&self.connector, object.offsets);
+                tracing::warn!(%connector, partition = %self.from, %offsets, %key, "published by a former owner, when it had more records: left as it is");
                 object.ready.upload.abort().await;
             } else {
                 left.push(object);
             }
         }
         Ok(left)
+    }
+
+    /// The object of a former owner that has these records, and perhaps more before them: which of several paths' records came first, nobody knows any more.
+    async fn published_before(&self, grown: &Grown, offsets: OffsetRange) -> Result<Option<String>, TaskError> {
+        for (first, last) in &grown.ranges {
+            match self.store.between(first, last).await {
+                Ok(found) => {
+                    let there = found.into_iter().find(|(key, origin)| grown.has(key) && self.is_of(origin, offsets));
+                    if let Some((key, _)) = there {
+                        return Ok(Some(key));
+                    }
+                }
+                // It may let us look for the names that are known.
+                Err(error) if error.kind == StoreErrorKind::Denied => {
+                    for key in [first, last] {
+                        if self.store.exists(key).await.map_err(store_error)? {
+                            return Ok(Some(key.clone()));
+                        }
+                    }
+                }
+                Err(error) => return Err(store_error(error)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether an object can have these records, as far as it says where it came from.
+    fn is_of(&self, origin: &Origin, offsets: OffsetRange) -> bool {
+        let Origin { connector, topic, partition, start: _, offsets: told } = origin;
+        let is = |told: &Option<String>, own: &str| told.as_deref().is_none_or(|told| told == own);
+        let end = told.as_deref().and_then(|told| told.split_once("..")).and_then(|(_, end)| end.parse::<i64>().ok());
+        is(connector, &self.connector)
+            && is(topic, &self.from.topic)
+            && is(partition, &self.from.partition.to_string())
+            && end.is_none_or(|end| end > offsets.start)
     }
 
     async fn side_by_side(&self, whole: Vec<Whole>) -> Result<(), TaskError> {

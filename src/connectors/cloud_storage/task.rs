@@ -309,7 +309,7 @@ fn object(mut file: OpenFile, planned: Option<i64>, connector: &str, from: &Topi
     }
     let offsets_inside = Some(std::mem::take(&mut file.offsets)).filter(|offsets| file.leads && !offsets.is_consecutive());
     let labels = Labels { shown, offsets: offsets_inside };
-    Object { offsets, leads: file.leads, whole: planned.map(|start| file.key_from(start)), delivery: file.end(workshop, labels) }
+    Object { offsets, leads: file.leads, grown: planned.map(|start| file.grown(start)), delivery: file.end(workshop, labels) }
 }
 
 /// What can be healed by reading a partition again is healed for that partition alone.

@@ -7,7 +7,7 @@ use super::format::Format;
 use super::kcql::{PartitionBy, Statement};
 use super::paths::{NOTHING, PARTITION, Rows};
 use crate::batch::TopicPartition;
-use crate::connectors::cloud_storage::naming::{Extent, FileName, Naming};
+use crate::connectors::cloud_storage::naming::{Extent, FileName, Grown, Naming};
 use crate::store::objects::key_problem;
 
 /// How a number is filled up.
@@ -147,6 +147,24 @@ impl Names {
     fn directory(&self) -> String {
         self.prefix.as_deref().map_or(String::new(), |prefix| if prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") })
     }
+
+    /// What stands before and after the times in a file's name, where it has any.
+    fn around_times(&self, name: &FileName, extent: &Extent) -> (String, String) {
+        let Self { prefix: _, has_topic, offset, partition, suffix, extension } = self;
+        let number = Padding::pad(*partition, &name.from.partition.to_string());
+        let offset = Padding::pad(*offset, &extent.end.saturating_sub(1).to_string());
+        let path = name.path.strip_prefix(NOTHING).unwrap_or(&name.path).replace(PARTITION, &number);
+        // upstream writes a second slash where there is no path: an object cannot be read by most tools then, nor written here
+        let path = if path.is_empty() { path } else { path + "/" };
+        let directory = self.directory() + &path;
+        // where a transform has renamed the topic, the source's name keeps files of several sources apart
+        let is_renamed = *name.topic != *name.from.topic;
+        match (has_topic, is_renamed) {
+            (true, _) => (format!("{directory}{}({number}_{offset})", name.from.topic), format!("{suffix}.{extension}")),
+            (false, false) => (format!("{directory}{offset}_"), format!("{suffix}.{extension}")),
+            (false, true) => (format!("{directory}{offset}_"), format!("_{}{suffix}.{extension}", name.from.topic)),
+        }
+    }
 }
 
 impl Naming for Names {
@@ -155,23 +173,16 @@ impl Naming for Names {
     }
 
     fn whole(&self, name: &FileName, extent: &Extent, _extension: &str) -> String {
-        let Self { prefix: _, has_topic, offset, partition, suffix, extension } = self;
-        let number = Padding::pad(*partition, &name.from.partition.to_string());
-        let offset = Padding::pad(*offset, &extent.end.saturating_sub(1).to_string());
-        let path = name.path.strip_prefix(NOTHING).unwrap_or(&name.path).replace(PARTITION, &number);
-        let prefix = self.directory();
         // as upstream, -1 is the time of records without one
         let (first_ms, last_ms) = (extent.first_ms.unwrap_or(-1), extent.last_ms.unwrap_or(-1));
-        // where a transform has renamed the topic, the source's name keeps files of several sources apart
-        let is_renamed = *name.topic != *name.from.topic;
-        let file = match (has_topic, is_renamed) {
-            (true, _) => format!("{}({number}_{offset})", name.from.topic),
-            (false, false) => format!("{offset}_{first_ms}_{last_ms}"),
-            (false, true) => format!("{offset}_{first_ms}_{last_ms}_{}", name.from.topic),
-        };
-        // upstream writes a second slash where there is no path: an object cannot be read by most tools then, nor written here
-        let path = if path.is_empty() { path } else { path + "/" };
-        format!("{prefix}{path}{file}{suffix}.{extension}")
+        let (before, after) = self.around_times(name, extent);
+        if self.has_topic { before + &after } else { format!("{before}{first_ms}_{last_ms}{after}") }
+    }
+
+    fn grown(&self, name: &FileName, extent: &Extent, _from: i64, _extension: &str) -> Grown {
+        let (prefix, suffix) = self.around_times(name, extent);
+        let range = if self.has_topic { (prefix.clone() + &suffix, prefix.clone() + &suffix) } else { (prefix.clone(), prefix.clone() + "~") };
+        Grown { ranges: vec![range], prefix, suffix, starts: None }
     }
 
     fn is_late(&self) -> bool {

@@ -594,6 +594,52 @@ async fn a_loss_is_passed_also_where_no_record_comes_and_named_once() {
     }
 }
 
+/// What the coordinator held while files were planned and not committed.
+fn planned(seen: &Seen) -> Committed {
+    seen.commits.iter().flatten().map(|(_, commit)| commit).find(|commit| !commit.metadata.is_empty()).unwrap().clone()
+}
+
+/// Files of two paths ended together, and began at different offsets, which the plan does not tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planned_file_is_known_again_though_its_path_has_lost_its_first_record() {
+    let settings = [&BY_FIELD[..], &BY_CLOCK[..], &[("flush.size", "4")]].concat();
+    let rows: Vec<String> = ["x", "y", "x", "y"].iter().zip(0..).map(|(c, a)| format!(r#"{{"c":"{c}","a":{a}}}"#)).collect();
+    let rows: Vec<&[u8]> = rows.iter().map(String::as_bytes).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let events = vec![assigned(&[0]), (NOW, Polled::Records(vec![raw(0, 0, &rows)]))];
+    let (outcome, seen) = play(folder.path(), &settings, events, once_held(&[(0, 4)])).await;
+    outcome.unwrap();
+    let written = objects(folder.path());
+    assert_eq!(written.iter().map(|(_, text)| text.lines().count()).sum::<usize>(), 4);
+
+    for first in [1, 2, 3] {
+        let events = vec![assigned(&[0]), (NOW, Polled::Records(vec![raw(0, i64::from(first), &rows[first as usize..])]))];
+        let (outcome, _, figures) = play_on(folder.path(), &settings, stale(planned(&seen), (i64::from(first), 4), events), once_held(&[(0, 4)])).await;
+        outcome.unwrap();
+        assert_eq!(figures.lost_records, u64::from(first as u32));
+        assert_eq!(objects(folder.path()), written, "records from {first} on are left");
+    }
+}
+
+/// As a transaction's marker is: the files of the plan begin behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planned_file_is_known_again_though_an_offset_before_it_has_no_record() {
+    let settings = [&BY_CLOCK[..], &[("flush.size", "2")]].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = raw(0, 11, &[b"{\"a\":1}", b"{\"a\":2}"]);
+    first.span.start = 10;
+    let events = vec![assigned(&[0]), (NOW, Polled::Records(vec![first]))];
+    let (outcome, seen, _) = play_on(folder.path(), &settings, stale(Committed::at(10), (0, 13), events), once_held(&[(0, 13)])).await;
+    outcome.unwrap();
+    let written = objects(folder.path());
+    assert_eq!(written, [("topics/t/partition=0/t+0+0000000011.json".to_owned(), "{\"a\":1}\n{\"a\":2}\n".to_owned())]);
+
+    let events = vec![assigned(&[0]), (NOW, Polled::Records(vec![raw(0, 12, &[b"{\"a\":2}"])]))];
+    let (outcome, _, _) = play_on(folder.path(), &settings, stale(planned(&seen), (12, 13), events), once_held(&[(0, 13)])).await;
+    outcome.unwrap();
+    assert_eq!(objects(folder.path()), written);
+}
+
 /// A file was planned, perhaps made visible, and its first record was deleted before the next owner came.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planned_file_of_which_records_are_gone_replaces_and_doubles_nothing() {
@@ -604,7 +650,7 @@ async fn a_planned_file_of_which_records_are_gone_replaces_and_doubles_nothing()
         let events = vec![assigned(&[0]), (NOW, Polled::Records(vec![raw(0, 0, &[b"{\"a\":0}", b"{\"a\":1}"])]))];
         let (outcome, seen) = play(folder.path(), &settings, events, once_held(&[(0, 2)])).await;
         outcome.unwrap();
-        let planned = seen.commits.iter().flatten().map(|(_, commit)| commit).find(|commit| !commit.metadata.is_empty()).unwrap().clone();
+        let planned = planned(&seen);
         assert_eq!((planned.offset, objects(folder.path())), (0, vec![(first.clone(), "{\"a\":0}\n{\"a\":1}\n".to_owned())]));
         if !was_published {
             fs::remove_file(folder.path().join(&first)).unwrap();
