@@ -298,12 +298,14 @@ impl Protocol {
             let full = self.intent_with(offset, &wanted);
             if full.text(offset).len() <= self.room() {
                 (intent, groups) = (full, wanted);
-            } else if let Some(some) = self.as_many_as_fit(offset, wanted).filter(|_| is_of_one_lane) {
+            } else if let Some(some) = self.as_many_as_fit(offset, &wanted).filter(|_| is_of_one_lane) {
                 (intent, groups) = some;
             } else if let Some((told, end)) = self.end_of_all().and_then(|end| Some((self.told_with_all(&intent, offset, end)?, end))) {
                 all = Some(end);
                 intent = told;
                 groups = self.unplanned(|progress| progress.unplanned().collect());
+            } else if let Some((some, told)) = self.told_first(offset, &wanted) {
+                (intent, groups) = (told, some);
             }
         }
         let length = if all.is_some() { 0 } else { self.tried_out(&intent, offset) };
@@ -345,10 +347,10 @@ impl Protocol {
     }
 
     /// As many groups of one lane as fit, from its beginning on. Of the lane of all paths, one always does when none is told yet: the reserve is for it.
-    fn as_many_as_fit(&self, offset: i64, wanted: BTreeSet<GroupId>) -> Option<(Intent, BTreeSet<GroupId>)> {
-        let wanted = Vec::from_iter(wanted);
+    fn as_many_as_fit(&self, offset: i64, wanted: &BTreeSet<GroupId>) -> Option<(Intent, BTreeSet<GroupId>)> {
+        let wanted: Vec<&GroupId> = wanted.iter().collect();
         let build = |count: usize| {
-            let some = wanted.iter().take(count).cloned().collect();
+            let some = wanted.iter().take(count).copied().cloned().collect();
             (self.intent_with(offset, &some), some)
         };
         let (mut low, mut high) = (0, wanted.len());
@@ -361,6 +363,38 @@ impl Protocol {
             low = 1;
         }
         (low > 0).then(|| build(low))
+    }
+
+    /// Groups that cannot end together with the others, because their lane has a later one: they are told apart, before.
+    fn earlier(&self) -> BTreeSet<GroupId> {
+        let mut earlier = self.unplanned(|progress| {
+            let mut unplanned: Vec<&Group> = progress.unplanned().collect();
+            if progress.open.is_none() {
+                unplanned.pop();
+            }
+            unplanned
+        });
+        earlier.retain(|id| !id.lane.is_empty());
+        earlier
+    }
+
+    /// Those of the wanted groups, and the intent that has them, if that fits.
+    fn told_first(&self, offset: i64, wanted: &BTreeSet<GroupId>) -> Option<(BTreeSet<GroupId>, Intent)> {
+        let some: BTreeSet<GroupId> = self.earlier().intersection(wanted).cloned().collect();
+        let told = self.intent_with(offset, &some);
+        (!some.is_empty() && told.text(offset).len() <= self.room()).then_some((some, told))
+    }
+
+    /// Whether all that is open could end now, and be told sooner or later.
+    #[must_use]
+    pub fn can_end_all(&self) -> bool {
+        let mut ended = self.clone();
+        for (lane, progress) in &self.lanes {
+            if let Some(start) = progress.open.filter(|_| progress.groups.iter().all(|group| group.is_built)) {
+                ended.end(lane, self.position.unwrap_or(start).max(start));
+            }
+        }
+        ended.crowding().is_ok()
     }
 
     /// Where everything ends that is not planned: when nothing is open or to be read again, all is sealed, and no lane has more than one group to be told apart.
@@ -479,11 +513,12 @@ impl Protocol {
             }
             return Ok(together.is_some_and(is_open) && !(self.fits_alone() && self.fits_beside(offset)));
         }
-        let is_single = |progress: &Progress| progress.unplanned().count() + usize::from(is_open(progress)) <= 1;
+        let earlier = self.earlier();
+        let first = if earlier.is_empty() { Some(self.intent(offset, |_, _| false)) } else { self.told_first(offset, &earlier).map(|(_, told)| told) };
         // Where nothing is on its way that could make room, what ends together has to fit.
-        let fits = |end| self.told_with_all(&self.intent(offset, |_, _| false), offset, end).is_some();
+        let fits = |end| first.as_ref().is_some_and(|first| self.told_with_all(first, offset, end).is_some());
         let is_hopeful = self.lanes.values().any(is_on_its_way) || self.position.is_none_or(fits);
-        if apart().all(is_single) && !self.lanes.values().any(is_former) && is_hopeful { Ok(true) } else { Err(Crowded) }
+        if first.is_some() && !self.lanes.values().any(is_former) && is_hopeful { Ok(true) } else { Err(Crowded) }
     }
 
     /// Whether the next group of all paths, or of the only lane, can be told with the readings of the clock that it has seen.

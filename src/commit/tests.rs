@@ -466,6 +466,34 @@ fn a_lane_with_groups_that_cannot_be_told_apart_is_crowded() {
     assert_eq!(p.crowding(), Err(Crowded));
 }
 
+/// As when everything ends at once, because the log has lost what was read.
+#[test]
+fn groups_that_ended_earlier_than_others_of_their_lane_are_told_before_all_ends_together() {
+    let mut p = Protocol::recover(Some(Committed::at(0)), CONFIGURATION, 256).unwrap().0;
+    let twice = lane("/twice");
+    let first = stored(&mut p, "/twice", 0, 2);
+    p.open(&twice, 2);
+    for i in 0..50 {
+        p.open(&lane(&format!("/a rather long name of a directory={i}")), 3 + i);
+    }
+    p.pass(60);
+    assert_eq!((p.crowding(), p.can_end_all()), (Ok(false), true));
+    let mut rest: Vec<GroupId> = (0..50).map(|i| p.end(&lane(&format!("/a rather long name of a directory={i}")), 60).unwrap()).collect();
+    rest.extend(p.end(&twice, 60));
+    rest.iter().for_each(|id| p.sealed(id));
+    assert_eq!(p.crowding(), Ok(true));
+    let plan = p.propose().unwrap();
+    assert_eq!(lanes(&plan), [("/twice".to_owned(), None, vec![(0, 2)])]);
+    assert_eq!(p.accepted(&plan), BTreeSet::from([first.clone()]));
+    let all = p.propose().unwrap();
+    assert_eq!(p.accepted(&all), rest.iter().cloned().collect());
+    // Whoever reads them again makes the same files.
+    let replay = Protocol::recover(Some(all.clone()), CONFIGURATION, 256).unwrap().1;
+    assert_eq!([0, 2, 59].map(|at| replay.fate("/twice", at)), [Fate::Planned, Fate::PlannedTogether, Fate::PlannedTogether]);
+    rest.iter().chain([&first]).for_each(|id| p.published(id));
+    assert_eq!((p.propose(), p.crowding()), (Some(Committed::at(60)), Ok(false)));
+}
+
 #[test]
 fn a_configuration_does_not_carry_out_the_intent_of_another() {
     let mut p = new(0);

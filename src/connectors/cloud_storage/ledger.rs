@@ -103,6 +103,11 @@ impl Ledger {
         self.protocol.crowding()
     }
 
+    /// See [`Protocol::can_end_all`].
+    pub(super) fn can_end_all(&self) -> bool {
+        self.protocol.can_end_all()
+    }
+
     /// See [`Protocol::straggler`].
     pub(super) fn straggler(&self) -> Option<Lane> {
         self.protocol.straggler()

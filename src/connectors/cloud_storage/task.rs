@@ -192,8 +192,11 @@ impl SinkTask for CloudStorageTask {
     fn lost(&mut self, from: &TopicPartition, gone: OffsetRange) {
         let Some(owned) = self.partitions.get_mut(from) else { return };
         owned.gone = owned.gone.max(Some(gone.end));
-        let ended = owned.writer.end_all(Reason::Lost);
-        self.publish(from, ended);
+        // Files that are too many to be told would have to be read again, which cannot be: those wait for their own end.
+        if owned.ledger.can_end_all() {
+            let ended = owned.writer.end_all(Reason::Lost);
+            self.publish(from, ended);
+        }
     }
 
     fn passed(&mut self, from: &TopicPartition, position: i64) {

@@ -58,14 +58,30 @@ fn texts(values: &[&str]) -> Vec<String> {
     values.iter().map(|value| (*value).to_owned()).collect()
 }
 
+/// What a former owner has planned that was given these.
+async fn planned(folder: &Path, settings: &[(&str, &str)], rows: Vec<String>) -> Commits {
+    let mut former = task(folder, Budget::new(64 << 20), settings);
+    former.open(&[tp(0)], &Commits::new()).await.unwrap();
+    former.put(batch(0, rows)).await.unwrap();
+    loop {
+        match former.pre_commit().await.unwrap() {
+            nothing if nothing.is_empty() => tokio::task::yield_now().await,
+            planned => break planned,
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn files_that_end_with_those_of_a_crowded_partition_are_not_forgotten() {
     let folder = tempfile::tempdir().unwrap();
-    let mut task = task(folder.path(), Budget::new(64 << 20), &[("flush.size", "2"), ("rotate.schedule.interval.ms", "60000"), ("timezone", "UTC")]);
-    task.open(&[tp(0), tp(1)], &Commits::new()).await.unwrap();
-    // One path with a file that ended and one that is open, and more paths than a text can tell.
+    let settings = [("flush.size", "3"), ("rotate.schedule.interval.ms", "60000"), ("timezone", "UTC")];
+    let others = (0..300).map(|number| number.to_string());
+    let planned = planned(folder.path(), &settings, texts(&["a", "a"]).into_iter().chain(others).chain(texts(&["a"])).collect()).await;
+    let mut task = task(folder.path(), Budget::new(64 << 20), &settings);
+    task.open(&[tp(0), tp(1)], &planned).await.unwrap();
+    // A file whose end a former owner has planned, and more paths than a text can tell beside it.
     let paths = (0..200).map(|number| format!("{number:x<60}"));
-    task.put(batch(0, texts(&["twice", "twice", "twice"]).into_iter().chain(paths).collect())).await.unwrap();
+    task.put(batch(0, texts(&["a"]).into_iter().chain(paths).collect())).await.unwrap();
     task.put(batch(1, texts(&["once"]))).await.unwrap();
     assert!(!task.finish(&[tp(1)]));
     tokio::time::advance(Duration::from_secs(60)).await;
@@ -77,17 +93,7 @@ async fn files_that_end_with_those_of_a_crowded_partition_are_not_forgotten() {
 #[tokio::test]
 async fn what_memory_can_be_freed_without_more_records() {
     let folder = tempfile::tempdir().unwrap();
-    let planned = {
-        let mut former = task(folder.path(), Budget::new(64 << 20), &[("flush.size", "3")]);
-        former.open(&[tp(0)], &Commits::new()).await.unwrap();
-        former.put(batch(0, texts(&["a", "b", "a", "a"]))).await.unwrap();
-        loop {
-            match former.pre_commit().await.unwrap() {
-                nothing if nothing.is_empty() => tokio::task::yield_now().await,
-                planned => break planned,
-            }
-        }
-    };
+    let planned = planned(folder.path(), &[("flush.size", "3")], texts(&["a", "b", "a", "a"])).await;
     for (committed, rows, needs_records, early_closes) in [
         (&Commits::new(), &["a", "a"][..], false, 1),
         (&planned, &["a", "b", "a"], false, 1),
@@ -102,4 +108,29 @@ async fn what_memory_can_be_freed_without_more_records() {
         }
         assert_eq!((task.relieve(), task.report().early_closes), (needs_records, early_closes), "{rows:?} after {committed:?}");
     }
+}
+
+/// What was read cannot be read again, so that nothing may be given up for lack of text.
+#[tokio::test]
+async fn files_that_end_because_records_are_lost_become_visible_however_many_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut task = task(folder.path(), Budget::new(64 << 20), &[("flush.size", "2")]);
+    task.open(&[tp(0)], &Commits::new()).await.unwrap();
+    let paths = (0..200).map(|number| format!("{number:x<60}"));
+    task.put(batch(0, texts(&["twice", "twice", "twice"]).into_iter().chain(paths).collect())).await.unwrap();
+    task.lost(&tp(0), OffsetRange { start: 203, end: 1000 });
+    task.passed(&tp(0), 1000);
+    let done = async {
+        loop {
+            task.tick().await.unwrap();
+            let wanted = task.pre_commit().await.unwrap();
+            task.committed(&wanted);
+            if wanted.get(&tp(0)) == Some(&Committed::at(1000)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), done).await.expect("progress");
+    assert_eq!((task.report().rows, task.report().files, task.has_room()), (203, 202, true));
 }
