@@ -122,9 +122,13 @@ fn what_lies_behind_an_open_transaction_is_not_taken_for_lost() {
     worker.terminate();
 
     // What is committed lies behind all that can be read, until the transaction ends.
-    let worker = Worker::start(&[&sink.clone().with("consumer.override.isolation.level", "read_committed")]);
-    await_some(SOON, || worker.log().contains("assigned").then_some(()), || worker.log());
-    std::thread::sleep(Duration::from_secs(3));
+    let reader = sink.clone().with("consumer.override.isolation.level", "read_committed");
+    let worker = Worker::start_with(Kafka::shared(), &[&reader], &[], |binary| {
+        let mut command = Command::new(binary);
+        command.env("LAKEHEAD_LOG", "info,lakehead::runtime=debug");
+        command
+    });
+    await_some(SOON, || worker.log().contains("what the logs hold").then_some(()), || worker.log());
     transaction.commit_transaction(SOON).expect("a transaction that ends");
     topic.send_orders(1010..1500, Encoding::Json);
     worker.await_end(&sink, &topic, SOON);

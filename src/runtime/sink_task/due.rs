@@ -160,6 +160,7 @@ impl Task {
         if self.stop.is_cancelled() {
             return Ok(());
         }
+        tracing::debug!(connector = %self.connector, asked = %list(&asked), ?logs, "what the logs hold");
         let (mut jumps, mut silent) = (Vec::new(), Vec::new());
         for (partition, (wanted, found)) in looks {
             match (logs.get(&partition), found) {
