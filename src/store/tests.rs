@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use object_store::memory::InMemory;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::failing::{Ask, Failing, Fate};
+use super::objects::{Flavor, Objects, Place, Tuning};
+use super::urls::{self, StoreKind};
 use super::{Chunk, Condition, Conditions, ObjectSink, Published, StoreError, StoreErrorKind};
-use crate::connect::Health;
+use crate::connect::{Health, Props};
 use crate::memory::Budget;
 
 /// One part or less, and several.
@@ -304,5 +307,26 @@ proptest! {
         let stored = store.object("k");
         prop_assert_eq!(stored.as_deref(), Some(content.as_bytes()));
         prop_assert_eq!(health.trouble(), None);
+    }
+}
+
+#[tokio::test]
+async fn objects_between_two_names_come_with_what_they_say_of_themselves() {
+    let place = Place { flavor: Flavor::Memory, root: String::new(), prefix: "below/".to_owned(), endpoint: None };
+    let store = Arc::new(InMemory::new());
+    let memory = Objects::new(Arc::clone(&store) as _, store as _, place, "probe", Tuning::default(), Health::default());
+    let folder = tempfile::tempdir().unwrap();
+    let props = Props::from([("lakehead.store.url".to_owned(), folder.path().display().to_string())]);
+    let in_folder = urls::open(StoreKind::Url, &props, Health::default()).unwrap();
+    for (sink, tells) in [(&memory as &dyn ObjectSink, true), (&*in_folder, false)] {
+        assert_eq!(sink.between("a/t+0+04.x", "a/t+0+07.x").await.unwrap(), []);
+        for key in ["a/t+0+03.x", "a/t+0+04.x", "a/t+0+05.y", "a/t+0+07.x", "a/t+0+08.x", "a/t+1+05.x", "b/t+0+05.x"] {
+            publish_of(sink, key, "abc", Condition::Overwrite, &format!("of {key}")).await.unwrap();
+        }
+        let found = sink.between("a/t+0+04.x", "a/t+0+07.x").await.unwrap();
+        let mut told: Vec<(&str, Option<&str>)> = found.iter().map(|(key, origin)| (&**key, origin.offsets.as_deref())).collect();
+        told.sort_unstable();
+        let expected = [("a/t+0+04.x", "of a/t+0+04.x"), ("a/t+0+05.y", "of a/t+0+05.y"), ("a/t+0+07.x", "of a/t+0+07.x")];
+        assert_eq!(told, expected.map(|(key, offsets)| (key, Some(offsets).filter(|_| tells))));
     }
 }

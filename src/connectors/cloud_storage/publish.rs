@@ -223,3 +223,81 @@ impl Publishing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::store::{StoreError, Upload};
+
+    /// Objects that can be listed, or only be looked up.
+    #[derive(Debug, Clone)]
+    struct There {
+        objects: Vec<(&'static str, Origin)>,
+        is_listed: bool,
+    }
+
+    impl fmt::Display for There {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("memory://")
+        }
+    }
+
+    #[async_trait]
+    impl ObjectSink for There {
+        async fn check(&self) -> Result<(), StoreError> {
+            Ok(())
+        }
+        fn open(&self, _: String, _: &'static str, _: Vec<(&'static str, String)>) -> Box<dyn Upload> {
+            unreachable!("nothing is written here")
+        }
+        async fn exists(&self, key: &str) -> Result<bool, StoreError> {
+            Ok(self.objects.iter().any(|(known, _)| *known == key))
+        }
+        async fn between(&self, first: &str, last: &str) -> Result<Vec<(String, Origin)>, StoreError> {
+            if !self.is_listed {
+                return Err(StoreError { kind: StoreErrorKind::Denied, message: "s3:ListBucket".to_owned() });
+            }
+            let found = self.objects.iter().filter(|(key, _)| (first..=last).contains(key));
+            Ok(found.map(|(key, origin)| ((*key).to_owned(), origin.clone())).collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn the_object_of_a_former_owner_is_found_by_its_name_and_by_what_it_says() {
+        let told = |connector: &str, offsets: &str| Origin { connector: Some(connector.to_owned()), offsets: Some(offsets.to_owned()), ..Origin::default() };
+        for (key, origin, is_listed, is_found) in [
+            ("p/5.json", Origin::default(), true, true),
+            ("p/3.json", told("c", "3..12"), true, true),
+            ("p/9.json", told("c", "9..12"), true, true),
+            // Another path's, another kind's, one from outside the plan, and those of somebody else or of a former log, which end before the records that are left.
+            ("q/5.json", Origin::default(), true, false),
+            ("p/5.keys.json", Origin::default(), true, false),
+            ("p/2.json", Origin::default(), true, false),
+            ("p/5.json", told("another", "5..12"), true, false),
+            ("p/5.json", told("c", "5..9"), true, false),
+            // Where nobody may list, the names that are known are looked up.
+            ("p/3.json", Origin::default(), false, true),
+            ("p/9.json", Origin::default(), false, true),
+            ("p/5.json", Origin::default(), false, false),
+        ] {
+            let publishing = Publishing {
+                connector: "c".into(),
+                from: TopicPartition::new("t", 0),
+                reason: Reason::Planned,
+                is_again: true,
+                names: Vec::new(),
+                rules: Rules::default(),
+                store: Arc::new(There { objects: vec![(key, origin.clone())], is_listed }),
+                figures: Arc::default(),
+            };
+            let name = |start: &str| format!("p/{start}.json");
+            let grown = Grown { ranges: vec![(name("3"), name("9"))], prefix: "p/".to_owned(), suffix: ".json".to_owned(), starts: Some((3, 9)) };
+            let found = publishing.published_before(&grown, OffsetRange { start: 9, end: 12 }).await.unwrap();
+            assert_eq!(found, is_found.then(|| key.to_owned()), "{key} {origin:?}");
+        }
+    }
+}
