@@ -13,7 +13,7 @@ use crate::kafka::Kafka;
 use crate::memory::Budget;
 use crate::plugins;
 use crate::rest::{Bound, Server};
-use crate::runtime::{Herder, HerderHandle};
+use crate::runtime::{Cluster, Herder, HerderHandle};
 use crate::settings::connector_file::{self, ConnectorFile};
 use crate::settings::{Host, Settings};
 use crate::spill::Spill;
@@ -91,7 +91,7 @@ impl Running {
             stores: Arc::new(Urls),
         };
         let worker_id = bound.worker_id(settings);
-        let herder = Herder::start(Arc::clone(settings), env, &worker_id, plugins::CONNECTORS);
+        let herder = Herder::start(Arc::clone(settings), env, &worker_id, plugins::CONNECTORS, Cluster::alone()).map_err(ExitError::failure)?;
         let addresses = bound.addresses();
         let server = bound.serve(herder.clone(), loggers);
         Ok(Self { herder, addresses, server })

@@ -6,7 +6,7 @@
 //! one, and [`session`] the signatures of requests between workers.
 //!
 //! All of these are pure: bytes and the time go in as values, values come out. What talks to brokers is below them: [`broker`] connects and authenticates,
-//! [`log`] follows and writes the topics, and [`membership`] says what a worker is to do, be it alone or in a [`group`], whose [`coordinator`] is a broker.
+//! [`log`] follows and writes the topics, [`board`] is what they say, and [`membership`] says what a worker is to do, be it alone or in a [`group`], whose [`coordinator`] is a broker.
 
 pub mod work;
 
@@ -39,6 +39,8 @@ mod pulse;
 pub mod group;
 
 pub mod log;
+
+pub mod board;
 
 pub use record::Record;
 pub use work::{TaskId, Work};

@@ -300,6 +300,12 @@ pub fn removal(connector: &str, tasks: &[TaskId]) -> Vec<Record> {
     tasks.iter().map(task_key).chain([connector_key(connector)]).map(Record::tombstone).collect()
 }
 
+/// The record that deletes what is known of a task.
+#[must_use]
+pub fn task_removal(id: &TaskId) -> Record {
+    Record::tombstone(task_key(id))
+}
+
 /// The record of a topic that a connector uses.
 #[must_use]
 pub fn topic(status: &TopicStatus) -> Record {

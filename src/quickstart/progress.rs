@@ -98,7 +98,7 @@ impl Watch {
         loop {
             let now = ticks.tick().await;
             let status = self.herder.status(self.connector).await.map_err(ExitError::failure)?;
-            let look = Look::of(status.tasks.iter().map(|task| task.figures.clone()));
+            let look = Look::of(status.tasks.iter().filter_map(|task| task.figures.clone()));
             if let Some(trace) = failure(&status) {
                 return Err(ExitError::failure(trace));
             }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
+use crate::cluster::session::{ALGORITHM_HEADER, Refusal, SIGNATURE_HEADER, Signature};
 use crate::connect::Props;
 use crate::rest::Api;
 use crate::rest::body::{ConfigBody, CreateConnector, OffsetsBody};
@@ -181,8 +183,17 @@ pub async fn reset_offsets(State(api): State<Arc<Api>>, Path(name): Path<String>
 }
 
 /// `POST /connectors/{name}/tasks`: between workers only, of which standalone mode has one.
-pub async fn internal_tasks() -> ApiError {
-    ApiError::internal("Kafka Connect in standalone mode does not support externally setting task configurations.")
+pub async fn internal_tasks(State(api): State<Arc<Api>>, Path(name): Path<String>, headers: HeaderMap, body: Bytes) -> Answer<StatusCode> {
+    if api.herder.is_alone() {
+        return Err(ApiError::internal("Kafka Connect in standalone mode does not support externally setting task configurations."));
+    }
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let signature = Signature::from_headers(header(SIGNATURE_HEADER), header(ALGORITHM_HEADER));
+    let refused = |Refusal { status, message }: Refusal| ApiError::new(StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN), message);
+    api.herder.verify(signature, &body).map_err(refused)?;
+    let configs = serde_json::from_slice(&body).map_err(|error| ApiError::internal(error.to_string()))?;
+    api.herder.set_tasks(&name, configs).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `PUT /connectors/{name}/fence`: between workers only.

@@ -13,7 +13,18 @@ use crate::runtime::HerderError;
 pub struct ApiError {
     status: StatusCode,
     message: Cow<'static, str>,
+    /// The worker that can answer the request.
+    elsewhere: Option<String>,
 }
+
+/// Where a request is to be sent on to, beside an answer that says that it was not done here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere(
+    /// The base URL of that worker's REST API.
+    pub String,
+);
+
+const CONFLICTING: &str = "Cannot complete request because of a conflicting operation (e.g. worker rebalance)";
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -23,18 +34,20 @@ struct Body<'a> {
 
 impl ApiError {
     /// There is no such path.
-    pub const NOT_FOUND: Self = Self { status: StatusCode::NOT_FOUND, message: Cow::Borrowed("HTTP 404 Not Found") };
+    pub const NOT_FOUND: Self = Self { status: StatusCode::NOT_FOUND, message: Cow::Borrowed("HTTP 404 Not Found"), elsewhere: None };
     /// The path does not take this method.
-    pub const METHOD_NOT_ALLOWED: Self = Self { status: StatusCode::METHOD_NOT_ALLOWED, message: Cow::Borrowed("HTTP 405 Method Not Allowed") };
+    pub const METHOD_NOT_ALLOWED: Self =
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, message: Cow::Borrowed("HTTP 405 Method Not Allowed"), elsewhere: None };
     /// The client takes no JSON.
-    pub const NOT_ACCEPTABLE: Self = Self { status: StatusCode::NOT_ACCEPTABLE, message: Cow::Borrowed("HTTP 406 Not Acceptable") };
+    pub const NOT_ACCEPTABLE: Self = Self { status: StatusCode::NOT_ACCEPTABLE, message: Cow::Borrowed("HTTP 406 Not Acceptable"), elsewhere: None };
     /// The request's body is no JSON.
-    pub const UNSUPPORTED_MEDIA_TYPE: Self = Self { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, message: Cow::Borrowed("HTTP 415 Unsupported Media Type") };
+    pub const UNSUPPORTED_MEDIA_TYPE: Self =
+        Self { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, message: Cow::Borrowed("HTTP 415 Unsupported Media Type"), elsewhere: None };
 
     /// An error with that status and message.
     #[must_use]
     pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), elsewhere: None }
     }
 
     /// 500 with that message: what upstream answers to everything that it did not foresee, unreadable bodies included.
@@ -57,6 +70,8 @@ impl From<HerderError> for ApiError {
             HerderError::Conflict(message) => Self::new(StatusCode::CONFLICT, message),
             HerderError::BadRequest(message) => Self::bad_request(message),
             HerderError::Internal(message) => Self::internal(message),
+            // Whoever sent the request on already has sent it to the wrong place: the group is about to agree anew.
+            HerderError::Elsewhere(url) => Self { elsewhere: Some(url), ..Self::new(StatusCode::CONFLICT, CONFLICTING) },
         }
     }
 }
@@ -68,6 +83,9 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, axum::Json(body)).into_response();
         if matches!(self.status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_ACCEPTABLE | StatusCode::UNSUPPORTED_MEDIA_TYPE) {
             let _: Option<HeaderValue> = response.headers_mut().remove(header::CONTENT_TYPE);
+        }
+        if let Some(url) = self.elsewhere {
+            response.extensions_mut().insert(Elsewhere(url));
         }
         response
     }

@@ -38,7 +38,7 @@ pub async fn get(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Resul
     Ok(Json(level.into()))
 }
 
-/// `PUT /admin/loggers/{logger}`. A worker on its own is the whole cluster: `scope=cluster` differs in the answer only. As upstream, an unknown scope is
+/// `PUT /admin/loggers/{logger}`. With `scope=cluster` it is written down for all workers; one on its own is the whole cluster. As upstream, an unknown scope is
 /// `worker`.
 pub async fn set(
     State(api): State<Arc<Api>>,
@@ -47,11 +47,15 @@ pub async fn set(
     LevelBody(level): LevelBody,
 ) -> Result<Response, ApiError> {
     let Some(text) = level else { return Err(ApiError::bad_request("Desired 'level' parameter was not specified in request.")) };
-    let level = text.parse().map_err(|()| ApiError::new(StatusCode::NOT_FOUND, format!("invalid log level '{text}'.")))?;
+    let level: loggers::Level = text.parse().map_err(|()| ApiError::new(StatusCode::NOT_FOUND, format!("invalid log level '{text}'.")))?;
     let scope = params.iter().find(|(key, _)| key == "scope").map_or("worker", |(_, scope)| scope.as_str());
     let is_for_all = scope.eq_ignore_ascii_case("cluster");
     if !is_for_all && !scope.eq_ignore_ascii_case("worker") {
         tracing::warn!("scope {scope:?} of a logger's level is neither worker nor cluster; worker is used");
+    }
+    if is_for_all && !api.herder.is_alone() {
+        api.herder.set_level(&name, level.as_str()).await?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let changed = api.loggers.set(&name, level, api.herder.clock().now().timestamp_millis());
     Ok(if is_for_all { StatusCode::NO_CONTENT.into_response() } else { Json(changed).into_response() })

@@ -1,8 +1,8 @@
 //! The Connect REST API over the herder's handle: paths, status codes, bodies and messages of Apache Kafka 4.3.
 //!
 //! Parts: [`root`] (`/`, `/health`), [`connectors`], [`plugins`] (`/connector-plugins`), [`model`] (the bodies), [`error`] (every answer that is an error),
-//! [`body`] (what requests bring), [`loggers`] (`/admin/loggers`), [`access`] (who may use it), [`headers`] (what settings add to answers), [`server`]
-//! (listening and ending), [`https`].
+//! [`body`] (what requests bring), [`forward`] (requests that another worker answers), [`loggers`] (`/admin/loggers`), [`access`] (who may use it), [`headers`]
+//! (what settings add to answers), [`server`] (listening and ending), [`https`].
 //!
 //! Nothing here knows of workers, Kafka or stores.
 
@@ -23,6 +23,7 @@ mod access;
 pub mod body;
 pub mod connectors;
 pub mod error;
+pub mod forward;
 pub mod headers;
 mod https;
 pub mod loggers;
@@ -75,7 +76,7 @@ pub fn router(api: Arc<Api>) -> Router {
         routes = routes.merge(admin_routes());
     }
     // A layer of a router sees a request after it was matched. This one changes the method, as those of `regular` do, so it is around a router of its own.
-    let routes = Router::new().fallback_service(answering(routes, &api)).layer(from_fn_with_state(Arc::clone(&api), access::checked));
+    let routes = Router::new().fallback_service(answering(routes.layer(from_fn_with_state(Arc::clone(&api), forward::sent_on)), &api)).layer(from_fn_with_state(Arc::clone(&api), access::checked));
     regular(routes, &api).layer(from_fn_with_state(api, headers::added))
 }
 

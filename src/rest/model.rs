@@ -98,7 +98,9 @@ pub struct TaskStatus {
     version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<String>,
-    lakehead: Figures,
+    /// Known to the task's own worker only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lakehead: Option<Figures>,
 }
 
 /// What upstream has no place for in the status: promises and figures of one run of a task.
@@ -178,26 +180,24 @@ impl From<status::Lost> for Lost {
     }
 }
 
+impl From<status::Figures> for Figures {
+    fn from(figures: status::Figures) -> Self {
+        let status::Figures { report, consumed, consumed_bytes, committed, lag, rejected, lost_records, lost } = figures;
+        let committed = committed.into_iter().map(|(partition, offset)| (partition.to_string(), offset)).collect();
+        let lost = lost.into_iter().map(Lost::from).collect();
+        Self { report, consumed, consumed_bytes, rejected, committed_lag: lag, committed, lost_records, lost }
+    }
+}
+
 impl From<status::TaskStatus> for TaskStatus {
     fn from(status: status::TaskStatus) -> Self {
-        let status::Figures { report, consumed, consumed_bytes, committed, lag, rejected, lost_records, lost } = status.figures;
-        let committed = committed.into_iter().map(|(partition, offset)| (partition.to_string(), offset)).collect();
         Self {
             id: status.task,
             state: status.state.as_str(),
             worker_id: status.worker_id.to_string(),
             version: VERSION,
             trace: status.trace.filter(|trace| !trace.is_empty()),
-            lakehead: Figures {
-                report,
-                consumed,
-                consumed_bytes,
-                rejected,
-                committed_lag: lag,
-                committed,
-                lost_records,
-                lost: lost.into_iter().map(Lost::from).collect(),
-            },
+            lakehead: status.figures.map(Figures::from),
         }
     }
 }

@@ -1,78 +1,150 @@
-//! Decides what runs: an actor that owns every connector's configuration and wanted state. Upstream's `StandaloneHerder`.
+//! Decides what runs here: an actor between what the cluster has written down ([`Board`]), what of it this worker is to run ([`Membership`]) and what does run
+//! ([`Worker`]). Upstream's `AbstractHerder`, `StandaloneHerder` and `DistributedHerder` in one.
 //!
-//! Others hold a [`HerderHandle`]. The actor itself never waits: where a change needs tasks to end first, the wait goes on beside it as a *step* whose
-//! continuation the actor runs later. Meanwhile further changes of the same connector queue up in order, and everybody else is served.
+//! ```text
+//!   requests ─► commands ─► records ─► Board ─► changes ─┐
+//!                                                        ├─► reconcile ─► Worker
+//!                        Membership ─► revoked, assigned ┘
+//! ```
+//! A command only writes records. What they mean for this worker is seen to by [`reconcile`], which looks at one connector: what is written down of it, what
+//! is ours, what runs; and goes one step from the last to the first. It is called whenever one of them may have changed, so nothing depends on the order of
+//! events, and one that is missed is made up for by the next. A worker that is alone goes the same way: its board is in memory, and all work is its own.
+//!
+//! Others hold a [`HerderHandle`]. The actor itself never waits: where something takes time (tasks that end, records that are written), it goes on beside the
+//! actor as a *step* whose continuation the actor runs later. Meanwhile further commands about the same connector queue up in order, and all others are served.
 //!
 //! Bounds: [`handle::REQUESTS_BOUND`] requests wait for the actor; a connector's queue grows only by clients that wait for their answer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::board::Board;
+use crate::cluster::configs::{Change, RawConfig as Written, TargetState, records};
+use crate::cluster::membership::{Membership, Solo, Standing};
+use crate::cluster::protocol::Protocol;
+use crate::cluster::session::{self, SessionKey};
+use crate::cluster::{Record, Work};
 use crate::connect::{Connector, Props};
 use crate::env::Env;
+use crate::kafka::KafkaError;
 use crate::runtime::offsets::{self, Offsets};
-use crate::runtime::status::{ActiveTopics, ConnectorStatus, Live, State, TaskId, TaskStatus};
+use crate::runtime::peers::Peers;
+use crate::runtime::status::{ActiveTopics, ConnectorStatus, Live, State, TaskId, TopicFound};
 use crate::runtime::validate::{self, RawConfig, Valid};
 use crate::runtime::worker::Worker;
 use crate::settings::Settings;
 
+mod answers;
 pub mod handle;
+mod reconcile;
 
-use handle::{About, Command, Read, Reply, Request};
+use handle::{About, Command, Reply, Request};
 pub use handle::{ConnectorInfo, HerderError, HerderHandle, Put, Target, TaskInfo};
+
+/// How often the leader looks whether the key that signs requests between workers is still good.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Who shares the work, and where it is written down.
+#[derive(Debug)]
+pub struct Cluster {
+    /// What is written down.
+    pub board: Arc<Board>,
+    /// What changes in it.
+    pub changes: mpsc::UnboundedReceiver<Change>,
+    /// What of it is ours.
+    pub membership: Box<dyn Membership>,
+    /// True when there can be nobody else: answers wait until what they promise is so, and some are those of upstream's standalone worker.
+    pub is_alone: bool,
+}
+
+impl Cluster {
+    /// Of one worker, which keeps everything in its memory.
+    #[must_use]
+    pub fn alone() -> Self {
+        let (board, changes) = Board::alone();
+        let board = Arc::new(board);
+        Self { membership: Box::new(Solo::new(Arc::clone(&board) as Arc<_>)), board, changes, is_alone: true }
+    }
+}
 
 /// The actor.
 pub struct Herder {
     settings: Arc<Settings>,
     about: Arc<About>,
     worker: Worker,
-    connectors: BTreeMap<Arc<str>, Entry>,
-    /// Connectors that wait for tasks to end, with what is to be done to them afterwards.
-    busy: BTreeMap<Arc<str>, VecDeque<Command>>,
+    board: Arc<Board>,
+    changes: mpsc::UnboundedReceiver<Change>,
+    membership: Box<dyn Membership>,
+    standing: watch::Receiver<Standing>,
+    is_alone: bool,
+    /// What this worker is to run.
+    mine: Work,
+    /// Of the last assignment.
+    generation: i32,
+    /// Connectors whose instance is here.
+    instances: BTreeMap<Arc<str>, Instance>,
+    /// Tasks that were started here and not stopped.
+    tasks: BTreeMap<TaskId, Task>,
+    /// Topics that tasks here have taken records from, by connector.
+    topics: BTreeMap<Arc<str>, ActiveTopics>,
+    found: (mpsc::UnboundedSender<TopicFound>, mpsc::UnboundedReceiver<TopicFound>),
+    ended: (mpsc::UnboundedSender<TaskId>, mpsc::UnboundedReceiver<TaskId>),
+    /// Connectors of which something goes on.
+    busy: BTreeMap<Arc<str>, Busy>,
     steps: FuturesUnordered<BoxFuture<'static, Step>>,
+    /// Answers that wait until their connector runs as it is written down.
+    unsettled: Vec<(Arc<str>, Then)>,
+    /// Commands that wait until there is agreement on who leads.
+    parked: Vec<(Arc<str>, Command)>,
     /// Nothing is started any more.
     closing: bool,
     /// Rung with `closing`, for steps that wait for Kafka.
     ending: CancellationToken,
 }
 
-/// Tasks have ended: what comes now.
+type Then = Box<dyn FnOnce(&mut Herder) + Send>;
+
+/// Something is over: what comes now.
 struct Step {
     connector: Arc<str>,
-    then: Box<dyn FnOnce(&mut Herder) + Send>,
+    then: Then,
 }
 
-/// One connector.
-#[derive(Debug)]
-struct Entry {
-    class: &'static dyn Connector,
-    /// As it was given.
-    config: Props,
-    target: Target,
-    /// Why no tasks could be made.
+/// What goes on about a connector.
+#[derive(Debug, Default)]
+struct Busy {
+    steps: usize,
+    /// What is to be done afterwards.
+    queue: VecDeque<Command>,
+}
+
+/// A connector's instance: it says what its tasks are.
+#[derive(Debug, Default)]
+struct Instance {
+    /// Why it cannot say.
     failure: Option<String>,
-    tasks: Vec<Task>,
-    /// Topics that its tasks have taken records from.
-    topics: ActiveTopics,
+    /// As was written to the status topic last.
+    told: Option<(State, i32)>,
 }
 
 /// One task, running or ended.
 #[derive(Debug)]
 struct Task {
-    /// The connector's configuration from which it was made.
-    config: Props,
+    /// The configuration from which it was made.
+    config: Arc<Written>,
     live: Arc<Live>,
 }
 
 impl fmt::Debug for Herder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Herder").field("connectors", &self.connectors.keys()).field("busy", &self.busy.keys()).finish_non_exhaustive()
+        f.debug_struct("Herder").field("mine", &self.mine).field("busy", &self.busy.keys()).finish_non_exhaustive()
     }
 }
 
@@ -85,10 +157,24 @@ fn not_found(name: &str) -> HerderError {
     HerderError::NotFound(format!("Connector {name} not found"))
 }
 
+/// Upstream's words where who leads is not agreed on.
+fn no_leader() -> HerderError {
+    HerderError::Conflict("Cannot complete request because of no known leader URL, likely because a rebalance was underway.".to_owned())
+}
+
 impl Herder {
-    /// Starts a herder without connectors on the current runtime. It ends with [`HerderHandle::shutdown`], or when every handle is gone.
-    #[must_use]
-    pub fn start(settings: Arc<Settings>, env: Env, worker_id: &str, connectors: &'static [&'static dyn Connector]) -> HerderHandle {
+    /// Starts a herder on the current runtime. It ends with [`HerderHandle::shutdown`], or when every handle is gone.
+    ///
+    /// # Errors
+    /// One line that names the worker's property that cannot be used.
+    pub fn start(
+        settings: Arc<Settings>,
+        env: Env,
+        worker_id: &str,
+        connectors: &'static [&'static dyn Connector],
+        cluster: Cluster,
+    ) -> Result<HerderHandle, String> {
+        let peers = Arc::new(Peers::from_props(&settings.props)?);
         let about = Arc::new(About {
             worker_id: worker_id.into(),
             connectors,
@@ -97,34 +183,64 @@ impl Herder {
             clock: env.clock,
             cluster_id: OnceLock::new(),
             ready: watch::Sender::new(false),
+            failure: watch::Sender::new(None),
+            board: Arc::clone(&cluster.board),
+            standing: cluster.membership.standing(),
+            is_alone: cluster.is_alone,
+            peers,
+            levels: OnceLock::new(),
         });
         let (sender, requests) = mpsc::channel(handle::REQUESTS_BOUND);
+        let (ended, found) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let Cluster { board, changes, membership, is_alone } = cluster;
         let herder = Self {
-            worker: Worker::new(Arc::clone(&settings), env),
+            worker: Worker::new(Arc::clone(&settings), env, ended.0.clone()),
             settings,
             about: Arc::clone(&about),
-            connectors: BTreeMap::new(),
+            board,
+            changes,
+            standing: membership.standing(),
+            membership,
+            is_alone,
+            mine: Work::default(),
+            generation: 0,
+            instances: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            found,
+            ended,
             busy: BTreeMap::new(),
             steps: FuturesUnordered::new(),
+            unsettled: Vec::new(),
+            parked: Vec::new(),
             closing: false,
             ending: CancellationToken::new(),
         };
         drop(tokio::spawn(herder.run(requests)));
-        HerderHandle { requests: sender, about }
+        Ok(HerderHandle { requests: sender, about })
     }
 
     async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let done = loop {
             tokio::select! {
                 Some(step) = self.steps.next() => self.finish(step),
+                Some(change) = self.changes.recv() => self.changed(change),
+                Some(event) = self.membership.next() => self.take(event),
+                Some(id) = self.ended.1.recv() => self.task_ended(&id),
+                Some(found) = self.found.1.recv() => self.topic_found(&found),
+                Ok(()) = self.standing.changed() => {}
+                _ = looks.tick() => self.rotate_key(),
                 request = requests.recv() => match request {
                     Some(Request::Read(question)) => self.tell(question),
-                    Some(Request::Write { connector, command }) => self.change(connector, command),
+                    Some(Request::Write { connector, command }) => self.command(connector, command),
                     Some(Request::Ping(reply)) => drop(reply.send(())),
                     Some(Request::Shutdown(done)) => break Some(done),
                     None => break None,
                 },
             }
+            self.settle();
         };
         self.closing = true;
         self.ending.cancel();
@@ -135,85 +251,199 @@ impl Herder {
         }
     }
 
-    /// All tasks at once; what waited for tasks to end is finished too, without starting anything.
+    /// All tasks at once; what waited for something to end is finished too, without starting anything.
     async fn stop_everything(&mut self) {
+        self.unsettled.clear();
+        self.parked.clear();
         let ids = self.worker.ids();
         let stopped = self.worker.stop(&ids);
-        self.busy.values_mut().for_each(VecDeque::clear);
+        self.busy.values_mut().for_each(|busy| busy.queue.clear());
         while let Some(step) = self.steps.next().await {
             self.finish(step);
         }
         stopped.await;
+        let connectors: Vec<Arc<str>> = self.instances.keys().cloned().collect();
+        self.unassigned(&connectors, &ids);
+        self.board.flush(self.settings.offset_flush_timeout).await;
+        self.membership.leave().await;
     }
 
     fn finish(&mut self, step: Step) {
-        let queue = self.busy.remove(&step.connector).unwrap_or_default();
         (step.then)(self);
+        let Some(busy) = self.busy.get_mut(&step.connector) else { return };
+        busy.steps -= 1;
+        if busy.steps > 0 {
+            return;
+        }
+        let queue = self.busy.remove(&step.connector).unwrap_or_default().queue;
+        self.reconcile(&step.connector);
         for command in queue {
-            self.change(Arc::clone(&step.connector), command);
+            self.command(Arc::clone(&step.connector), command);
         }
     }
 
-    fn change(&mut self, name: Arc<str>, command: Command) {
-        if let Some(queue) = self.busy.get_mut(&name) {
-            queue.push_back(command);
+    /// Goes on with `then` when `work` is over; until then nothing else is done about the connector.
+    fn step<T: Send + 'static>(
+        &mut self,
+        connector: &Arc<str>,
+        work: impl Future<Output = T> + Send + 'static,
+        then: impl FnOnce(&mut Self, T) + Send + 'static,
+    ) {
+        self.busy.entry(Arc::clone(connector)).or_default().steps += 1;
+        let connector = Arc::clone(connector);
+        self.steps.push(Box::pin(async move {
+            let done = work.await;
+            Step { connector, then: Box::new(move |herder: &mut Self| then(herder, done)) }
+        }));
+    }
+
+    /// Stops tasks, and goes on with `then` when they have ended.
+    fn stop_then(&mut self, connector: &Arc<str>, tasks: Vec<TaskId>, then: impl FnOnce(&mut Self, &[TaskId]) + Send + 'static) {
+        let stopped = self.worker.stop(&tasks);
+        self.step(connector, stopped, move |herder, ()| {
+            for id in &tasks {
+                herder.tasks.remove(id);
+            }
+            then(herder, &tasks);
+        });
+    }
+
+    /// Writes records, and goes on when they are read back.
+    fn write_then(&mut self, connector: &Arc<str>, records: Vec<Vec<Record>>, then: impl FnOnce(&mut Self, Result<(), KafkaError>) + Send + 'static) {
+        let board = Arc::clone(&self.board);
+        let write = async move {
+            for some in records {
+                board.write(&some).await?;
+            }
+            Ok(())
+        };
+        self.step(connector, write, then);
+    }
+
+    /// Writes records for a client, and goes on when they are read back; where nobody else is, when they are carried out.
+    fn carry_out<T: Send + 'static>(
+        &mut self,
+        name: &Arc<str>,
+        records: Vec<Vec<Record>>,
+        reply: Reply<T>,
+        then: impl FnOnce(&mut Self) -> T + Send + 'static,
+    ) {
+        let connector = Arc::clone(name);
+        self.write_then(name, records, move |herder, written| match written {
+            Ok(()) if herder.is_alone => herder.unsettled.push((connector, Box::new(move |herder| answer(reply, Ok(then(herder)))))),
+            Ok(()) => {
+                let done = then(herder);
+                answer(reply, Ok(done));
+            }
+            Err(error) => answer(reply, Err(HerderError::Internal(format!("Failed to write to the config topic: {error}")))),
+        });
+    }
+
+    /// After everything that happens: news are taken in, and answers given that waited for what is now so.
+    fn settle(&mut self) {
+        while let Ok(change) = self.changes.try_recv() {
+            self.changed(change);
+        }
+        if !self.standing.borrow_and_update().rebalancing {
+            for (name, command) in std::mem::take(&mut self.parked) {
+                self.command(name, command);
+            }
+        }
+        if self.is_alone {
+            let settled: BTreeSet<Arc<str>> = self.unsettled.iter().map(|(name, _)| Arc::clone(name)).filter(|name| self.is_settled(name)).collect();
+            for (_, then) in self.unsettled.extract_if(.., |(name, _)| settled.contains(name)).collect::<Vec<_>>() {
+                then(self);
+            }
+        }
+    }
+
+    /// The leader sees to the key by which workers sign their requests to each other.
+    fn rotate_key(&mut self) {
+        let nobody: Arc<str> = "".into();
+        let signs = self.standing.borrow().protocol == Some(Protocol::Sessioned);
+        if self.is_alone || !signs || !self.leads() || self.busy.contains_key(&nobody) {
+            return;
+        }
+        let (peers, now) = (Arc::clone(&self.about.peers), self.about.clock.now().timestamp_millis());
+        let Some(why) = session::rotation(self.board.snapshot().session_key(), peers.key_kind, peers.key_ttl_ms, now) else { return };
+        match SessionKey::generate(peers.key_kind, now) {
+            Ok(key) => {
+                tracing::debug!(?why, "another key for the requests between workers");
+                self.write_then(&nobody, vec![vec![records::session_key(&key)]], |_, written| {
+                    if let Err(error) = written {
+                        tracing::warn!(%error, "the key for the requests between workers could not be written; that is tried again");
+                    }
+                });
+            }
+            Err(why) => tracing::error!(why, "no key for the requests between workers could be made"),
+        }
+    }
+
+    /// True where this worker writes configurations.
+    fn leads(&self) -> bool {
+        self.is_alone || self.standing.borrow().leadership.is_some()
+    }
+
+    /// What only the leader does; for others, where he is.
+    fn led_here(&self) -> Result<(), HerderError> {
+        if self.leads() {
+            return Ok(());
+        }
+        let standing = self.standing.borrow();
+        if standing.leader_url.is_empty() || standing.member == standing.leader {
+            Err(no_leader())
+        } else {
+            Err(HerderError::Elsewhere(standing.leader_url.clone()))
+        }
+    }
+
+    fn command(&mut self, name: Arc<str>, command: Command) {
+        if let Some(busy) = self.busy.get_mut(&name) {
+            busy.queue.push_back(command);
+            return;
+        }
+        if !self.is_alone && self.standing.borrow().rebalancing {
+            self.parked.push((name, command));
             return;
         }
         match command {
             Command::Put { config, target, allow_replace, reply } => self.put(&name, config, target, allow_replace, reply),
             Command::Patch { patch, reply } => self.patch(&name, patch, reply),
-            Command::Delete(reply) => self.delete(name, reply),
-            Command::SetTarget(target, reply) => self.set_target(name, target, reply),
-            Command::RestartConnector(reply) => self.restart_connector(name, reply),
-            Command::Restart { include_tasks, only_failed, reply } => self.restart(name, include_tasks, only_failed, reply),
-            Command::RestartTask(task, reply) => self.restart_task(name, task, reply),
-            Command::ChangeOffsets(change, reply) => self.change_offsets(name, change, reply),
+            Command::Delete(reply) => self.delete(&name, reply),
+            Command::SetTarget(target, reply) => self.set_target(&name, target, reply),
+            Command::SetTasks(configs, reply) => self.set_tasks(&name, &configs, reply),
+            Command::RestartConnector(reply) => self.restart_connector(&name, reply),
+            Command::Restart { include_tasks, only_failed, reply } => self.restart(&name, include_tasks, only_failed, reply),
+            Command::RestartTask(task, reply) => self.restart_task(&name, task, reply),
+            Command::ChangeOffsets(change, reply) => self.change_offsets(&name, change, reply),
         }
-    }
-
-    /// Stops tasks, and goes on with `then` when they have ended.
-    fn stop_then(&mut self, connector: Arc<str>, tasks: &[TaskId], then: impl FnOnce(&mut Self) + Send + 'static) {
-        if tasks.is_empty() {
-            return then(self);
-        }
-        self.busy.entry(Arc::clone(&connector)).or_default();
-        let stopped = self.worker.stop(tasks);
-        self.steps.push(Box::pin(async move {
-            stopped.await;
-            Step { connector, then: Box::new(then) }
-        }));
     }
 
     fn put(&mut self, name: &Arc<str>, config: RawConfig, target: Option<Target>, allow_replace: bool, reply: Reply<Put>) {
-        let Valid { class, raw } = match validate::validate(self.about.connectors, &self.settings, config) {
+        if let Err(error) = self.led_here() {
+            return answer(reply, Err(error));
+        }
+        let Valid { raw, .. } = match validate::validate(self.about.connectors, &self.settings, config) {
             Ok(valid) => valid,
             Err(error) => return answer(reply, Err(error)),
         };
-        let created = match self.connectors.get_mut(name) {
-            Some(_) if !allow_replace => return answer(reply, Err(HerderError::Conflict(format!("Connector {name} already exists")))),
-            Some(entry) => {
-                (entry.class, entry.config, entry.failure) = (class, raw, None);
-                entry.target = target.unwrap_or(entry.target);
-                false
-            }
-            None => {
-                let target = target.unwrap_or(Target::Started);
-                let entry = Entry { class, config: raw, target, failure: None, tasks: Vec::new(), topics: ActiveTopics::default() };
-                self.connectors.insert(Arc::clone(name), entry);
-                true
-            }
-        };
+        let created = !self.board.snapshot().contains(name);
+        if !created && !allow_replace {
+            return answer(reply, Err(HerderError::Conflict(format!("Connector {name} already exists"))));
+        }
         tracing::info!(connector = %name, "connector {}", if created { "created" } else { "reconfigured" });
+        let config: Written = raw.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        let records = records::connector(name, &config, target.map(TargetState::from));
         let done = Arc::clone(name);
-        self.update_tasks(name, move |herder| {
-            let info = herder.connectors.get(&done).map(|entry| entry.info(&done)).ok_or_else(|| not_found(&done));
-            answer(reply, info.map(|info| Put { created, info }));
-        });
+        self.carry_out(name, vec![records], reply, move |herder| Put { created, info: herder.info_of(&done, &config) });
     }
 
     fn patch(&mut self, name: &Arc<str>, patch: RawConfig, reply: Reply<Put>) {
-        let Some(entry) = self.connectors.get(name) else { return answer(reply, Err(not_found(name))) };
-        let mut config: RawConfig = entry.config.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect();
+        if let Err(error) = self.led_here() {
+            return answer(reply, Err(error));
+        }
+        let Some(config) = self.board.snapshot().config(name).cloned() else { return answer(reply, Err(not_found(name))) };
+        let mut config = (*config).clone();
         for (key, value) in patch {
             match value {
                 Some(value) => drop(config.insert(key, Some(value))),
@@ -223,266 +453,153 @@ impl Herder {
         self.put(name, config, None, true, reply);
     }
 
-    fn delete(&mut self, name: Arc<str>, reply: Reply<()>) {
-        let Some(entry) = self.connectors.get(&name) else { return answer(reply, Err(not_found(&name))) };
-        let tasks = entry.task_ids(&name);
-        self.stop_then(Arc::clone(&name), &tasks, move |herder| {
-            herder.connectors.remove(&name);
-            tracing::info!(connector = %name, "connector deleted");
-            answer(reply, Ok(()));
-        });
+    fn delete(&mut self, name: &Arc<str>, reply: Reply<()>) {
+        if let Err(error) = self.led_here() {
+            return answer(reply, Err(error));
+        }
+        if !self.board.snapshot().contains(name) {
+            return answer(reply, Err(not_found(name)));
+        }
+        let deleted = Arc::clone(name);
+        self.carry_out(name, vec![records::removal(name)], reply, move |_| tracing::info!(connector = %deleted, "connector deleted"));
     }
 
-    fn set_target(&mut self, name: Arc<str>, target: Target, reply: Reply<()>) {
-        let Some(entry) = self.connectors.get_mut(&name) else {
+    fn set_target(&mut self, name: &Arc<str>, target: Target, reply: Reply<()>) {
+        // Any member may write the others; that there are no tasks any more, only the leader.
+        if let Some(error) = self.led_here().err().filter(|_| target == Target::Stopped) {
+            return answer(reply, Err(error));
+        }
+        if !self.board.snapshot().contains(name) {
             let error = match target {
-                Target::Started | Target::Paused => HerderError::NotFound(format!("Unknown connector {name}")),
-                Target::Stopped => HerderError::Internal(format!("No connector `{name}` configured")),
+                Target::Stopped if self.is_alone => HerderError::Internal(format!("No connector `{name}` configured")),
+                _ => HerderError::NotFound(format!("Unknown connector {name}")),
             };
             return answer(reply, Err(error));
-        };
-        entry.target = target;
-        let tasks = entry.task_ids(&name);
-        match target {
-            Target::Paused => {
-                self.worker.set_paused(&tasks, true);
-                answer(reply, Ok(()));
-            }
-            Target::Started => {
-                self.worker.set_paused(&tasks, false);
-                answer(reply, Ok(()));
-                self.update_tasks(&name, |_| {});
-            }
-            Target::Stopped => self.stop_then(Arc::clone(&name), &tasks, move |herder| {
-                if let Some(entry) = herder.connectors.get_mut(&name) {
-                    entry.tasks.clear();
-                    entry.failure = None;
-                }
-                answer(reply, Ok(()));
-            }),
         }
+        let mut records = vec![vec![records::target_state(name, target.into())]];
+        if target == Target::Stopped {
+            records.insert(0, vec![records::tasks(name, &[]).commit]);
+        }
+        self.carry_out(name, records, reply, |_| ());
     }
 
-    fn restart_connector(&mut self, name: Arc<str>, reply: Reply<()>) {
-        let Some(entry) = self.connectors.get_mut(&name) else {
+    /// The owner of a connector's instance says what its tasks are.
+    fn set_tasks(&mut self, name: &Arc<str>, configs: &[Written], reply: Reply<()>) {
+        if let Err(error) = self.led_here() {
+            return answer(reply, Err(error));
+        }
+        let snapshot = self.board.snapshot();
+        if !snapshot.contains(name) {
+            return answer(reply, Err(not_found(name)));
+        }
+        if !snapshot.must_publish(name, configs) {
+            return answer(reply, Ok(()));
+        }
+        let records::TaskRecords { tasks, commit } = records::tasks(name, configs);
+        self.carry_out(name, vec![tasks, vec![commit]], reply, |_| ());
+    }
+
+    fn restart_connector(&mut self, name: &Arc<str>, reply: Reply<()>) {
+        if !self.board.snapshot().contains(name) {
             // What upstream's standalone worker answers, word for word: it looks up the configuration before it looks whether there is one.
-            return answer(reply, Err(HerderError::Internal("Cannot invoke \"java.util.Map.get(Object)\" because \"connProps\" is null".to_owned())));
+            let error = match self.is_alone {
+                true => HerderError::Internal("Cannot invoke \"java.util.Map.get(Object)\" because \"connProps\" is null".to_owned()),
+                false => HerderError::NotFound(format!("Unknown connector: {name}")),
+            };
+            return answer(reply, Err(error));
+        }
+        let Some(instance) = self.instances.get_mut(name) else {
+            let owner = |standing: &Standing| standing.leadership.as_ref().and_then(|leadership| leadership.url_of_connector(name).map(str::to_owned));
+            return answer(reply, Err(self.elsewhere(owner)));
         };
-        entry.failure = None;
-        self.update_tasks(&name, move |_| answer(reply, Ok(())));
+        instance.failure = None;
+        self.reconcile(name);
+        self.unsettled_or_now(name, move |_| answer(reply, Ok(())));
     }
 
-    fn restart(&mut self, name: Arc<str>, include_tasks: bool, only_failed: bool, reply: Reply<ConnectorStatus>) {
-        let Some(entry) = self.connectors.get_mut(&name) else {
+    fn restart(&mut self, name: &Arc<str>, include_tasks: bool, only_failed: bool, reply: Reply<ConnectorStatus>) {
+        if let Err(error) = self.led_here() {
+            return answer(reply, Err(error));
+        }
+        let Some(mut plan) = self.board.snapshot().contains(name).then(|| self.status_of(name)).flatten() else {
             return answer(reply, Err(HerderError::NotFound(format!("Unknown connector: {name}"))));
         };
         let is_restarted = |state: State| !only_failed || state == State::Failed;
-        let mut plan = entry.status(&name, &self.about.worker_id);
         if is_restarted(plan.state) {
-            plan.state = State::Restarting;
-            plan.trace = None;
-            entry.failure = None;
+            (plan.state, plan.trace) = (State::Restarting, None);
         }
-        let mut tasks = Vec::new();
         for task in plan.tasks.iter_mut().filter(|task| include_tasks && is_restarted(task.state)) {
-            task.state = State::Restarting;
-            task.trace = None;
-            tasks.push(TaskId { connector: Arc::clone(&name), task: task.task });
+            (task.state, task.trace) = (State::Restarting, None);
         }
-        for id in &tasks {
-            entry.task(id.task).inspect(|task| task.live.set_state(State::Restarting));
-        }
-        self.stop_then(Arc::clone(&name), &tasks.clone(), move |herder| {
-            herder.start_again(&name, &tasks);
-            herder.update_tasks(&name, move |_| answer(reply, Ok(plan)));
-        });
+        let request = crate::cluster::configs::RestartRequest { connector: Arc::clone(name), include_tasks, only_failed };
+        self.carry_out(name, vec![vec![records::restart(&request)]], reply, move |_| plan);
     }
 
-    fn restart_task(&mut self, name: Arc<str>, task: u32, reply: Reply<()>) {
-        let id = TaskId { connector: Arc::clone(&name), task };
-        let Some(entry) = self.connectors.get(&name) else {
-            let message = format!("Failed to start task {id} since it is not a recognizable type (source or sink)");
-            return answer(reply, Err(HerderError::Internal(message)));
-        };
-        let Some(task) = entry.task(task) else {
-            return answer(reply, Err(HerderError::NotFound(format!("Task {id} not found"))));
-        };
-        task.live.set_state(State::Restarting);
-        self.stop_then(Arc::clone(&name), std::slice::from_ref(&id.clone()), move |herder| {
-            let result =
-                if herder.start_again(&name, std::slice::from_ref(&id)) { Ok(()) } else { Err(HerderError::Internal(format!("Failed to start task: {id}"))) };
-            answer(reply, result);
-        });
+    fn restart_task(&mut self, name: &Arc<str>, task: u32, reply: Reply<()>) {
+        let id = TaskId { connector: Arc::clone(name), task };
+        let snapshot = self.board.snapshot();
+        if !snapshot.contains(name) {
+            let error = match self.is_alone {
+                true => HerderError::Internal(format!("Failed to start task {id} since it is not a recognizable type (source or sink)")),
+                false => HerderError::NotFound(format!("Unknown connector: {name}")),
+            };
+            return answer(reply, Err(error));
+        }
+        if snapshot.task_config(&id).is_none() || task >= snapshot.task_count(name) {
+            let error = if self.is_alone { format!("Task {id} not found") } else { format!("Unknown task: {id}") };
+            return answer(reply, Err(HerderError::NotFound(error)));
+        }
+        if !self.mine.tasks.contains(&id) {
+            let owner = |standing: &Standing| standing.leadership.as_ref().and_then(|leadership| leadership.url_of_task(&id).map(str::to_owned));
+            return answer(reply, Err(self.elsewhere(owner)));
+        }
+        self.restart_tasks(name, vec![id]);
+        self.unsettled_or_now(name, move |_| answer(reply, Ok(())));
+    }
+
+    /// Where somebody else can do it: the owner if this worker knows him, else the leader, who does.
+    fn elsewhere(&self, owner: impl FnOnce(&Standing) -> Option<String>) -> HerderError {
+        match self.led_here() {
+            Err(error) => error,
+            Ok(()) => owner(&self.standing.borrow()).map_or_else(no_leader, HerderError::Elsewhere),
+        }
+    }
+
+    /// Answers once what was asked for is so, where nobody else is; else at once.
+    fn unsettled_or_now(&mut self, name: &Arc<str>, then: impl FnOnce(&mut Self) + Send + 'static) {
+        if self.is_alone { self.unsettled.push((Arc::clone(name), Box::new(then))) } else { then(self) }
     }
 
     /// Changes the offsets of a stopped connector. Until that is done, nothing else of the connector is, so no task can begin meanwhile.
-    fn change_offsets(&mut self, name: Arc<str>, change: offsets::Change, reply: Reply<String>) {
-        let Some(entry) = self.connectors.get(&name) else { return answer(reply, Err(not_found(&name))) };
-        if entry.target != Target::Stopped || !entry.tasks.is_empty() {
-            return answer(reply, Err(offsets::not_stopped(&name)));
+    fn change_offsets(&mut self, name: &Arc<str>, change: offsets::Change, reply: Reply<String>) {
+        if let Err(error) = self.led_here() {
+            return answer(reply, Err(error));
         }
-        let offsets = match Offsets::new(self.about.kafka.as_ref(), &self.settings, &name, &entry.config) {
+        let snapshot = self.board.snapshot();
+        let Some(config) = snapshot.config(name) else { return answer(reply, Err(not_found(name))) };
+        if snapshot.target_state(name) != Some(TargetState::Stopped) || snapshot.task_count(name) > 0 {
+            return answer(reply, Err(offsets::not_stopped(name)));
+        }
+        let offsets = match Offsets::new(self.about.kafka.as_ref(), &self.settings, name, &given(config)) {
             Ok(offsets) => offsets,
             Err(error) => return answer(reply, Err(error)),
         };
-        self.busy.entry(Arc::clone(&name)).or_default();
-        let (ending, grace) = (self.ending.clone(), self.settings.task_shutdown_graceful_timeout);
-        self.steps.push(Box::pin(async move {
+        let (ending, grace, connector) = (self.ending.clone(), self.settings.task_shutdown_graceful_timeout, Arc::clone(name));
+        let work = async move {
             let too_late = async {
                 ending.cancelled().await;
                 tokio::time::sleep(grace).await;
             };
-            let done = tokio::select! {
+            tokio::select! {
                 done = offsets.change(&change) => done,
-                () = too_late => Err(HerderError::Internal(format!("the worker ended before the offsets of connector {name} were changed; look at what they are"))),
-            };
-            Step { connector: name, then: Box::new(|_| answer(reply, done)) }
-        }));
-    }
-
-    /// Makes the tasks that the configuration asks for, where they are not there already. As upstream, tasks are left alone while the connector is
-    /// paused or stopped, and when the configuration is the one that they were made from.
-    fn update_tasks(&mut self, name: &Arc<str>, then: impl FnOnce(&mut Self) + Send + 'static) {
-        let Some(entry) = self.connectors.get(name) else { return then(self) };
-        let is_current = !entry.tasks.is_empty() && entry.tasks.iter().all(|task| task.config == entry.config);
-        if entry.target != Target::Started || is_current {
-            return then(self);
-        }
-        let old = entry.task_ids(name);
-        let connector = Arc::clone(name);
-        self.stop_then(Arc::clone(name), &old, move |herder| {
-            herder.start_tasks(&connector);
-            then(herder);
-        });
-    }
-
-    /// Replaces all tasks of a connector; none of them runs.
-    fn start_tasks(&mut self, name: &Arc<str>) {
-        let Some(entry) = self.connectors.get_mut(name) else { return };
-        entry.tasks.clear();
-        if self.closing {
-            return;
-        }
-        match self.settings.providers.resolve(&entry.config) {
-            Ok(props) => {
-                let tasks_max = props.get("tasks.max").and_then(|text| text.trim().parse().ok()).unwrap_or(1);
-                for task in 0..tasks_max {
-                    let id = TaskId { connector: Arc::clone(name), task };
-                    let live = self.worker.start(id, entry.class, props.clone(), entry.topics.clone(), entry.target == Target::Paused);
-                    entry.tasks.push(Task { config: entry.config.clone(), live });
-                }
+                () = too_late => Err(HerderError::Internal(format!("the worker ended before the offsets of connector {connector} were changed; look at what they are"))),
             }
-            Err(errors) => entry.fail(name, &errors),
-        }
-    }
-
-    /// Starts tasks that have ended once more, under the configuration that they had. True when all were started.
-    fn start_again(&mut self, name: &Arc<str>, ids: &[TaskId]) -> bool {
-        let Some(entry) = self.connectors.get_mut(name) else { return false };
-        let paused = entry.target == Target::Paused;
-        for id in ids {
-            let Some(config) = entry.task(id.task).map(|task| task.config.clone()) else { return false };
-            let props = match self.settings.providers.resolve(&config) {
-                Ok(props) if !self.closing => props,
-                Ok(_) => return false,
-                Err(errors) => {
-                    entry.fail(name, &errors);
-                    return false;
-                }
-            };
-            let live = self.worker.start(id.clone(), entry.class, props, entry.topics.clone(), paused);
-            if let Some(task) = entry.tasks.get_mut(index(id.task)) {
-                task.live = live;
-            }
-        }
-        true
-    }
-
-    fn tell(&self, question: Read) {
-        let find = |name: &str| self.connectors.get(name).ok_or_else(|| not_found(name));
-        let no_status = |what: String| HerderError::NotFound(format!("No status found for {what}"));
-        match question {
-            Read::Names(reply) => answer(reply, Ok(self.connectors.keys().cloned().collect())),
-            Read::Info(name, reply) => answer(reply, find(&name).map(|entry| entry.info(&name))),
-            Read::Tasks(name, reply) => answer(reply, find(&name).map(Entry::task_infos)),
-            Read::Live(name, reply) => answer(reply, find(&name).map(|entry| entry.tasks.iter().map(|task| Arc::clone(&task.live)).collect())),
-            // As upstream, a connector that there is not has no topics.
-            Read::Topics(name, reply) => answer(reply, Ok(self.connectors.get(&name).map(|entry| entry.topics.list()).unwrap_or_default())),
-            Read::ResetTopics(name, reply) => {
-                self.connectors.get(&name).inspect(|entry| entry.topics.reset());
-                answer(reply, Ok(()));
-            }
-            Read::Status(name, reply) => {
-                let status = find(&name).map(|entry| entry.status(&name, &self.about.worker_id));
-                answer(reply, status.map_err(|_| no_status(format!("connector {name}"))));
-            }
-            Read::TaskStatus(name, task, reply) => {
-                let status = find(&name).ok().and_then(|entry| Some(task_status(task, entry.task(task)?, &self.about.worker_id)));
-                answer(reply, status.ok_or_else(|| no_status(format!("task {name}-{task}"))));
-            }
-        }
-    }
-}
-
-impl Entry {
-    fn task(&self, task: u32) -> Option<&Task> {
-        self.tasks.get(index(task))
-    }
-
-    /// Numbers and tasks.
-    fn numbered(&self) -> impl Iterator<Item = (u32, &Task)> {
-        (0..).zip(&self.tasks)
-    }
-
-    fn task_ids(&self, name: &Arc<str>) -> Vec<TaskId> {
-        self.numbered().map(|(task, _)| TaskId { connector: Arc::clone(name), task }).collect()
-    }
-
-    fn fail(&mut self, name: &str, errors: &[crate::connect::config::ConfigError]) {
-        let trace = errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("\n");
-        tracing::error!(connector = name, "connector failed: {trace}");
-        self.failure = Some(trace);
-    }
-
-    fn info(&self, name: &Arc<str>) -> ConnectorInfo {
-        let tasks = self.numbered().map(|(task, _)| task).collect();
-        ConnectorInfo { name: Arc::clone(name), config: self.config.clone(), tasks, kind: self.class.kind().as_str() }
-    }
-
-    /// As upstream, a task's configuration is the connector's and the name of the task's class.
-    fn task_infos(&self) -> Vec<TaskInfo> {
-        let class = self.class.class();
-        let class = format!("{}Task", class.strip_suffix("Connector").unwrap_or(class));
-        let with_class = |config: &Props| {
-            let mut config = config.clone();
-            config.insert("task.class".to_owned(), class.clone());
-            config
         };
-        self.numbered().map(|(task, of)| TaskInfo { task, config: with_class(&of.config) }).collect()
-    }
-
-    fn status(&self, name: &Arc<str>, worker_id: &Arc<str>) -> ConnectorStatus {
-        let state = match self.target {
-            _ if self.failure.is_some() => State::Failed,
-            Target::Started => State::Running,
-            Target::Paused => State::Paused,
-            Target::Stopped => State::Stopped,
-        };
-        ConnectorStatus {
-            name: Arc::clone(name),
-            state,
-            trace: self.failure.clone(),
-            worker_id: Arc::clone(worker_id),
-            kind: self.class.kind().as_str(),
-            tasks: self.numbered().map(|(task, of)| task_status(task, of, worker_id)).collect(),
-        }
+        self.step(name, work, |_, done| answer(reply, done));
     }
 }
 
-fn task_status(task: u32, of: &Task, worker_id: &Arc<str>) -> TaskStatus {
-    TaskStatus { task, state: of.live.state(), trace: of.live.trace(), worker_id: Arc::clone(worker_id), figures: of.live.figures() }
-}
-
-fn index(task: u32) -> usize {
-    usize::try_from(task).unwrap_or(usize::MAX)
+/// A configuration without the keys that have no value.
+fn given(config: &Written) -> Props {
+    config.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect()
 }

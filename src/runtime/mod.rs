@@ -12,11 +12,12 @@ mod converter_keys;
 pub mod definitions;
 pub mod herder;
 pub mod offsets;
+pub mod peers;
 pub mod sink_keys;
 pub mod sink_task;
 pub mod status;
 pub mod validate;
 pub mod worker;
 
-pub use herder::{Herder, HerderError, HerderHandle};
+pub use herder::{Cluster, Herder, HerderError, HerderHandle};
 pub use validate::validate;

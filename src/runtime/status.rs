@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::mpsc::UnboundedSender;
+
 use crate::batch::{OffsetRange, Offsets, TopicPartition};
 use crate::connect::{Health, TaskReport};
 
@@ -23,26 +25,49 @@ pub struct Live {
 
 /// The topics that a connector has taken records from (KIP-558), shared by its tasks; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct ActiveTopics(Arc<Mutex<BTreeSet<Arc<str>>>>);
+pub struct ActiveTopics {
+    topics: Arc<Mutex<BTreeSet<Arc<str>>>>,
+    /// Who wants to hear of another, and from which task.
+    found: Option<(TaskId, UnboundedSender<TopicFound>)>,
+}
+
+/// A task has taken records from a topic that its connector had not taken any from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicFound {
+    /// The task.
+    pub id: TaskId,
+    /// The topic.
+    pub topic: Arc<str>,
+}
 
 impl ActiveTopics {
+    /// The same, for one task.
+    #[must_use]
+    pub fn of_task(&self, id: &TaskId, found: &UnboundedSender<TopicFound>) -> Self {
+        Self { topics: Arc::clone(&self.topics), found: Some((id.clone(), found.clone())) }
+    }
+
     /// Records were taken from this topic.
     pub fn note(&self, topic: &Arc<str>) {
-        let mut topics = locked(&self.0);
+        let mut topics = locked(&self.topics);
         if !topics.contains(topic) {
             topics.insert(Arc::clone(topic));
+            if let Some((id, found)) = &self.found {
+                // Nobody listens any more when the worker ends.
+                drop(found.send(TopicFound { id: id.clone(), topic: Arc::clone(topic) }));
+            }
         }
     }
 
     /// The topics, sorted.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<str>> {
-        locked(&self.0).iter().cloned().collect()
+        locked(&self.topics).iter().cloned().collect()
     }
 
     /// Forgets them; those that are still in use come again with their next records.
     pub fn reset(&self) {
-        locked(&self.0).clear();
+        locked(&self.topics).clear();
     }
 }
 
@@ -193,6 +218,12 @@ impl Live {
         locked(&self.state).1.clone().or_else(|| self.health.trouble())
     }
 
+    /// Why the task failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        locked(&self.state).1.clone()
+    }
+
     /// The task failed; it stays so whatever else happens to this run of it.
     pub fn fail(&self, trace: String) {
         *locked(&self.state) = (State::Failed, Some(trace));
@@ -235,8 +266,8 @@ pub struct TaskStatus {
     pub trace: Option<String>,
     /// `host:port` of the worker.
     pub worker_id: Arc<str>,
-    /// Figures.
-    pub figures: Figures,
+    /// Figures; only the task's own worker has them.
+    pub figures: Option<Figures>,
 }
 
 #[cfg(test)]

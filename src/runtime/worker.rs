@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,8 @@ pub struct Worker {
     settings: Arc<Settings>,
     env: Env,
     running: BTreeMap<TaskId, Running>,
+    /// Told of every task that ended.
+    ended: mpsc::UnboundedSender<TaskId>,
 }
 
 /// How a running task is reached.
@@ -39,10 +41,10 @@ struct Running {
 }
 
 impl Worker {
-    /// A worker without tasks.
+    /// A worker without tasks. `ended` is told of each that ends.
     #[must_use]
-    pub fn new(settings: Arc<Settings>, env: Env) -> Self {
-        Self { settings, env, running: BTreeMap::new() }
+    pub fn new(settings: Arc<Settings>, env: Env, ended: mpsc::UnboundedSender<TaskId>) -> Self {
+        Self { settings, env, running: BTreeMap::new(), ended }
     }
 
     /// Starts a task and returns what it shows; `topics` are the connector's. `props` is its configuration with references resolved.
@@ -58,7 +60,12 @@ impl Worker {
         tracing::info!(connector = %id.connector, task = id.task, "task started");
         let task = tokio::spawn(Box::pin(sink_task::run(spec, control)));
         let abort = task.abort_handle();
-        let watcher = tokio::spawn(watch(task, id.clone(), stop.clone(), Arc::clone(&live)));
+        let (watched, ended) = (watch(task, id.clone(), stop.clone(), Arc::clone(&live)), self.ended.clone());
+        let of = id.clone();
+        let watcher = tokio::spawn(async move {
+            watched.await;
+            drop(ended.send(of)); // nobody listens any more when the worker ends
+        });
         self.running.insert(id, Running { stop, paused: pause, live: Arc::clone(&live), abort, watcher });
         live
     }

@@ -14,7 +14,7 @@ use lakehead::env::Env;
 use lakehead::kafka::{Consumer, Group, Kafka, KafkaError, KafkaErrorKind, Logs, OffsetChanges, Polled, Subscription, Wanted};
 use lakehead::memory::Budget;
 use lakehead::rest::{Bound, Server};
-use lakehead::runtime::{Herder, HerderHandle};
+use lakehead::runtime::{Cluster, Herder, HerderHandle};
 use lakehead::settings::{Host, Settings};
 use lakehead::telemetry::Loggers;
 use lakehead_formats::column::Reject;
@@ -266,7 +266,7 @@ impl World {
             memory: Budget::new(1 << 20),
             stores: Arc::new(lakehead::store::urls::Urls),
         };
-        let herder = Herder::start(Arc::clone(&settings), env, "worker-s:8083", connectors);
+        let herder = Herder::start(Arc::clone(&settings), env, "worker-s:8083", connectors, Cluster::alone()).unwrap();
         herder.set_cluster_id("JNvtBRpsQyOBhTDQ7gZ7YA".to_owned());
         herder.set_ready();
         let (loggers, _) = Loggers::new("info".parse().unwrap());

@@ -7,10 +7,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::batch::TopicPartition;
 use crate::clock::Clock;
+use crate::cluster::board::Board;
+use crate::cluster::configs::{RawConfig as Written, records};
+use crate::cluster::membership::Standing;
+use crate::cluster::protocol::Protocol;
+use crate::cluster::session::{self, Refusal, Signature};
 use crate::connect::{Connector, Props};
 use crate::kafka::Kafka;
 use crate::runtime::definitions::{self, ConfigInfos, Definition, PluginKind};
 use crate::runtime::offsets::{Change, Offsets};
+use crate::runtime::peers::Peers;
 use crate::runtime::status::{ConnectorStatus, Live, TaskStatus};
 use crate::runtime::validate::RawConfig;
 use crate::settings::Settings;
@@ -27,6 +33,9 @@ pub enum HerderError {
     /// The connector exists already (409).
     #[error("{0}")]
     Conflict(String),
+    /// Another worker does that: the one whose REST API is at this URL.
+    #[error("the worker at {0} does that")]
+    Elsewhere(String),
     /// The configuration or request is wrong (400).
     #[error("{0}")]
     BadRequest(String),
@@ -123,6 +132,7 @@ pub(super) enum Command {
     Patch { patch: RawConfig, reply: Reply<Put> },
     Delete(Reply<()>),
     SetTarget(Target, Reply<()>),
+    SetTasks(Vec<Written>, Reply<()>),
     RestartConnector(Reply<()>),
     Restart { include_tasks: bool, only_failed: bool, reply: Reply<ConnectorStatus> },
     RestartTask(u32, Reply<()>),
@@ -139,6 +149,31 @@ pub(super) struct About {
     pub(super) clock: Clock,
     pub(super) cluster_id: OnceLock<String>,
     pub(super) ready: watch::Sender<bool>,
+    /// Why this worker can be no member of its group.
+    pub(super) failure: watch::Sender<Option<String>>,
+    pub(super) board: Arc<Board>,
+    pub(super) standing: watch::Receiver<Standing>,
+    pub(super) is_alone: bool,
+    pub(super) peers: Arc<Peers>,
+    pub(super) levels: OnceLock<SetLevel>,
+}
+
+/// Sets the level of a logger and those below it.
+pub struct SetLevel(pub Box<dyn Fn(&str, &str) + Send + Sync>);
+
+impl std::fmt::Debug for SetLevel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SetLevel")
+    }
+}
+
+impl About {
+    /// A level for all workers came from the config topic.
+    pub(super) fn set_level(&self, namespace: &str, level: &str) {
+        if let Some(set) = self.levels.get() {
+            (set.0)(namespace, level);
+        }
+    }
 }
 
 /// The herder, as REST and the commands see it; cheap to clone. Every method is cancel-safe in that a request that was sent is carried out, whether or not
@@ -226,6 +261,61 @@ impl HerderHandle {
         if !lively {
             // The herder has ended: it will never be healthy again.
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// True when there can be no other worker.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.about.is_alone
+    }
+
+    /// How levels that come from other workers are set; only the first call counts.
+    pub fn on_level(&self, set: SetLevel) {
+        drop(self.about.levels.set(set));
+    }
+
+    /// Writes down a logger's level for all workers.
+    ///
+    /// # Errors
+    /// [`HerderError::Internal`] when Kafka does not take it.
+    pub async fn set_level(&self, namespace: &str, level: &str) -> Result<(), HerderError> {
+        let written = self.about.board.write(&[records::logger_level(namespace, level)]).await;
+        written.map_err(|error| HerderError::Internal(format!("Failed to write to the config topic: {error}")))
+    }
+
+    /// The requests that workers send each other.
+    #[must_use]
+    pub fn peers(&self) -> &Peers {
+        &self.about.peers
+    }
+
+    /// The key by which requests between workers are signed, where the group has agreed on signing.
+    ///
+    /// # Errors
+    /// [`Refusal`] for a request that is not signed as it must be.
+    pub fn verify(&self, signature: Result<Option<Signature>, Refusal>, body: &[u8]) -> Result<(), Refusal> {
+        if self.about.standing.borrow().protocol != Some(Protocol::Sessioned) {
+            return Ok(());
+        }
+        let snapshot = self.about.board.snapshot();
+        session::verify(signature?.as_ref(), &self.about.peers.verification_algorithms, snapshot.session_key(), body)
+    }
+
+    /// Says what the tasks of a connector are: what the owner of its instance asks of the leader.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`]; [`HerderError::Elsewhere`] when this worker does not lead.
+    pub async fn set_tasks(&self, name: &str, configs: Vec<Written>) -> Result<(), HerderError> {
+        self.write(name, |reply| Command::SetTasks(configs, reply)).await
+    }
+
+    /// Waits until this worker can be no member of its group any more, and says why.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.about.failure.subscribe();
+        match failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone()) {
+            Some(why) => why,
+            None => std::future::pending().await,
         }
     }
 

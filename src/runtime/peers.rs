@@ -1,0 +1,158 @@
+//! Requests from this worker to the others: what clients asked of the wrong one is sent on, and the leader is told what a connector's tasks are.
+//!
+//! Upstream's `RestClient` and `HerderRequestHandler`; the settings are `inter.worker.*` (KIP-507).
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method};
+
+use crate::cluster::configs::RawConfig;
+use crate::cluster::session::{ALGORITHM_HEADER, Algorithm, KeyKind, SIGNATURE_HEADER, SessionKey};
+use crate::connect::Props;
+
+/// How long another worker may take: as long as it gives its own clients.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How long connecting to it may take.
+const CONNECTING: Duration = Duration::from_secs(10);
+
+/// How the others are reached, and what convinces them.
+#[derive(Debug)]
+pub struct Peers {
+    client: Client,
+    signing: Algorithm,
+    /// `inter.worker.verification.algorithms`.
+    pub verification_algorithms: Vec<String>,
+    /// What keys the leader makes.
+    pub key_kind: KeyKind,
+    /// `inter.worker.key.ttl.ms`: how long it signs with one.
+    pub key_ttl_ms: u32,
+}
+
+/// What another worker answered.
+#[derive(Debug)]
+pub struct Answered {
+    /// The status.
+    pub status: u16,
+    /// The body's type.
+    pub content_type: Option<HeaderValue>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Peers {
+    /// From a worker's properties.
+    ///
+    /// # Errors
+    /// One line that names the property.
+    pub fn from_props(props: &Props) -> Result<Self, String> {
+        let text = |key: &str, default: &str| props.get(key).map_or_else(|| default.to_owned(), |value| value.trim().to_owned());
+        let default = Algorithm::Sha256.name();
+        let algorithm = |key: &str| {
+            let name = text(key, default);
+            Algorithm::from_name(&name).ok_or_else(|| format!("{key}=\"{name}\" is no algorithm that is known here, such as {default}"))
+        };
+        let number = |key: &str| match props.get(key).map(|value| value.trim().parse::<u32>()) {
+            None => Ok(None),
+            Some(Ok(number)) => Ok(Some(number)),
+            Some(Err(_)) => Err(format!("{key}=\"{}\" is not a number", text(key, ""))),
+        };
+        let signing = algorithm("inter.worker.signature.algorithm")?;
+        let verification_algorithms: Vec<String> =
+            text("inter.worker.verification.algorithms", default).split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        if let Some(unknown) = verification_algorithms.iter().find(|name| Algorithm::from_name(name).is_none()) {
+            return Err(format!("inter.worker.verification.algorithms: \"{unknown}\" is no algorithm that is known here, such as {default}"));
+        }
+        if !verification_algorithms.iter().any(|name| name == signing.name()) {
+            return Err(format!("inter.worker.verification.algorithms must have inter.worker.signature.algorithm={}", signing.name()));
+        }
+        let key_kind = KeyKind { algorithm: algorithm("inter.worker.key.generation.algorithm")?, bits: number("inter.worker.key.size")? };
+        key_kind.bytes()?;
+        let client = Client::builder().redirect(Policy::none()).connect_timeout(CONNECTING).timeout(PATIENCE).build().map_err(|error| error.to_string())?;
+        Ok(Self { client, signing, verification_algorithms, key_kind, key_ttl_ms: number("inter.worker.key.ttl.ms")?.unwrap_or(3_600_000) })
+    }
+
+    /// Tells the leader, whose API is at `leader`, what the tasks of a connector are.
+    ///
+    /// # Errors
+    /// What went wrong, in one line.
+    pub async fn set_tasks(&self, leader: &str, connector: &str, configs: &[RawConfig], key: Option<&SessionKey>) -> Result<(), String> {
+        let mut url = url::Url::parse(leader).map_err(|error| format!("the leader's URL \"{leader}\" is none: {error}"))?;
+        url.path_segments_mut().map_err(|()| format!("the leader's URL \"{leader}\" has no path"))?.pop_if_empty().extend(["connectors", connector, "tasks"]);
+        let body = serde_json::to_vec(configs).map_err(|error| error.to_string())?;
+        let mut request = self.client.post(url).header(CONTENT_TYPE, "application/json").header(ACCEPT, "application/json").header(USER_AGENT, "kafka-connect");
+        if let Some(key) = key {
+            request = request.header(SIGNATURE_HEADER, key.sign(self.signing, &body)).header(ALGORITHM_HEADER, self.signing.name());
+        }
+        let answer = request.body(body).send().await.map_err(|error| told(&error))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(format!("{status}: {}", answer.text().await.unwrap_or_default()))
+    }
+
+    /// Sends a client's request on to the worker whose API is at `url`. Of its headers only `Authorization` goes along, as upstream.
+    ///
+    /// # Errors
+    /// What went wrong, in one line.
+    pub async fn forward(&self, url: &str, method: Method, path_and_query: &str, headers: &HeaderMap, body: Vec<u8>) -> Result<Answered, String> {
+        let url = format!("{}{path_and_query}", url.trim_end_matches('/'));
+        let mut request = self.client.request(method, url).header(ACCEPT, "application/json").header(USER_AGENT, "kafka-connect");
+        if let Some(authorization) = headers.get(AUTHORIZATION) {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let answer = request.send().await.map_err(|error| told(&error))?;
+        let (status, content_type) = (answer.status().as_u16(), answer.headers().get(CONTENT_TYPE).cloned());
+        Ok(Answered { status, content_type, body: answer.bytes().await.map_err(|error| told(&error))?.to_vec() })
+    }
+}
+
+/// An error with its causes.
+fn told(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_act_or_are_refused_by_name() {
+        for (settings, expected) in [
+            (&[][..], Ok((vec!["HmacSHA256"], 3_600_000))),
+            (
+                &[
+                    ("inter.worker.signature.algorithm", "HmacSHA512"),
+                    ("inter.worker.verification.algorithms", "HmacSHA256, HmacSHA512"),
+                    ("inter.worker.key.ttl.ms", "5"),
+                ],
+                Ok((vec!["HmacSHA256", "HmacSHA512"], 5)),
+            ),
+            (&[("inter.worker.signature.algorithm", "HmacSHA1")], Err("inter.worker.verification.algorithms")),
+            (&[("inter.worker.verification.algorithms", "HmacSHA256,Rot13")], Err("Rot13")),
+            (&[("inter.worker.key.generation.algorithm", "Rot13")], Err("inter.worker.key.generation.algorithm")),
+            (&[("inter.worker.key.size", "8")], Err("inter.worker.key.size")),
+            (&[("inter.worker.key.ttl.ms", "soon")], Err("inter.worker.key.ttl.ms")),
+        ] {
+            let props = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            match (Peers::from_props(&props), expected) {
+                (Ok(peers), Ok((algorithms, ttl))) => {
+                    assert_eq!((peers.verification_algorithms, peers.key_ttl_ms), (algorithms.iter().map(ToString::to_string).collect(), ttl))
+                }
+                (Err(error), Err(part)) => assert!(error.contains(part), "{error}"),
+                (found, expected) => panic!("{found:?}, not {expected:?}"),
+            }
+        }
+    }
+}
