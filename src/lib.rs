@@ -80,6 +80,8 @@ pub mod audit;
 
 // `lakehead standalone`: one worker, until it is told to end.
 pub mod standalone;
+// `lakehead distributed`: one of a group.
+pub mod distributed;
 
 // `lakehead quickstart`: the main job with nothing installed.
 pub mod quickstart;

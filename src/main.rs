@@ -9,7 +9,7 @@ use lakehead::audit::{self, locate, verify};
 use lakehead::kafka::librdkafka::Librdkafka;
 use lakehead::settings::{Host, LogFormat};
 use lakehead::standalone::{self, ExitError, Plan};
-use lakehead::{quickstart, telemetry};
+use lakehead::{distributed, quickstart, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -32,6 +32,12 @@ enum Command {
         /// Connectors to create: .properties or JSON.
         #[arg(value_name = "CONNECTOR.properties|.json")]
         connectors: Vec<PathBuf>,
+    },
+    /// Runs one worker of a group, whose connectors are created over the REST API of any of them.
+    Distributed {
+        /// The worker's settings: a Kafka Connect worker file.
+        #[arg(value_name = "WORKER.properties")]
+        worker: PathBuf,
     },
     /// The main job with nothing installed: a broker inside the process, order events, Parquet files below ./lake.
     Quickstart(quickstart::Arguments),
@@ -65,6 +71,7 @@ fn main() -> ExitCode {
     };
     let done = match arguments.command {
         Command::Standalone { worker, connectors } => run_standalone(&worker, &connectors),
+        Command::Distributed { worker } => run_distributed(&worker),
         Command::Quickstart(arguments) => quickstart::run(&arguments, &mut std::io::stdout()),
         Command::Verify(arguments) => audit(verify::run(&arguments, &mut std::io::stdout())),
         Command::Locate(arguments) => audit(locate::run(&arguments, &mut std::io::stdout())),
@@ -89,4 +96,10 @@ fn run_standalone(worker: &std::path::Path, connectors: &[PathBuf]) -> Result<()
     let plan = Plan::read(worker, connectors)?;
     let loggers = telemetry::init(plan.settings.log_format, &plan.settings.log_filter);
     standalone::block_on(plan.settings.cpu_threads, standalone::run(plan, Arc::new(Librdkafka), loggers))
+}
+
+fn run_distributed(worker: &std::path::Path) -> Result<(), ExitError> {
+    let settings = distributed::read(worker)?;
+    let loggers = telemetry::init(settings.log_format, &settings.log_filter);
+    standalone::block_on(settings.cpu_threads, distributed::run(Arc::clone(&settings), Arc::new(Librdkafka), loggers))
 }

@@ -19,6 +19,7 @@ use crate::quickstart::generator::Generator;
 use crate::quickstart::job::{CONNECTOR, Job};
 use crate::quickstart::progress::Watch;
 use crate::settings::{Host, LogFormat, Settings};
+use crate::runtime::Cluster;
 use crate::standalone::{self, ExitError, Running};
 use crate::telemetry::{self, Loggers};
 
@@ -97,7 +98,7 @@ impl Stage {
         let broker = Broker::start(job.bootstrap_servers.as_deref(), &job.topic).await?;
         let servers = broker.bootstrap_servers();
         let settings = Arc::new(Settings::from_props(&job.worker(&servers), host).map_err(ExitError::failure)?);
-        let running = Running::start(&settings, Arc::new(Librdkafka), loggers).await?;
+        let running = Running::start(&settings, Arc::new(Librdkafka), loggers, async |_| Ok(Cluster::alone())).await?;
         tell(out, &job.introduction(&servers))?;
         running.create(vec![job.connector()]).await?;
         let generator = Generator::new(&broker, &job.topic, Compute::pool(1))?;

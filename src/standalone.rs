@@ -77,11 +77,16 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a worker without connectors: binds the listeners, starts the herder, serves the API.
+    /// Starts a worker: binds the listeners, has `cluster` say who it shares its work with (it is given the API's URL), starts the herder, serves the API.
     ///
     /// # Errors
-    /// [`ExitError`] when a listener cannot be bound.
-    pub async fn start(settings: &Arc<Settings>, kafka: Arc<dyn Kafka>, loggers: Loggers) -> Result<Self, ExitError> {
+    /// [`ExitError`] when a listener cannot be bound, and those of `cluster`.
+    pub async fn start(
+        settings: &Arc<Settings>,
+        kafka: Arc<dyn Kafka>,
+        loggers: Loggers,
+        cluster: impl AsyncFnOnce(String) -> Result<Cluster, ExitError>,
+    ) -> Result<Self, ExitError> {
         let bound = Bound::bind(&settings.rest).await.map_err(ExitError::start)?;
         let env = Env {
             clock: Clock::system(),
@@ -91,7 +96,8 @@ impl Running {
             stores: Arc::new(Urls),
         };
         let worker_id = bound.worker_id(settings);
-        let herder = Herder::start(Arc::clone(settings), env, &worker_id, plugins::CONNECTORS, Cluster::alone()).map_err(ExitError::failure)?;
+        let cluster = cluster(bound.url(settings)).await?;
+        let herder = Herder::start(Arc::clone(settings), env, &worker_id, plugins::CONNECTORS, cluster).map_err(ExitError::failure)?;
         let addresses = bound.addresses();
         let server = bound.serve(herder.clone(), loggers);
         Ok(Self { herder, addresses, server })
@@ -131,19 +137,24 @@ pub async fn run(plan: Plan, kafka: Arc<dyn Kafka>, loggers: Loggers) -> Result<
     for warning in &plan.settings.warnings {
         tracing::warn!("{warning}");
     }
-    let running = Running::start(&plan.settings, kafka, loggers).await?;
+    let running = Running::start(&plan.settings, kafka, loggers, async |_| Ok(Cluster::alone())).await?;
     if let Err(error) = running.create(plan.connectors).await {
         running.stop().await;
         return Err(error);
     }
     let signal = ended.await;
     tracing::info!("{signal}: the worker stops");
+    stop(running).await;
+    Ok(())
+}
+
+/// Ends a worker, at once when the process is told to end meanwhile.
+pub async fn stop(running: Running) {
     let again = ended_again();
     tokio::select! {
         () = running.stop() => tracing::info!("the worker has stopped"),
         () = again => tracing::warn!("told to end a second time: what was not yet published is dropped, and will be read again"),
     }
-    Ok(())
 }
 
 /// Listens for SIGTERM and SIGINT from now on; the future tells which one came.

@@ -27,7 +27,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("cluster", &["clock", "kafka", "tls"]),
     ("tls", &[]),
     ("runtime", &["batch", "clock", "cluster", "compute", "connect", "convert", "env", "kafka", "memory", "settings", "transform"]),
-    ("rest", &["connect", "runtime", "settings", "telemetry", "tls"]),
+    ("rest", &["cluster", "connect", "runtime", "settings", "telemetry", "tls"]),
     ("settings", &["connect", "kafka"]),
     ("env", &["clock", "compute", "kafka", "memory", "store"]),
     ("compute", &[]),
@@ -37,6 +37,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("telemetry", &["settings"]),
     ("audit", &["batch", "commit", "compute", "connect", "kafka", "offsets", "settings", "standalone", "store"]),
     ("standalone", &["*"]),
+    ("distributed", &["*"]),
     ("quickstart", &["*"]),
 ];
 

@@ -46,7 +46,7 @@ pub mod handle;
 mod reconcile;
 
 use handle::{About, Command, Reply, Request};
-pub use handle::{ConnectorInfo, HerderError, HerderHandle, Put, Target, TaskInfo};
+pub use handle::{ConnectorInfo, HerderError, HerderHandle, Put, SetLevel, Target, TaskInfo};
 
 /// How often the leader looks whether the key that signs requests between workers is still good.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(1);

@@ -264,6 +264,12 @@ impl HerderHandle {
         }
     }
 
+    /// Waits until this worker is a member of its group and was told what it is to run.
+    pub async fn joined(&self) {
+        // An error means that the herder has ended.
+        drop(self.about.standing.clone().wait_for(|standing| standing.protocol.is_some()).await);
+    }
+
     /// True when there can be no other worker.
     #[must_use]
     pub fn is_alone(&self) -> bool {
