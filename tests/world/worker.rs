@@ -140,6 +140,21 @@ impl Worker {
 
     /// The same against that broker, with more worker settings, started by the command that `wrap` makes of the binary's path.
     pub(crate) fn start_with(kafka: &Kafka, connectors: &[&Connector], settings: &[(&str, &str)], wrap: impl FnOnce(&Path) -> Command) -> Self {
+        Self::spawn(kafka, "standalone", connectors, settings, wrap)
+    }
+
+    /// Starts a worker of that group against the shared broker, and waits until it is a member of it.
+    pub(crate) fn join(group: &str, settings: &[(&str, &str)]) -> Self {
+        let topics = ["config", "offset", "status"].map(|of| (format!("{of}.storage.topic"), format!("{group}-{of}"), format!("{of}.storage.replication.factor")));
+        let topics = topics.iter().flat_map(|(topic, name, factor)| [(topic.as_str(), name.as_str()), (factor.as_str(), "1")]);
+        let session = [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "500"), ("scheduled.rebalance.max.delay.ms", "0")];
+        let settings: Vec<_> = [("group.id", group)].into_iter().chain(topics).chain(session).chain(settings.iter().copied()).collect();
+        let worker = Self::spawn(Kafka::shared(), "distributed", &[], &settings, |binary| Command::new(binary));
+        await_some(SOON, || (worker.rest("GET", "/health", None).0 == 200).then_some(()), || worker.log());
+        worker
+    }
+
+    fn spawn(kafka: &Kafka, mode: &str, connectors: &[&Connector], settings: &[(&str, &str)], wrap: impl FnOnce(&Path) -> Command) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let folder = run_folder().join(format!("worker-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir_all(&folder).expect("a folder for the worker");
@@ -159,7 +174,7 @@ impl Worker {
         fs::write(folder.join("worker.properties"), properties).expect("a worker file");
 
         let mut command = wrap(Path::new(env!("CARGO_BIN_EXE_lakehead")));
-        command.arg("standalone").arg(folder.join("worker.properties"));
+        command.arg(mode).arg(folder.join("worker.properties"));
         for connector in connectors {
             let file = folder.join(format!("{}.json", connector.name));
             fs::write(&file, connector.body().to_string()).expect("a connector file");
@@ -177,6 +192,11 @@ impl Worker {
         };
         await_some(SOON, answers, || "the REST API does not answer".to_owned());
         worker
+    }
+
+    /// Where its REST API is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// Number of the process.
