@@ -22,7 +22,7 @@ pub mod providers;
 pub mod rest;
 pub mod users;
 
-pub use clients::consumer_props;
+pub use clients::{admin_props, consumer_props, producer_props};
 pub use host::Host;
 use keys::{DISTRIBUTED, PREFIXES, WORKER_KEYS};
 use providers::Providers;
@@ -89,6 +89,10 @@ pub struct Settings {
     pub offset_flush_interval: Duration,
     /// `offset.flush.timeout.ms`.
     pub offset_flush_timeout: Duration,
+    /// `offset.storage.file.filename`.
+    pub offset_file: Option<PathBuf>,
+    /// `topic.creation.enable`.
+    pub creates_topics: bool,
     /// `topic.tracking.enable`.
     pub tracks_topics: bool,
     /// `topic.tracking.allow.reset`.
@@ -188,6 +192,8 @@ impl Settings {
         let log_filter = ["LAKEHEAD_LOG", "RUST_LOG"].iter().find_map(|name| host.environment.get(*name)).map_or("info", String::as_str);
         Ok(Self {
             rest,
+            offset_file: values.non_blank("offset.storage.file.filename").map(PathBuf::from),
+            creates_topics: values.boolean("topic.creation.enable"),
             tracks_topics: values.boolean("topic.tracking.enable"),
             allows_topic_reset: values.boolean("topic.tracking.allow.reset"),
             advertised_host: values.non_blank("rest.advertised.host.name").map(str::to_owned),

@@ -43,7 +43,13 @@ const MODULES: &[(&str, &[&str])] = &[
 
 /// The same for `formats/src/lib.rs`.
 const FORMATS_MODULES: &[(&str, &[&str])] =
-    &[("column", &[]), ("schema", &["column"]), ("wire", &["column", "schema"]), ("file", &["column", "schema", "wire"])];
+    &[
+    ("column", &[]),
+    ("schema", &["column"]),
+    ("wire", &["column", "schema"]),
+    ("file", &["column", "schema", "wire"]),
+    ("payload", &["column", "file", "schema", "wire"]),
+];
 
 /// What `formats` may depend on: nothing that waits, opens, connects or tells the time.
 const FORMATS_DEPENDENCIES: &[&str] = &[

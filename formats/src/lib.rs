@@ -4,7 +4,8 @@
 //! - [`mod@column`]: what every stage hands on, an Arrow array with the field that describes it;
 //! - [`schema`]: Connect's schemas as Arrow fields, and how two of them become one;
 //! - [`wire`]: the payloads of Kafka records → columns (one file per converter);
-//! - [`mod@file`]: columns → the bytes of one file (one file per format).
+//! - [`mod@file`]: columns → the bytes of one file (one file per format);
+//! - [`payload`]: columns → the payloads of records (one file per converter).
 //!
 //! Guarantee: nothing here performs I/O, reads a clock, spawns, or knows a topic's cluster, a store or a path. The crate has no
 //! dependency that could, so an encoder cannot block.
@@ -16,3 +17,5 @@ pub mod schema;
 pub mod wire;
 
 pub mod file;
+
+pub mod payload;

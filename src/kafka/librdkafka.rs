@@ -17,7 +17,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::group::Outsider;
 use super::poll::{Command, Context, Poller, Records, Shared, commit_list, logs};
-use super::{Consumer, EVENTS_BOUND, Group, Kafka, KafkaError, KafkaErrorKind, Logs, Polled, Props, Subscription, Wanted, errors, properties};
+use super::producer::Sender;
+use super::topics::Admin;
+use super::{
+    Consumer, EVENTS_BOUND, Group, Kafka, KafkaError, KafkaErrorKind, Logs, Polled, Producer, Props, Subscription, Topics, Wanted, errors, properties,
+};
 use crate::batch::{Commits, Committed, Offsets, TopicPartition};
 
 /// Payload bytes in batches that are being built at which all of them are handed over.
@@ -83,6 +87,14 @@ impl Kafka for Librdkafka {
 
     fn group(&self, config: &Props) -> Result<Box<dyn Group>, KafkaError> {
         Ok(Box::new(Outsider::new(config)?))
+    }
+
+    fn producer(&self, config: &Props) -> Result<Box<dyn Producer>, KafkaError> {
+        Ok(Box::new(Sender::new(config, log_level())?))
+    }
+
+    fn topics(&self, config: &Props) -> Result<Arc<dyn Topics>, KafkaError> {
+        Ok(Arc::new(Admin::new(config, log_level())?))
     }
 }
 

@@ -4,12 +4,14 @@
 //! acknowledged only when the task says so. [`librdkafka`] is the implementation that speaks to brokers.
 //!
 //! Bounds: one [`Consumer`] holds at most `queued.max.messages.kbytes` (16 MiB unless configured) inside librdkafka, [`librdkafka::PENDING_BYTES`]
-//! in batches that are being built, and [`EVENTS_BOUND`] sets of batches that were not yet taken.
+//! in batches that are being built, and [`EVENTS_BOUND`] sets of batches that were not yet taken. One [`Producer`] holds at most `buffer.memory` (32 MiB unless
+//! configured) of records that have not settled.
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::batch::{Commits, OffsetRange, Offsets, RawBatch, TopicPartition};
 
@@ -20,7 +22,9 @@ pub mod jaas;
 pub mod librdkafka;
 pub mod log;
 mod poll;
+mod producer;
 pub mod properties;
+mod topics;
 
 /// Sets of batches that may wait between the poll thread and the task.
 pub const EVENTS_BOUND: usize = 1;
@@ -56,6 +60,108 @@ pub trait Kafka: fmt::Debug + Send + Sync {
         let group = config.get("group.id").map_or("", String::as_str);
         Err(KafkaError::new(KafkaErrorKind::Config, format!("the offsets of group {group} cannot be seen from outside with these clients")))
     }
+
+    /// A producer.
+    ///
+    /// # Errors
+    /// [`KafkaErrorKind::Config`] when the configuration is refused, or when these clients cannot do that; an unreachable broker is not an error, it shows in
+    /// [`Producer::trouble`].
+    fn producer(&self, config: &Props) -> Result<Box<dyn Producer>, KafkaError> {
+        let id = config.get("client.id").map_or("", String::as_str);
+        Err(KafkaError::new(KafkaErrorKind::Config, format!("{id}: these clients produce nothing")))
+    }
+
+    /// The cluster's topics. Nothing is asked of the broker yet.
+    ///
+    /// # Errors
+    /// [`KafkaErrorKind::Config`] when the configuration is refused, or when these clients cannot do that.
+    fn topics(&self, config: &Props) -> Result<Arc<dyn Topics>, KafkaError> {
+        let id = config.get("client.id").map_or("", String::as_str);
+        Err(KafkaError::new(KafkaErrorKind::Config, format!("{id}: topics are not made with these clients")))
+    }
+}
+
+/// A record on its way to Kafka.
+#[derive(Debug, Clone, Default)]
+pub struct OutgoingRecord {
+    /// Where it goes.
+    pub topic: Arc<str>,
+    /// Which partition; `None`: as the partitioner decides.
+    pub partition: Option<i32>,
+    /// Milliseconds since the epoch; `None`: now.
+    pub timestamp: Option<i64>,
+    /// The key's bytes.
+    pub key: Option<Bytes>,
+    /// The value's bytes; `None` is a tombstone.
+    pub value: Option<Bytes>,
+    /// Names and bytes, in order.
+    pub headers: Vec<(String, Option<Bytes>)>,
+}
+
+/// Why a record was not queued.
+#[derive(Debug)]
+pub enum NotQueued {
+    /// There is no room until records that are on their way have [settled](Producer::settled).
+    Full,
+    /// It never will be.
+    Refused(KafkaError),
+}
+
+/// What became of a record.
+#[derive(Debug)]
+pub struct Settled {
+    /// The number that it was sent under.
+    pub token: usize,
+    /// Whether the broker has it.
+    pub outcome: Result<(), KafkaError>,
+}
+
+/// Sends records. Those of one partition arrive in the order in which they were sent.
+#[async_trait]
+pub trait Producer: fmt::Debug + Send {
+    /// Queues a record under a number of the caller's choice; does not wait.
+    ///
+    /// # Errors
+    /// [`NotQueued`].
+    fn send(&mut self, token: usize, record: &OutgoingRecord) -> Result<(), NotQueued>;
+
+    /// What became of records since it was last asked: waits until there is something to tell. Cancel-safe.
+    async fn settled(&mut self) -> Vec<Settled>;
+
+    /// What the client waits for (broker down, for example), if anything.
+    fn trouble(&self) -> Option<String>;
+
+    /// Ends the client. Records that have not settled are dropped.
+    async fn close(&mut self);
+}
+
+/// A topic that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How many partitions; -1: as many as the broker's default.
+    pub partitions: i32,
+    /// How many replicas; -1: as many as the broker's default.
+    pub replicas: i16,
+    /// Its settings.
+    pub config: Props,
+}
+
+/// The topics of a cluster.
+#[async_trait]
+pub trait Topics: fmt::Debug + Send + Sync {
+    /// True when there is a topic of that name. Does not make one.
+    ///
+    /// # Errors
+    /// [`KafkaError`] when the brokers do not answer or refuse.
+    async fn has(&self, topic: &str) -> Result<bool, KafkaError>;
+
+    /// Makes a topic; false when there is one already.
+    ///
+    /// # Errors
+    /// [`KafkaError`] when the brokers do not answer or refuse.
+    async fn make(&self, topic: &NewTopic) -> Result<bool, KafkaError>;
 }
 
 /// Where partitions of a group are to go on; `None`: as if nothing had been committed for them.

@@ -73,7 +73,7 @@ pub fn consumer(java: &Props) -> Result<Props, KafkaError> {
         out.insert(key.to_owned(), value.to_owned());
     }
     for (key, value) in java {
-        translate(key, value, java, &mut out)?;
+        translate("consumer", key, value, java, &mut out)?;
     }
     if out.get("group.protocol").is_some_and(|p| p.eq_ignore_ascii_case("consumer")) {
         out.remove("partition.assignment.strategy"); // the broker assigns
@@ -83,8 +83,61 @@ pub fn consumer(java: &Props) -> Result<Props, KafkaError> {
     Ok(out)
 }
 
-fn translate(key: &str, value: &str, java: &Props, out: &mut Props) -> Result<(), KafkaError> {
-    let refuse = |why: &str| Err(KafkaError::new(KafkaErrorKind::Config, format!("consumer property {key}: {why}")));
+/// Settings of the Java producer that have no meaning for this one, or that it always does so.
+const JAVA_PRODUCER_ONLY: &[&str] = &[
+    "key.serializer",
+    "max.block.ms",
+    "metadata.max.idle.ms",
+    "partitioner.adaptive.partitioning.enable",
+    "partitioner.availability.timeout.ms",
+    "partitioner.ignore.keys",
+    "value.serializer",
+];
+
+/// Translates a producer's properties, as [`consumer`] a consumer's.
+///
+/// # Errors
+/// [`KafkaErrorKind::Config`] names the property and says what to do.
+pub fn producer(java: &Props) -> Result<Props, KafkaError> {
+    let refuse = |key: &str, why: &str| Err(KafkaError::new(KafkaErrorKind::Config, format!("producer property {key}: {why}")));
+    let mut out = Props::new();
+    // The Java client's defaults where librdkafka's differ.
+    for (key, value) in [("partitioner", "murmur2_random"), ("queue.buffering.max.kbytes", "32768"), ("message.max.bytes", "1048576"), ("batch.size", "16384")] {
+        out.insert(key.to_owned(), value.to_owned());
+    }
+    for (key, value) in java {
+        let value = value.trim();
+        match key.as_str() {
+            only if JAVA_PRODUCER_ONLY.contains(&only) => {}
+            "buffer.memory" => {
+                let Ok(bytes) = value.parse::<u64>() else { return refuse(key, &format!("{value:?} is not a number of bytes")) };
+                out.insert("queue.buffering.max.kbytes".to_owned(), bytes.div_ceil(1024).clamp(1, 2_147_483_647).to_string());
+            }
+            "max.request.size" => drop(out.insert("message.max.bytes".to_owned(), value.to_owned())),
+            "partitioner.class" => match value.rsplit('.').next().unwrap_or(value) {
+                "" | "DefaultPartitioner" => {}
+                "RoundRobinPartitioner" | "UniformStickyPartitioner" => drop(out.insert("partitioner".to_owned(), "random".to_owned())),
+                _ => return refuse(key, &format!("{value:?} is a Java class and cannot be loaded; leave it out: keys go where Java's default sends them")),
+            },
+            "transactional.id" => return refuse(key, "transactions are not supported yet; leave it out"),
+            _ => translate("producer", key, value, java, &mut out)?,
+        }
+    }
+    Ok(out)
+}
+
+/// Translates an admin client's properties, as [`consumer`] a consumer's.
+///
+/// # Errors
+/// [`KafkaErrorKind::Config`] names the property and says what to do.
+pub fn admin(java: &Props) -> Result<Props, KafkaError> {
+    let mut out = Props::new();
+    java.iter().try_for_each(|(key, value)| translate("admin", key, value, java, &mut out))?;
+    Ok(out)
+}
+
+fn translate(client: &str, key: &str, value: &str, java: &Props, out: &mut Props) -> Result<(), KafkaError> {
+    let refuse = |why: &str| Err(KafkaError::new(KafkaErrorKind::Config, format!("{client} property {key}: {why}")));
     let value = value.trim();
     let mut put = |name: &str, value: &str| {
         out.insert(name.to_owned(), value.to_owned());
@@ -195,6 +248,32 @@ mod tests {
                 None => assert!(!out.contains_key(java.0), "{java:?}"),
             }
         }
+    }
+
+    #[test]
+    fn producers_are_configured_as_in_java() {
+        for (java, expected) in [
+            (("buffer.memory", "33554433"), Some(("queue.buffering.max.kbytes", "32769"))),
+            (("max.request.size", "5"), Some(("message.max.bytes", "5"))),
+            (("acks", "all"), Some(("acks", "all"))),
+            (("linger.ms", "7"), Some(("linger.ms", "7"))),
+            (("delivery.timeout.ms", "2147483647"), Some(("delivery.timeout.ms", "2147483647"))),
+            (("partitioner.class", "org.apache.kafka.clients.producer.RoundRobinPartitioner"), Some(("partitioner", "random"))),
+            (("client.id", "x"), Some(("partitioner", "murmur2_random"))),
+            (("max.block.ms", "9223372036854775807"), None),
+            (("value.serializer", "x.Y"), None),
+        ] {
+            let out = producer(&props(&[java])).unwrap();
+            match expected {
+                Some((key, value)) => assert_eq!(out.get(key).map(String::as_str), Some(value), "{java:?}"),
+                None => assert!(!out.contains_key(java.0), "{java:?}"),
+            }
+        }
+        for (key, value) in [("partitioner.class", "my.Partitioner"), ("transactional.id", "t"), ("buffer.memory", "lots")] {
+            let error = producer(&props(&[(key, value)])).unwrap_err();
+            assert!(error.message.starts_with(&format!("producer property {key}: ")), "{error}");
+        }
+        assert_eq!(admin(&props(&[("request.timeout.ms", "9"), ("metric.reporters", "x")])).unwrap(), props(&[("socket.timeout.ms", "9")]));
     }
 
     #[test]

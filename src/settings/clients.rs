@@ -5,6 +5,12 @@ use crate::connect::Props;
 /// Start of a connector's settings for its own consumer (KIP-458).
 pub const CONSUMER_OVERRIDE: &str = "consumer.override.";
 
+/// Start of a connector's settings for its own producer.
+pub const PRODUCER_OVERRIDE: &str = "producer.override.";
+
+/// Start of a connector's settings for its own admin client.
+pub const ADMIN_OVERRIDE: &str = "admin.override.";
+
 /// The configuration of the consumer of one sink task, in Kafka's Java spelling. Later wins: the defaults for sinks, the worker's security settings
 /// (`security.*`, `ssl.*`, `sasl.*`, `client.dns.lookup`), the worker's `consumer.*`, the connector's `consumer.override.*`. Offsets are committed by the
 /// task alone, so `enable.auto.commit` is false whatever is set. `worker` and `connector` are resolved: no references to config providers.
@@ -17,15 +23,50 @@ pub fn consumer_props(worker: &Props, connector_name: &str, connector: &Props, t
         // Java's default; librdkafka's own is read_committed.
         ("isolation.level".to_owned(), "read_uncommitted".to_owned()),
     ]);
-    let is_shared = |key: &str| {
-        matches!(key, "bootstrap.servers" | "client.dns.lookup")
-            || (key != "ssl.client.auth" && ["security.", "ssl.", "sasl."].iter().any(|prefix| key.starts_with(prefix)))
-    };
-    consumer.extend(worker.iter().filter(|(key, _)| is_shared(key)).map(|(k, v)| (k.clone(), v.clone())));
+    consumer.extend(shared(worker));
     consumer.extend(below(worker, "consumer."));
     consumer.extend(below(connector, CONSUMER_OVERRIDE));
     consumer.insert("enable.auto.commit".to_owned(), "false".to_owned());
     consumer
+}
+
+/// The configuration of the producer of one source task: upstream's `Worker.baseProducerConfigs`. Later wins, as in [`consumer_props`].
+#[must_use]
+pub fn producer_props(worker: &Props, connector_name: &str, connector: &Props, task: u32) -> crate::kafka::Props {
+    let defaults = [
+        ("acks", "all"),
+        ("client.id", &format!("connector-producer-{connector_name}-{task}")),
+        // Nothing is given up: what is wrong is waited for, and shown.
+        ("delivery.timeout.ms", "2147483647"),
+        ("enable.idempotence", "false"),
+        ("max.in.flight.requests.per.connection", "1"),
+    ];
+    let mut producer: Props = defaults.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    producer.extend(shared(worker));
+    producer.extend(below(worker, "producer."));
+    producer.extend(below(connector, PRODUCER_OVERRIDE));
+    producer
+}
+
+/// The configuration of the client that makes topics for one source task. Later wins, as in [`consumer_props`].
+#[must_use]
+pub fn admin_props(worker: &Props, connector_name: &str, connector: &Props, task: u32) -> crate::kafka::Props {
+    let mut admin = Props::from([("client.id".to_owned(), format!("connector-adminclient-{connector_name}-{task}"))]);
+    admin.extend(shared(worker));
+    admin.extend(below(worker, "admin."));
+    admin.extend(below(connector, ADMIN_OVERRIDE));
+    // The worker's listeners for administrators are no client's.
+    admin.retain(|key, _| key != "listeners" && !key.starts_with("listeners."));
+    admin
+}
+
+/// The worker's settings that every client takes.
+fn shared(worker: &Props) -> impl Iterator<Item = (String, String)> + '_ {
+    let is_shared = |key: &str| {
+        matches!(key, "bootstrap.servers" | "client.dns.lookup")
+            || (key != "ssl.client.auth" && ["security.", "ssl.", "sasl."].iter().any(|prefix| key.starts_with(prefix)))
+    };
+    worker.iter().filter(move |(key, _)| is_shared(key)).map(|(k, v)| (k.clone(), v.clone()))
 }
 
 /// The settings that start with `prefix`, the prefix cut off.
@@ -67,6 +108,24 @@ mod tests {
             ("security.protocol", "SASL_SSL"),
         ]);
         assert_eq!(consumer_props(&worker, "c", &connector, 2), expected);
+    }
+
+    #[test]
+    fn a_source_producer_is_configured_as_upstream() {
+        let worker = props(&[("bootstrap.servers", "b:9092"), ("producer.linger.ms", "1"), ("producer.acks", "1"), ("admin.listeners", "x"), ("admin.retries", "2")]);
+        let connector = props(&[("producer.override.acks", "all"), ("admin.override.retries", "3"), ("topic", "t")]);
+        let expected = props(&[
+            ("acks", "all"),
+            ("bootstrap.servers", "b:9092"),
+            ("client.id", "connector-producer-c-1"),
+            ("delivery.timeout.ms", "2147483647"),
+            ("enable.idempotence", "false"),
+            ("linger.ms", "1"),
+            ("max.in.flight.requests.per.connection", "1"),
+        ]);
+        assert_eq!(producer_props(&worker, "c", &connector, 1), expected);
+        let expected = props(&[("bootstrap.servers", "b:9092"), ("client.id", "connector-adminclient-c-1"), ("retries", "3")]);
+        assert_eq!(admin_props(&worker, "c", &connector, 1), expected);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
         COMMON,
         "Milliseconds that tasks are given to end what they are publishing before they are dropped. Dropped tasks lose nothing: their records are read again.",
     ),
-    key("offset.flush.interval.ms", Type::Long, Some("60000"), Check::Range(0, i64::MAX), COMMON, "Milliseconds between commits of consumer offsets."),
+    key("offset.flush.interval.ms", Type::Long, Some("60000"), Check::Range(0, i64::MAX), COMMON, "Milliseconds between commits of offsets."),
     key("offset.flush.timeout.ms", Type::Long, Some("5000"), Check::Range(0, i64::MAX), COMMON, "Milliseconds that a commit of offsets may take."),
     key(
         "offset.storage.file.filename",
@@ -55,7 +55,7 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
         None,
         Check::Any,
         COMMON,
-        "File for the offsets of source connectors; taken, and not written: sinks keep theirs in Kafka.",
+        "File for the offsets of source connectors, in the format of Java's worker; source connectors need it. Sinks keep theirs in Kafka.",
     ),
     key("plugin.path", Type::List, None, Check::Any, COMMON, "Folders of Java plugins; taken, and not read: every plugin is built in."),
     key(
@@ -87,9 +87,9 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
             "org.apache.kafka.connect.connector.policy.PrincipalConnectorClientConfigOverridePolicy",
         ]),
         COMMON,
-        "Which `consumer.override.*` connectors may use.",
+        "Which `consumer.override.*`, `producer.override.*` and `admin.override.*` connectors may use.",
     ),
-    key("topic.creation.enable", Type::Boolean, Some("true"), Check::Any, COMMON, "For source connectors; taken, and not used by sinks."),
+    key("topic.creation.enable", Type::Boolean, Some("true"), Check::Any, COMMON, "Whether source connectors make topics, where their configuration has `topic.creation.*`."),
     key(
         "topic.tracking.enable",
         Type::Boolean,

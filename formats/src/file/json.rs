@@ -14,7 +14,6 @@ use arrow::datatypes::FieldRef;
 use bytes::Bytes;
 use flate2::Compression;
 
-use self::print::{DecimalFormat, Printer, unsupported};
 use super::text::{TextFile, compression, content_type};
 use super::{Encoder, File, FileFormat, FileStats, FormatError, Options, View};
 
@@ -22,6 +21,8 @@ mod number;
 mod print;
 
 pub use self::number::push_f64;
+pub(crate) use self::number::push_f32;
+pub(crate) use self::print::{DecimalFormat, Printer, push_string, unsupported};
 
 /// Registration.
 pub(super) const FILE: File = File {

@@ -15,7 +15,7 @@ pub fn push_f64(value: f64, out: &mut Vec<u8>) {
 }
 
 /// Appends a float32.
-pub(super) fn push_f32(value: f32, out: &mut Vec<u8>) {
+pub(crate) fn push_f32(value: f32, out: &mut Vec<u8>) {
     if !value.is_finite() {
         return push_not_finite(value.is_nan(), value > 0.0, out);
     }

@@ -35,7 +35,7 @@ use crate::wire::json::{default_value, plain};
 
 /// `json.decimal.format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DecimalFormat {
+pub(crate) enum DecimalFormat {
     /// Base64 of the unscaled value's bytes.
     Base64,
     /// A number with all its digits.
@@ -52,7 +52,7 @@ enum Style {
 }
 
 /// An array, ready to be printed.
-pub(super) struct Printer<'a> {
+pub(crate) struct Printer<'a> {
     nulls: Option<&'a NullBuffer>,
     /// What stands for a null.
     absent: Vec<u8>,
@@ -91,7 +91,7 @@ enum Keys {
 }
 
 /// Says which part of a type JSON has no form for here, by the path of its field; none when it is all fine.
-pub(super) fn unsupported(field: &Field) -> Option<String> {
+pub(crate) fn unsupported(field: &Field) -> Option<String> {
     let within = |child: &FieldRef| unsupported(child).map(|what| format!("{}.{what}", field.name()));
     match field.data_type() {
         DataType::List(item) => within(item),
@@ -106,7 +106,7 @@ pub(super) fn unsupported(field: &Field) -> Option<String> {
 
 impl<'a> Printer<'a> {
     /// For the values of a column.
-    pub(super) fn new(array: &'a ArrayRef, field: &Field, decimals: DecimalFormat) -> Self {
+    pub(crate) fn new(array: &'a ArrayRef, field: &Field, decimals: DecimalFormat) -> Self {
         Self::styled(array, field, Style::Jackson, decimals)
     }
 
@@ -114,8 +114,8 @@ impl<'a> Printer<'a> {
         Self { nulls: array.nulls(), absent: b"null".to_vec(), values: Values::new(array, field, style, decimals) }
     }
 
-    /// For a field of a struct: its default stands for null.
-    fn in_struct(array: &'a ArrayRef, field: &FieldRef, decimals: DecimalFormat) -> Self {
+    /// For a field of a struct, or a whole value that Connect's converter writes: its default stands for null.
+    pub(crate) fn in_struct(array: &'a ArrayRef, field: &FieldRef, decimals: DecimalFormat) -> Self {
         let mut printer = Self::styled(array, field, Style::Connect(decimals), decimals);
         if array.null_count() > 0
             && let Some(default) = default_value(field)
@@ -127,7 +127,7 @@ impl<'a> Printer<'a> {
     }
 
     /// Appends the value of a row.
-    pub(super) fn print(&self, row: usize, out: &mut Vec<u8>) {
+    pub(crate) fn print(&self, row: usize, out: &mut Vec<u8>) {
         if self.nulls.is_some_and(|nulls| nulls.is_null(row)) { out.extend_from_slice(&self.absent) } else { self.values.print(row, out) }
     }
 }
@@ -288,7 +288,7 @@ fn push_base64(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// A string in quotes, with the escapes that Jackson writes: quote, backslash and control characters, nothing else.
-fn push_string(mut text: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn push_string(mut text: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     out.push(b'"');
     loop {

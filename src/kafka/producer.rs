@@ -1,0 +1,139 @@
+//! A producer over librdkafka: its own thread polls, and what became of records waits here until the task asks.
+//!
+//! Bound: what waits is as many numbers as records fit into librdkafka's queue (`queue.buffering.max.kbytes`).
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode as Code};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, Message as _};
+use tokio::sync::Notify;
+
+use super::{KafkaError, NotQueued, OutgoingRecord, Producer, Props, Settled, errors, properties};
+
+/// A producer.
+pub(super) struct Sender {
+    shared: Arc<Shared>,
+    /// Taken by `close`.
+    client: Option<ThreadedProducer<Context>>,
+}
+
+/// What the client's thread tells.
+struct Shared {
+    doing: String,
+    settled: Mutex<Vec<Settled>>,
+    trouble: Mutex<Option<String>>,
+    rung: Notify,
+}
+
+struct Context(Arc<Shared>);
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("doing", &self.shared.doing).finish_non_exhaustive()
+    }
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: RdError, reason: &str) {
+        let explained = errors::explain(&error, &self.0.doing, reason);
+        tracing::warn!(error = %explained, "kafka client");
+        *locked(&self.0.trouble) = Some(explained.message);
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, token: usize) {
+        let outcome = match result {
+            Ok(_) => {
+                *locked(&self.0.trouble) = None;
+                Ok(())
+            }
+            Err((error, record)) => Err(explain(error, &format!("{} to topic {}", self.0.doing, record.topic()))),
+        };
+        locked(&self.0.settled).push(Settled { token, outcome });
+        self.0.rung.notify_one();
+    }
+}
+
+/// An error with the advice that belongs to who produces.
+fn explain(error: &RdError, doing: &str) -> KafkaError {
+    let explained = errors::explain(error, doing, "");
+    let advice = match errors::code(error) {
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
+            "create the topic, or let the connector do so with topic.creation.default.partitions and topic.creation.default.replication.factor"
+        }
+        Some(Code::TopicAuthorizationFailed) => "the principal needs WRITE and DESCRIBE on the topic",
+        Some(Code::MessageSizeTooLarge) => "raise max.request.size (producer.override.max.request.size) and the topic's max.message.bytes",
+        _ => return explained,
+    };
+    let what = errors::code(error).map_or_else(String::new, |code| code.to_string());
+    KafkaError::new(explained.kind, format!("{doing}: {what}; {advice}"))
+}
+
+impl Sender {
+    pub(super) fn new(java: &Props, level: RDKafkaLogLevel) -> Result<Self, KafkaError> {
+        let doing = format!("producing as {}", java.get("client.id").map_or("", String::as_str));
+        let mut config = ClientConfig::new();
+        config.set_log_level(level);
+        for (key, value) in properties::producer(java)? {
+            config.set(key, value);
+        }
+        let shared = Arc::new(Shared { doing, settled: Mutex::default(), trouble: Mutex::default(), rung: Notify::new() });
+        let client = config.create_with_context(Context(Arc::clone(&shared))).map_err(|error| errors::explain(&error, &shared.doing, ""))?;
+        Ok(Self { shared, client: Some(client) })
+    }
+}
+
+#[async_trait]
+impl Producer for Sender {
+    fn send(&mut self, token: usize, record: &OutgoingRecord) -> Result<(), NotQueued> {
+        let Some(client) = &self.client else {
+            return Err(NotQueued::Refused(KafkaError::new(super::KafkaErrorKind::Fatal, format!("{}: the client was closed", self.shared.doing))));
+        };
+        let mut out = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&record.topic, token);
+        (out.partition, out.timestamp) = (record.partition, record.timestamp);
+        (out.key, out.payload) = (record.key.as_deref(), record.value.as_deref());
+        if !record.headers.is_empty() {
+            let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+            let put = |headers: OwnedHeaders, (key, value): &(String, Option<bytes::Bytes>)| headers.insert(Header { key, value: value.as_deref() });
+            out.headers = Some(record.headers.iter().fold(headers, put));
+        }
+        match client.send(out) {
+            Ok(()) => Ok(()),
+            Err((RdError::MessageProduction(Code::QueueFull), _)) => Err(NotQueued::Full),
+            Err((error, _)) => Err(NotQueued::Refused(explain(&error, &format!("{} to topic {}", self.shared.doing, record.topic)))),
+        }
+    }
+
+    async fn settled(&mut self) -> Vec<Settled> {
+        loop {
+            let settled = std::mem::take(&mut *locked(&self.shared.settled));
+            if !settled.is_empty() {
+                return settled;
+            }
+            self.shared.rung.notified().await;
+        }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        locked(&self.shared.trouble).clone()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "ending the client waits for the network and its thread, not for a CPU")]
+    async fn close(&mut self) {
+        let client = self.client.take();
+        tokio::task::spawn_blocking(move || drop(client)).await.ok();
+    }
+}
