@@ -47,7 +47,7 @@ async fn join(props: &Props, url: &str) -> Result<Cluster, ExitError> {
     let board = Arc::new(board);
     let coordinator = Broker::new(&network, group_id, settings.session_timeout, settings.rebalance_timeout);
     let membership = Group::join(settings, Arc::new(coordinator), Arc::clone(&board) as Arc<_>, clock);
-    Ok(Cluster { board, changes, membership: Box::new(membership), is_alone: false })
+    Ok(Cluster { board, changes, membership: Box::new(membership), source_offsets: None, is_alone: false })
 }
 
 /// Runs a worker until the process is told to end (SIGTERM, SIGINT), and has others take over what it ran. A second signal ends the process at once.

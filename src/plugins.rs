@@ -1,7 +1,7 @@
 //! Every registration line of this crate, and nothing else.
 
 use crate::connect::Connector;
-use crate::connectors::{aiven, cloud_storage, lenses};
+use crate::connectors::{aiven, cloud_storage, file_stream, lenses, tools};
 
 /// Every connector: the registration lines.
 pub static CONNECTORS: &[&dyn Connector] = &[
@@ -16,4 +16,11 @@ pub static CONNECTORS: &[&dyn Connector] = &[
     &lenses::S3,
     &lenses::GCS,
     &lenses::DATA_LAKE,
+    &file_stream::FileStreamSource,
+    &file_stream::FileStreamSink,
+    &tools::MOCK_SOURCE,
+    &tools::MOCK_SINK,
+    &tools::VerifiableSource,
+    &tools::VerifiableSink,
+    &tools::SchemaSource,
 ];

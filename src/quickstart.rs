@@ -18,8 +18,8 @@ use crate::quickstart::broker::Broker;
 use crate::quickstart::generator::Generator;
 use crate::quickstart::job::{CONNECTOR, Job};
 use crate::quickstart::progress::Watch;
-use crate::settings::{Host, LogFormat, Settings};
 use crate::runtime::Cluster;
+use crate::settings::{Host, LogFormat, Settings};
 use crate::standalone::{self, ExitError, Running};
 use crate::telemetry::{self, Loggers};
 

@@ -42,8 +42,7 @@ const MODULES: &[(&str, &[&str])] = &[
 ];
 
 /// The same for `formats/src/lib.rs`.
-const FORMATS_MODULES: &[(&str, &[&str])] =
-    &[
+const FORMATS_MODULES: &[(&str, &[&str])] = &[
     ("column", &[]),
     ("schema", &["column"]),
     ("wire", &["column", "schema"]),

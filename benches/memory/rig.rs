@@ -20,7 +20,7 @@ use lakehead::connect::Props;
 use lakehead::env::Env;
 use lakehead::kafka::{Consumer, Kafka, KafkaError, Logs, Polled, Subscription, Wanted};
 use lakehead::memory::Budget;
-use lakehead::runtime::sink_task::{self, SinkTaskSpec, TaskControl};
+use lakehead::runtime::sink_task::{self, TaskControl, TaskSpec};
 use lakehead::runtime::status::Live;
 use lakehead::settings::{Host, Settings};
 use lakehead::spill::Spill;
@@ -165,7 +165,7 @@ async fn measure(case: Case, folder: PathBuf, cores: usize) {
         Env { clock: Clock::system(), kafka: Arc::new(Made(case.clone())), compute: Compute::pool(cores), memory: memory.clone(), stores: Arc::new(Urls) };
     let worker: Props = pairs(&[("bootstrap.servers", "nowhere:9092"), ("key.converter", STRINGS), ("value.converter", JSON)]);
     let class = lakehead::plugins::CONNECTORS.iter().find(|class| class.class() == "io.lakehead.connect.CloudStorageSink").expect("the sink");
-    let spec = SinkTaskSpec {
+    let spec = TaskSpec {
         connector: "memory".into(),
         task: 0,
         class: *class,

@@ -1,7 +1,7 @@
-//! The contract that connectors are written against: Kafka Connect's `Connector` and `SinkTask`, over batches.
+//! The contract that connectors are written against: Kafka Connect's `Connector`, `SinkTask` and `SourceTask`, over batches.
 //!
 //! A connector is described by a [`Connector`] in [`crate::plugins::CONNECTORS`]: its names, its configuration keys, how it splits into tasks
-//! and how a task is built. The runtime drives a [`SinkTask`] from one async task, so a task needs no locks; whatever takes CPU time it
+//! and how a task is built. The runtime drives a [`SinkTask`] or [`SourceTask`] from one async task, so a task needs no locks; whatever takes CPU time it
 //! hands to [`crate::compute`].
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-
+use futures::future::BoxFuture;
 use lakehead_formats::column::Reject;
 
 use crate::batch::{Batch, Commits, OffsetRange, TopicPartition};
@@ -17,8 +17,10 @@ use crate::env::Env;
 
 pub mod config;
 pub mod error;
+pub mod source;
 
 pub use error::{ErrorKind, TaskError};
+pub use source::{SourceContext, SourceTask};
 
 /// A configuration as users write it: key → text, ordered.
 pub type Props = BTreeMap<String, String>;
@@ -60,14 +62,51 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// Checks a configuration: pure, no network; reports every problem, not the first.
     fn validate(&self, props: &Props) -> config::Report;
 
-    /// What the connector wants its values to be, so that a converter decodes once.
-    fn want(&self, props: &Props) -> lakehead_formats::wire::Want;
+    /// What a sink wants its values to be, so that a converter decodes once.
+    fn want(&self, props: &Props) -> lakehead_formats::wire::Want {
+        let _ = props;
+        lakehead_formats::wire::Want::Any
+    }
 
-    /// Builds one task of the connector from a valid configuration.
+    /// The configurations of the connector's tasks, at most `tasks_max` of them, from its own, which is valid. As many as may be unless it says otherwise, all
+    /// alike.
+    fn task_configs(&self, props: &Props, tasks_max: u32) -> Vec<Props> {
+        (0..tasks_max).map(|_| props.clone()).collect()
+    }
+
+    /// Something that goes on beside the tasks while the connector runs, and ends when the connector has failed, with the reason (upstream's
+    /// `ConnectorContext.raiseError`). Most have nothing of that kind.
+    fn run(&self, props: &Props) -> Option<BoxFuture<'static, String>> {
+        let _ = props;
+        None
+    }
+
+    /// Looks at offsets of a source connector that somebody wants to change, and tells whether nothing else has to be done for that (upstream's `alterOffsets`).
+    ///
+    /// # Errors
+    /// Why they are not what the connector can go on from.
+    fn alter_offsets(&self, props: &Props, changes: &[source::OffsetChange]) -> Result<bool, String> {
+        let _ = (props, changes);
+        Ok(false)
+    }
+
+    /// Builds one task of a sink connector from a valid configuration.
     ///
     /// # Errors
     /// [`TaskError`] when something outside the configuration is missing.
-    fn sink_task(&self, props: &Props, cx: TaskContext) -> Result<Box<dyn SinkTask>, TaskError>;
+    fn sink_task(&self, props: &Props, cx: TaskContext) -> Result<Box<dyn SinkTask>, TaskError> {
+        let _ = (props, cx);
+        Err(TaskError::new(ErrorKind::Bug, format!("{} has no sink tasks", self.class())))
+    }
+
+    /// Builds one task of a source connector from a valid configuration.
+    ///
+    /// # Errors
+    /// [`TaskError`] when something outside the configuration is missing.
+    fn source_task(&self, props: &Props, cx: SourceContext) -> Result<Box<dyn SourceTask>, TaskError> {
+        let _ = (props, cx);
+        Err(TaskError::new(ErrorKind::Bug, format!("{} has no source tasks", self.class())))
+    }
 }
 
 /// What a task is given besides its configuration.
@@ -191,7 +230,7 @@ pub trait SinkTask: Send {
     fn report(&self) -> TaskReport;
 }
 
-/// What a sink task says about itself.
+/// What a task says about itself.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct TaskReport {
     /// `exactly-once` or `at-least-once`, and why when it is less.

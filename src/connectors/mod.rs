@@ -2,4 +2,9 @@
 
 pub mod aiven;
 pub mod cloud_storage;
+mod consumed;
+pub mod file_stream;
 pub mod lenses;
+pub mod tools;
+#[cfg(test)]
+mod worlds;

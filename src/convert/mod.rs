@@ -1,7 +1,7 @@
 //! 2 convert: raw payloads → columns under one schema.
 //!
 //! Parts: [`Stage`], the key and the value converter of one task with the registries that they ask; [`build`], which picks them from the
-//! configuration as Connect's worker does; [`registry`], the HTTP client.
+//! configuration as Connect's worker does; [`registry`], the HTTP client; [`writing`], the converters of sources, which go the other way.
 //!
 //! Guarantee: every record of a raw batch is in one of the batches made from it or among the rejects, and the batches' spans together are the
 //! raw batch's span.
@@ -20,6 +20,7 @@ use crate::connect::config::ConfigError;
 use crate::connect::{ErrorKind, Health, Props, TaskError};
 
 pub mod registry;
+pub mod writing;
 
 use registry::Registry;
 

@@ -11,7 +11,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use crate::batch::{Commits, OffsetRange, Offsets, RawBatch, TopicPartition};
 
@@ -82,20 +81,20 @@ pub trait Kafka: fmt::Debug + Send + Sync {
 }
 
 /// A record on its way to Kafka.
-#[derive(Debug, Clone, Default)]
-pub struct OutgoingRecord {
+#[derive(Debug, Clone, Copy)]
+pub struct OutgoingRecord<'a> {
     /// Where it goes.
-    pub topic: Arc<str>,
+    pub topic: &'a str,
     /// Which partition; `None`: as the partitioner decides.
     pub partition: Option<i32>,
     /// Milliseconds since the epoch; `None`: now.
     pub timestamp: Option<i64>,
     /// The key's bytes.
-    pub key: Option<Bytes>,
+    pub key: Option<&'a [u8]>,
     /// The value's bytes; `None` is a tombstone.
-    pub value: Option<Bytes>,
+    pub value: Option<&'a [u8]>,
     /// Names and bytes, in order.
-    pub headers: Vec<(String, Option<Bytes>)>,
+    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
 }
 
 /// Why a record was not queued.
@@ -123,7 +122,7 @@ pub trait Producer: fmt::Debug + Send {
     ///
     /// # Errors
     /// [`NotQueued`].
-    fn send(&mut self, token: usize, record: &OutgoingRecord) -> Result<(), NotQueued>;
+    fn send(&mut self, token: usize, record: OutgoingRecord<'_>) -> Result<(), NotQueued>;
 
     /// What became of records since it was last asked: waits until there is something to tell. Cancel-safe.
     async fn settled(&mut self) -> Vec<Settled>;

@@ -98,17 +98,16 @@ impl Sender {
 
 #[async_trait]
 impl Producer for Sender {
-    fn send(&mut self, token: usize, record: &OutgoingRecord) -> Result<(), NotQueued> {
+    fn send(&mut self, token: usize, record: OutgoingRecord<'_>) -> Result<(), NotQueued> {
         let Some(client) = &self.client else {
             return Err(NotQueued::Refused(KafkaError::new(super::KafkaErrorKind::Fatal, format!("{}: the client was closed", self.shared.doing))));
         };
-        let mut out = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&record.topic, token);
+        let mut out = BaseRecord::<[u8], [u8], usize>::with_opaque_to(record.topic, token);
         (out.partition, out.timestamp) = (record.partition, record.timestamp);
-        (out.key, out.payload) = (record.key.as_deref(), record.value.as_deref());
+        (out.key, out.payload) = (record.key, record.value);
         if !record.headers.is_empty() {
             let headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            let put = |headers: OwnedHeaders, (key, value): &(String, Option<bytes::Bytes>)| headers.insert(Header { key, value: value.as_deref() });
-            out.headers = Some(record.headers.iter().fold(headers, put));
+            out.headers = Some(record.headers.iter().fold(headers, |headers, (key, value)| headers.insert(Header { key, value: *value })));
         }
         match client.send(out) {
             Ok(()) => Ok(()),

@@ -102,7 +102,8 @@ pub fn producer(java: &Props) -> Result<Props, KafkaError> {
     let refuse = |key: &str, why: &str| Err(KafkaError::new(KafkaErrorKind::Config, format!("producer property {key}: {why}")));
     let mut out = Props::new();
     // The Java client's defaults where librdkafka's differ.
-    for (key, value) in [("partitioner", "murmur2_random"), ("queue.buffering.max.kbytes", "32768"), ("message.max.bytes", "1048576"), ("batch.size", "16384")] {
+    for (key, value) in [("partitioner", "murmur2_random"), ("queue.buffering.max.kbytes", "32768"), ("message.max.bytes", "1048576"), ("batch.size", "16384")]
+    {
         out.insert(key.to_owned(), value.to_owned());
     }
     for (key, value) in java {

@@ -11,7 +11,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode as Code};
 
-use super::{KafkaError, NewTopic, Props, Topics, errors, properties};
+use super::{KafkaError, KafkaErrorKind, NewTopic, Props, Topics, errors, properties};
 
 /// How long brokers may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -68,7 +68,11 @@ impl Topics for Admin {
         let made = self.client.create_topics([&new], &options).await.map_err(|error| errors::explain(&error, &doing, ""))?;
         match made.into_iter().next() {
             Some(Err((_, Code::TopicAlreadyExists))) => Ok(false),
-            Some(Err((_, code))) => Err(errors::explain(&RdError::AdminOp(code), &doing, "")),
+            Some(Err((_, code))) => {
+                let explained = errors::explain(&RdError::AdminOp(code), &doing, "");
+                let is_verdict = matches!(code, Code::PolicyViolation | Code::InvalidReplicationFactor | Code::InvalidPartitions | Code::InvalidTopic);
+                Err(if is_verdict { KafkaError::new(KafkaErrorKind::Config, explained.message) } else { explained })
+            }
             Some(Ok(_)) | None => Ok(true),
         }
     }

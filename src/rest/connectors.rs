@@ -18,7 +18,7 @@ use crate::rest::error::ApiError;
 use crate::rest::model::{ConnectorInfo, ConnectorStatus, ConnectorTopics, Message, TaskInfo, TaskStatus};
 use crate::runtime::HerderError;
 use crate::runtime::herder::{Put, Target};
-use crate::runtime::offsets::{self, Change};
+use crate::runtime::offsets::Change;
 use crate::runtime::validate::RawConfig;
 
 type Answer<T> = Result<T, ApiError>;
@@ -167,7 +167,7 @@ fn tracks_topics(api: &Api) -> Answer<()> {
 
 /// `GET /connectors/{name}/offsets` (KIP-875).
 pub async fn offsets(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<Json<Value>> {
-    Ok(Json(offsets::shown(&api.herder.offsets(&name).await?)))
+    Ok(Json(serde_json::json!({ "offsets": api.herder.offsets(&name).await? })))
 }
 
 /// `PATCH /connectors/{name}/offsets` (KIP-875).

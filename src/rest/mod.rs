@@ -76,7 +76,9 @@ pub fn router(api: Arc<Api>) -> Router {
         routes = routes.merge(admin_routes());
     }
     // A layer of a router sees a request after it was matched. This one changes the method, as those of `regular` do, so it is around a router of its own.
-    let routes = Router::new().fallback_service(answering(routes.layer(from_fn_with_state(Arc::clone(&api), forward::sent_on)), &api)).layer(from_fn_with_state(Arc::clone(&api), access::checked));
+    let routes = Router::new()
+        .fallback_service(answering(routes.layer(from_fn_with_state(Arc::clone(&api), forward::sent_on)), &api))
+        .layer(from_fn_with_state(Arc::clone(&api), access::checked));
     regular(routes, &api).layer(from_fn_with_state(api, headers::added))
 }
 

@@ -12,11 +12,10 @@ use serde::Serialize;
 
 use crate::connect::config::display::{self, Row, Width};
 use crate::connect::config::{Check, ConfigKey, Importance, Type, shown};
-use crate::connect::{Connector, Props};
+use crate::connect::{Connector, Kind, Props};
 use crate::runtime::herder::HerderError;
-use crate::runtime::sink_keys::SINK_KEYS;
-use crate::runtime::validate::{Checked, RawConfig, inspect};
-use crate::runtime::{classes, converter_keys};
+use crate::runtime::validate::{Checked, RawConfig, framework_keys, inspect};
+use crate::runtime::{classes, converter_keys, topic_creation};
 use crate::settings::Settings;
 use crate::transform;
 
@@ -124,10 +123,39 @@ fn default_of(key: &ConfigKey) -> Option<String> {
     }
 }
 
-/// The framework's keys of a sink.
-fn framework() -> Vec<Key> {
-    let mut keys: Vec<Key> = SINK_KEYS.iter().map(|key| Key::new(key, "", key.group, display::find(key, "").1)).collect();
+/// The framework's keys of connectors of a kind.
+fn framework(kind: Kind) -> Vec<Key> {
+    let keys = framework_keys(kind).into_iter().flatten();
+    let mut keys: Vec<Key> = keys.map(|key| Key::new(key, "", key.group, display::find(key, "").1)).collect();
     keys.sort_by_key(|key| key.key.name.starts_with("topics") || key.key.name.starts_with("errors.deadletterqueue."));
+    keys
+}
+
+/// The keys of the groups of topics that a configuration names.
+fn of_topic_creation(props: &Props) -> Vec<Key> {
+    if !topic_creation::is_used(props) {
+        return Vec::new();
+    }
+    let groups = topic_creation::groups(props).into_iter().map(|name| (name, format!("Topic Creation: {name}"), topic_creation::GROUP_KEYS));
+    let default = std::iter::once(("default", "default".to_owned(), topic_creation::DEFAULT_GROUP_KEYS));
+    let mut keys = Vec::new();
+    for (name, group, table) in default.chain(groups) {
+        let prefix = format!("{}{name}.", topic_creation::PREFIX);
+        for (order, key) in (1..).zip(table) {
+            let what = match key.name {
+                "include" => "Inclusion Topic Pattern for",
+                "exclude" => "Exclusion Topic Pattern for",
+                "partitions" => "Partition Count for Topics in",
+                _ => "Replication Factor for Topics in",
+            };
+            let mut key = Key::new(key, &prefix, &group, Some(Row(key.name, order, Width::Long, key.name)));
+            key.definition.display_name = format!("{what} {group}");
+            if let Some(default) = props.get(&format!("{}default.{}", topic_creation::PREFIX, key.key.name)).filter(|_| order > 2 && name != "default") {
+                key.definition.default_value = shown(key.key, default);
+            }
+            keys.push(key);
+        }
+    }
     keys
 }
 
@@ -223,8 +251,11 @@ pub(super) fn describe(connectors: &[&'static dyn Connector], settings: &Setting
         problems.entry(error.key).or_default().push(error.message);
     }
     let mut groups: Vec<String> = Vec::new();
-    let mut keys = framework();
+    let mut keys = framework(class.kind());
     keys.extend(of_transforms(&props));
+    if class.kind() == Kind::Source && settings.creates_topics {
+        keys.extend(of_topic_creation(&props));
+    }
     keys.extend(of_connector(class));
     for group in keys.iter().filter_map(|key| key.definition.group.as_ref()) {
         if !groups.contains(group) {
@@ -273,7 +304,7 @@ fn value_of(key: &Key, name: &str, raw: &Props, props: &Props) -> Option<String>
 /// [`HerderError::NotFound`].
 pub(super) fn of_plugin(connectors: &[&'static dyn Connector], plugin: &str) -> Result<Vec<Definition>, HerderError> {
     let keys: Vec<Key> = if let Ok(class) = classes::find(connectors, plugin) {
-        of_connector(class).into_iter().chain(framework()).collect()
+        of_connector(class).into_iter().chain(framework(class.kind())).collect()
     } else if let Some(transform) = transform::find(plugin) {
         transform.keys.iter().map(|key| without_group(Key::new(key, "", "", None))).collect()
     } else if let Some(converter) = wire::find(plugin) {
@@ -288,7 +319,7 @@ pub(super) fn of_plugin(connectors: &[&'static dyn Connector], plugin: &str) -> 
 pub(super) fn plugins(connectors: &[&'static dyn Connector]) -> Vec<(&'static str, PluginKind)> {
     let class_of = |name: &'static str, aliases: &[&'static str]| aliases.iter().copied().find(|alias| alias.contains('.')).unwrap_or(name);
     let mut all: Vec<(usize, &'static str, PluginKind)> = Vec::new();
-    all.extend(connectors.iter().map(|c| (if c.kind() == crate::connect::Kind::Sink { 0 } else { 1 }, c.class(), c.kind().as_str())));
+    all.extend(connectors.iter().map(|c| (if c.kind() == Kind::Sink { 0 } else { 1 }, c.class(), c.kind().as_str())));
     all.extend(transform::TRANSFORMS.iter().map(|plugin| (2, class_of(plugin.name, plugin.aliases), "transformation")));
     all.extend(wire::WIRE.iter().map(|wire| (4, class_of(wire.name, wire.aliases), "converter")));
     all.sort_unstable();

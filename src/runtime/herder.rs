@@ -31,10 +31,13 @@ use crate::cluster::membership::{Membership, Solo, Standing};
 use crate::cluster::protocol::Protocol;
 use crate::cluster::session::{self, SessionKey};
 use crate::cluster::{Record, Work};
+use crate::connect::source::OffsetStore;
 use crate::connect::{Connector, Props};
 use crate::env::Env;
 use crate::kafka::KafkaError;
-use crate::runtime::offsets::{self, Offsets};
+use crate::runtime::instance::Instance as Beside;
+use crate::runtime::offset_file::OffsetFile;
+use crate::runtime::offsets;
 use crate::runtime::peers::Peers;
 use crate::runtime::status::{ActiveTopics, ConnectorStatus, Live, State, TaskId, TopicFound};
 use crate::runtime::validate::{self, RawConfig, Valid};
@@ -60,6 +63,8 @@ pub struct Cluster {
     pub changes: mpsc::UnboundedReceiver<Change>,
     /// What of it is ours.
     pub membership: Box<dyn Membership>,
+    /// Where source connectors have read to; by default the worker's own file.
+    pub source_offsets: Option<Arc<dyn OffsetStore>>,
     /// True when there can be nobody else: answers wait until what they promise is so, and some are those of upstream's standalone worker.
     pub is_alone: bool,
 }
@@ -70,7 +75,7 @@ impl Cluster {
     pub fn alone() -> Self {
         let (board, changes) = Board::alone();
         let board = Arc::new(board);
-        Self { membership: Box::new(Solo::new(Arc::clone(&board) as Arc<_>)), board, changes, is_alone: true }
+        Self { membership: Box::new(Solo::new(Arc::clone(&board) as Arc<_>)), board, changes, source_offsets: None, is_alone: true }
     }
 }
 
@@ -130,6 +135,8 @@ struct Busy {
 struct Instance {
     /// Why it cannot say.
     failure: Option<String>,
+    /// What goes on beside the tasks while the connector runs.
+    beside: Beside,
     /// As was written to the status topic last.
     told: Option<(State, i32)>,
 }
@@ -175,11 +182,14 @@ impl Herder {
         cluster: Cluster,
     ) -> Result<HerderHandle, String> {
         let peers = Arc::new(Peers::from_props(&settings.props)?);
+        let file = || Arc::new(OffsetFile::new(settings.offset_file.clone(), env.compute.clone())) as Arc<dyn OffsetStore>;
+        let source_offsets = cluster.source_offsets.clone().unwrap_or_else(file);
         let about = Arc::new(About {
             worker_id: worker_id.into(),
             connectors,
             settings: Arc::clone(&settings),
             kafka: Arc::clone(&env.kafka),
+            source_offsets: Arc::clone(&source_offsets),
             clock: env.clock,
             cluster_id: OnceLock::new(),
             ready: watch::Sender::new(false),
@@ -192,9 +202,9 @@ impl Herder {
         });
         let (sender, requests) = mpsc::channel(handle::REQUESTS_BOUND);
         let (ended, found) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-        let Cluster { board, changes, membership, is_alone } = cluster;
+        let Cluster { board, changes, membership, is_alone, .. } = cluster;
         let herder = Self {
-            worker: Worker::new(Arc::clone(&settings), env, ended.0.clone()),
+            worker: Worker::new(Arc::clone(&settings), env, source_offsets, ended.0.clone()),
             settings,
             about: Arc::clone(&about),
             board,
@@ -231,7 +241,10 @@ impl Herder {
                 Some(id) = self.ended.1.recv() => self.task_ended(&id),
                 Some(found) = self.found.1.recv() => self.topic_found(&found),
                 Ok(()) = self.standing.changed() => {}
-                _ = looks.tick() => self.rotate_key(),
+                _ = looks.tick() => {
+                    self.rotate_key();
+                    self.tell_failures();
+                }
                 request = requests.recv() => match request {
                     Some(Request::Read(question)) => self.tell(question),
                     Some(Request::Write { connector, command }) => self.command(connector, command),
@@ -512,7 +525,7 @@ impl Herder {
             let owner = |standing: &Standing| standing.leadership.as_ref().and_then(|leadership| leadership.url_of_connector(name).map(str::to_owned));
             return answer(reply, Err(self.elsewhere(owner)));
         };
-        instance.failure = None;
+        instance.begin_again();
         self.reconcile(name);
         self.unsettled_or_now(name, move |_| answer(reply, Ok(())));
     }
@@ -580,7 +593,7 @@ impl Herder {
         if snapshot.target_state(name) != Some(TargetState::Stopped) || snapshot.task_count(name) > 0 {
             return answer(reply, Err(offsets::not_stopped(name)));
         }
-        let offsets = match Offsets::new(self.about.kafka.as_ref(), &self.settings, name, &given(config)) {
+        let offsets = match self.about.offsets(name, &given(config)) {
             Ok(offsets) => offsets,
             Err(error) => return answer(reply, Err(error)),
         };

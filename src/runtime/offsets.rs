@@ -1,15 +1,17 @@
-//! Offsets of sink connectors, seen and changed through the REST API (KIP-875): upstream's `SinkUtils` and its part of `Worker`.
+//! Offsets of connectors, seen and changed through the REST API (KIP-875): upstream's `SinkUtils` and its part of `Worker`.
 //!
-//! They are the committed offsets of the connector's consumer group, so they can be seen at any time, and changed while nobody is in the group.
+//! Those of a sink are the committed offsets of its consumer group, so they can be seen at any time, and changed while nobody is in the group. Those of a source
+//! are in the worker's store, and are the business of [`source`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::batch::{Commits, TopicPartition};
-use crate::connect::Props;
+use crate::connect::source::OffsetStore;
+use crate::connect::{Connector, Kind, Props};
 use crate::kafka::{Group, Kafka, KafkaError, KafkaErrorKind, OffsetChanges};
 use crate::runtime::HerderError;
 use crate::settings::{self, Settings};
@@ -18,8 +20,8 @@ const TOPIC: &str = "kafka_topic";
 const PARTITION: &str = "kafka_partition";
 const OFFSET: &str = "kafka_offset";
 
-/// A partition and an offset, as a request brings them.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// A partition and an offset, as requests bring them and answers show them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectorOffset {
     /// Which partition.
@@ -99,29 +101,73 @@ fn parse(offsets: &[ConnectorOffset]) -> Result<OffsetChanges, HerderError> {
     Ok(changes)
 }
 
+mod source;
+
+/// The offsets of a connector.
+#[derive(Debug)]
+pub(super) enum Offsets {
+    /// Of a sink.
+    Sink(GroupOffsets),
+    /// Of a source.
+    Source(source::SourceOffsets),
+}
+
+impl Offsets {
+    /// Those of a connector with that configuration.
+    pub(super) fn new(
+        kafka: &dyn Kafka,
+        worker: &Settings,
+        store: &Arc<dyn OffsetStore>,
+        connector: &Arc<str>,
+        class: &'static dyn Connector,
+        config: &Props,
+    ) -> Result<Self, HerderError> {
+        let config = worker.providers.resolve(config).map_err(|errors| {
+            let lines: Vec<String> = errors.into_iter().map(|error| error.message).collect();
+            HerderError::Internal(lines.join("\n"))
+        })?;
+        Ok(match class.kind() {
+            Kind::Sink => Self::Sink(GroupOffsets::new(kafka, worker, connector, &config)?),
+            Kind::Source => Self::Source(source::SourceOffsets::new(store, connector, class, config)),
+        })
+    }
+
+    /// Where the connector goes on.
+    pub(super) async fn read(&self) -> Result<Vec<ConnectorOffset>, HerderError> {
+        match self {
+            Self::Sink(group) => Ok(shown(&group.read().await?)),
+            Self::Source(source) => source.read().await,
+        }
+    }
+
+    /// Does what is asked for; the connector has no tasks. Returns what to tell who asked.
+    pub(super) async fn change(&self, change: &Change) -> Result<String, HerderError> {
+        match self {
+            Self::Sink(group) => group.change(change).await,
+            Self::Source(source) => source.change(change).await,
+        }
+    }
+}
+
 /// A connector's consumer group.
 #[derive(Debug)]
-pub(super) struct Offsets {
+pub(super) struct GroupOffsets {
     connector: Arc<str>,
     group: Box<dyn Group>,
     group_id: String,
 }
 
-impl Offsets {
+impl GroupOffsets {
     /// The group of a connector with that configuration, as its tasks join it.
-    pub(super) fn new(kafka: &dyn Kafka, worker: &Settings, connector: &Arc<str>, config: &Props) -> Result<Self, HerderError> {
-        let config = worker.providers.resolve(config).map_err(|errors| {
-            let lines: Vec<String> = errors.into_iter().map(|error| error.message).collect();
-            HerderError::Internal(lines.join("\n"))
-        })?;
-        let consumer = settings::consumer_props(&worker.props, connector, &config, 0);
+    fn new(kafka: &dyn Kafka, worker: &Settings, connector: &Arc<str>, config: &Props) -> Result<Self, HerderError> {
+        let consumer = settings::consumer_props(&worker.props, connector, config, 0);
         let group_id = consumer.get("group.id").cloned().unwrap_or_default();
         let group = kafka.group(&consumer).map_err(|error| HerderError::Internal(error.message))?;
         Ok(Self { connector: Arc::clone(connector), group, group_id })
     }
 
     /// What the group has committed.
-    pub(super) async fn read(&self) -> Result<BTreeMap<TopicPartition, i64>, HerderError> {
+    async fn read(&self) -> Result<BTreeMap<TopicPartition, i64>, HerderError> {
         let failed = |error: KafkaError| {
             tracing::error!(connector = %self.connector, %error, "offsets not read");
             HerderError::Internal(format!("Failed to retrieve consumer group offsets for sink connector {}", self.connector))
@@ -130,7 +176,7 @@ impl Offsets {
     }
 
     /// Does what is asked for; the group has no members. Returns what to tell who asked.
-    pub(super) async fn change(&self, change: &Change) -> Result<String, HerderError> {
+    async fn change(&self, change: &Change) -> Result<String, HerderError> {
         let changes = match change {
             Change::Alter(offsets) => parse(offsets)?,
             Change::Reset => OffsetChanges::new(),
@@ -185,11 +231,14 @@ impl Offsets {
     }
 }
 
-/// Partitions and offsets as the REST API shows them.
-#[must_use]
-pub fn shown(offsets: &BTreeMap<TopicPartition, i64>) -> Value {
-    let entry = |(tp, offset): (&TopicPartition, &i64)| serde_json::json!({"partition": {PARTITION: tp.partition, TOPIC: tp.topic.as_ref()}, "offset": {OFFSET: offset}});
-    serde_json::json!({"offsets": offsets.iter().map(entry).collect::<Vec<_>>()})
+/// Partitions and offsets of a group as the REST API shows them.
+fn shown(offsets: &BTreeMap<TopicPartition, i64>) -> Vec<ConnectorOffset> {
+    let fields = |members: [(&str, Value); 2]| members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>();
+    let entry = |(tp, offset): (&TopicPartition, &i64)| ConnectorOffset {
+        partition: Some(fields([(PARTITION, tp.partition.into()), (TOPIC, tp.topic.as_ref().into())])),
+        offset: Some(Map::from_iter([(OFFSET.to_owned(), Value::from(*offset))])),
+    };
+    offsets.iter().map(entry).collect()
 }
 
 #[cfg(test)]
@@ -241,7 +290,7 @@ mod tests {
         #[test]
         fn what_is_shown_can_be_given_back(offsets in proptest::collection::btree_map(("[a-z.]{1,5}", 0..9_i32), 0..i64::MAX, 0..5)) {
             let offsets: BTreeMap<_, _> = offsets.into_iter().map(|((topic, partition), offset)| (TopicPartition::new(topic.as_str(), partition), offset)).collect();
-            let changes = parsed(shown(&offsets)["offsets"].clone()).unwrap();
+            let changes = parsed(serde_json::to_value(shown(&offsets)).unwrap()).unwrap();
             prop_assert_eq!(changes, offsets.into_iter().map(|(tp, offset)| (tp, Some(offset))).collect::<OffsetChanges>());
         }
     }

@@ -1,4 +1,5 @@
-//! The framework's keys of a sink connector: `ConnectorConfig` and `SinkConnectorConfig` of Apache Kafka 4.3.
+//! The framework's keys of connectors, and of sinks: `ConnectorConfig` and `SinkConnectorConfig` of Apache Kafka 4.3. Those of sources are in
+//! [`source_keys`](super::source_keys).
 
 use crate::connect::config::{Check, ConfigKey, Importance, Type};
 
@@ -7,7 +8,7 @@ const TRANSFORMS: &str = "Transforms";
 const PREDICATES: &str = "Predicates";
 const ERRORS: &str = "Error Handling";
 
-const fn key(name: &'static str, kind: Type, default: Option<&'static str>, check: Check, group: &'static str, doc: &'static str) -> ConfigKey {
+pub(super) const fn key(name: &'static str, kind: Type, default: Option<&'static str>, check: Check, group: &'static str, doc: &'static str) -> ConfigKey {
     ConfigKey { name, kind, default, required: false, importance: Importance::Medium, group, doc, check }
 }
 
@@ -15,14 +16,14 @@ const fn high(key: ConfigKey) -> ConfigKey {
     ConfigKey { importance: Importance::High, ..key }
 }
 
-const fn low(key: ConfigKey) -> ConfigKey {
+pub(super) const fn low(key: ConfigKey) -> ConfigKey {
     ConfigKey { importance: Importance::Low, ..key }
 }
 
 const NO_DLQ: &str = "dead letter queues are not supported yet; leave it empty, and let errors.tolerance=all skip and count records that fail";
 
-/// Every framework key of a sink connector.
-pub static SINK_KEYS: &[ConfigKey] = &[
+/// Framework keys of every connector.
+pub static CONNECTOR_KEYS: &[ConfigKey] = &[
     ConfigKey { required: true, ..high(key("name", Type::String, None, Check::Any, COMMON, "The connector's name, unique in the cluster.")) },
     ConfigKey {
         required: true,
@@ -43,8 +44,15 @@ pub static SINK_KEYS: &[ConfigKey] = &[
         COMMON,
         "Version of the connector.",
     ),
-    high(key("tasks.max", Type::Int, Some("1"), Check::Range(1, i32::MAX as i64), COMMON, "Tasks that share the partitions of the connector's topics.")),
-    low(key("tasks.max.enforce", Type::Boolean, Some("true"), Check::Any, COMMON, "Whether more tasks than `tasks.max` are an error; sinks never have more.")),
+    high(key(
+        "tasks.max",
+        Type::Int,
+        Some("1"),
+        Check::Range(1, i32::MAX as i64),
+        COMMON,
+        "Most tasks that the connector may have; those of a sink share the partitions of its topics.",
+    )),
+    low(key("tasks.max.enforce", Type::Boolean, Some("true"), Check::Any, COMMON, "Whether more tasks than `tasks.max` are an error; there never are more.")),
     low(key(
         "key.converter",
         Type::Class,
@@ -94,8 +102,6 @@ pub static SINK_KEYS: &[ConfigKey] = &[
         COMMON,
         "What to do when a config provider says that a value has expired; the built-in providers never say so.",
     )),
-    high(key("topics", Type::List, Some(""), Check::Any, COMMON, "Topics to read, comma separated; this or `topics.regex`.")),
-    high(key("topics.regex", Type::String, Some(""), Check::Any, COMMON, "Regular expression for the whole names of topics to read; this or `topics`.")),
     low(key(
         "transforms",
         Type::List,
@@ -129,6 +135,21 @@ pub static SINK_KEYS: &[ConfigKey] = &[
         ERRORS,
         "`none`: a record that cannot be converted, transformed or written fails the task. `all`: it is skipped and counted.",
     ),
+    key("errors.log.enable", Type::Boolean, Some("false"), Check::Any, ERRORS, "Whether each skipped record is logged with where it comes from or goes to."),
+    key(
+        "errors.log.include.messages",
+        Type::Boolean,
+        Some("false"),
+        Check::Any,
+        ERRORS,
+        "Whether these lines hold more of the record; keys and values are never logged.",
+    ),
+];
+
+/// Framework keys that only sinks have.
+pub static SINK_KEYS: &[ConfigKey] = &[
+    high(key("topics", Type::List, Some(""), Check::Any, COMMON, "Topics to read, comma separated; this or `topics.regex`.")),
+    high(key("topics.regex", Type::String, Some(""), Check::Any, COMMON, "Regular expression for the whole names of topics to read; this or `topics`.")),
     low(key(
         "lakehead.lost.records",
         Type::String,
@@ -138,15 +159,6 @@ pub static SINK_KEYS: &[ConfigKey] = &[
         "Ours. What is done when records that are next are not in their log any more (deleted before they were read, topic deleted and made again, log truncated): continue \
          (as upstream, where auto.offset.reset says; the range is named in the log and the status), or halt (the task fails and names the range).",
     )),
-    key("errors.log.enable", Type::Boolean, Some("false"), Check::Any, ERRORS, "Whether each skipped record is logged with its topic, partition and offset."),
-    key(
-        "errors.log.include.messages",
-        Type::Boolean,
-        Some("false"),
-        Check::Any,
-        ERRORS,
-        "Whether these lines hold more of the record; keys and values are never logged.",
-    ),
     key("errors.deadletterqueue.topic.name", Type::String, Some(""), Check::Only(&[""], NO_DLQ), ERRORS, "Topic for records that failed; empty = none."),
     key(
         "errors.deadletterqueue.topic.replication.factor",

@@ -37,7 +37,7 @@ const REVOKE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a task is made from.
 #[derive(Debug, Clone)]
-pub struct SinkTaskSpec {
+pub struct TaskSpec {
     /// The connector's name.
     pub connector: Arc<str>,
     /// The task's number, from 0.
@@ -67,7 +67,7 @@ pub struct TaskControl {
 ///
 /// # Errors
 /// [`TaskError`]: why the task is FAILED.
-pub async fn run(spec: SinkTaskSpec, control: TaskControl) -> Result<(), TaskError> {
+pub async fn run(spec: TaskSpec, control: TaskControl) -> Result<(), TaskError> {
     let TaskControl { paused, stop, live } = control;
     let progress = Arc::new(tokio::sync::Notify::new());
     let tolerates = spec.props.get("errors.tolerance").is_some_and(|v| v.trim().eq_ignore_ascii_case("all"));

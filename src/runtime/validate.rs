@@ -1,17 +1,19 @@
-//! What a connector's configuration must be before anything is started: `AbstractHerder.validateConnectorConfig`, for sinks.
+//! What a connector's configuration must be before anything is started: `AbstractHerder.validateConnectorConfig`.
 //!
 //! Pure but for the files that config providers read: no network, no store. Every problem is reported, in upstream's words where it has some.
 
 use std::collections::BTreeMap;
 
-use crate::connect::config::{Check, ConfigError, Type, Values, check};
-use crate::connect::{Connector, Props};
-use crate::convert;
+use crate::connect::config::{Check, ConfigError, ConfigKey, Type, Values, check};
+use crate::connect::{Connector, Kind, Props};
+use crate::convert::{self, writing};
 use crate::runtime::classes;
 use crate::runtime::herder::HerderError;
-use crate::runtime::sink_keys::{PREFIXES, SINK_KEYS};
+use crate::runtime::sink_keys::{CONNECTOR_KEYS, PREFIXES, SINK_KEYS};
+use crate::runtime::source_keys::SOURCE_KEYS;
+use crate::runtime::topic_creation;
 use crate::settings::Settings;
-use crate::settings::clients::{CONSUMER_OVERRIDE, below};
+use crate::settings::clients::{ADMIN_OVERRIDE, CONSUMER_OVERRIDE, PRODUCER_OVERRIDE, below};
 use crate::transform::Chain;
 
 /// A configuration as a request brings it: a value may be null, which is an error of its own.
@@ -73,9 +75,10 @@ pub(super) fn inspect(connectors: &[&'static dyn Connector], settings: &Settings
         return Err(HerderError::BadRequest(format!("Connector config {{{name}}} contains no connector type")));
     };
     let class = classes::find(connectors, class.trim()).map_err(HerderError::BadRequest)?;
-    errors.extend(framework(&props, settings));
+    errors.extend(framework(class.kind(), &props, settings));
     let report = class.validate(&props);
-    let is_ours = |key: &str| SINK_KEYS.iter().any(|k| k.name == key) || PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+    let is_ours =
+        |key: &str| framework_keys(class.kind()).into_iter().flatten().any(|k| k.name == key) || PREFIXES.iter().any(|prefix| key.starts_with(prefix));
     let unknown = report.unknown.into_iter().filter(|key| !is_ours(key)).collect();
     errors.extend(report.errors);
     errors.extend(stages(class, &props, settings));
@@ -94,7 +97,11 @@ fn hide_resolved(error: &mut ConfigError, raw: &Props, props: &Props) {
 
 /// The stages between Kafka and the connector: its converters and transforms must be ones that can be built.
 fn stages(class: &'static dyn Connector, props: &Props, settings: &Settings) -> Vec<ConfigError> {
-    let converters = convert::build(props, &settings.props, class.want(props)).err().unwrap_or_default();
+    let converters = match class.kind() {
+        Kind::Sink => convert::build(props, &settings.props, class.want(props)).err(),
+        Kind::Source => writing::writers(props, &settings.props).err(),
+    };
+    let converters = converters.unwrap_or_default();
     let transforms = Chain::from_props(props).err().unwrap_or_default();
     converters.into_iter().chain(transforms).collect()
 }
@@ -109,19 +116,39 @@ fn invalid(errors: &[ConfigError]) -> HerderError {
     ))
 }
 
+/// The framework's keys of connectors of that kind.
+pub(super) fn framework_keys(kind: Kind) -> [&'static [ConfigKey]; 2] {
+    match kind {
+        Kind::Sink => [CONNECTOR_KEYS, SINK_KEYS],
+        Kind::Source => [CONNECTOR_KEYS, SOURCE_KEYS],
+    }
+}
+
 /// The framework's own checks.
-fn framework(props: &Props, settings: &Settings) -> Vec<ConfigError> {
+fn framework(kind: Kind, props: &Props, settings: &Settings) -> Vec<ConfigError> {
     let mut errors = Vec::new();
-    for error in check(&[SINK_KEYS], props, |_| true).errors {
+    let keys = framework_keys(kind);
+    for error in check(&keys, props, |_| true).errors {
         // As upstream, a text that is no number is also a missing number to a key that must have one.
-        let key = SINK_KEYS.iter().find(|key| key.name == error.key && matches!(key.check, Check::Range(..)));
+        let key = keys.into_iter().flatten().find(|key| key.name == error.key && matches!(key.check, Check::Range(..)));
         let second = key.filter(|key| matches!(key.kind, Type::Int | Type::Long) && error.message.contains("Not a number"));
         errors.push(error);
         errors.extend(second.map(|key| ConfigError::new(key.name, format!("Invalid value null for configuration {}: Value must be non-null", key.name))));
     }
     errors.extend(props.get("name").and_then(|name| check_name(name)));
-    errors.extend(check_topics(props));
-    errors.extend(check_overrides(props, settings));
+    match kind {
+        Kind::Sink => {
+            errors.extend(check_topics(props));
+            errors.extend(check_overrides(CONSUMER_OVERRIDE, props, settings));
+        }
+        Kind::Source => {
+            errors.extend(check_overrides(PRODUCER_OVERRIDE, props, settings));
+            if settings.creates_topics && topic_creation::is_used(props) {
+                errors.extend(topic_creation::check(props));
+                errors.extend(check_overrides(ADMIN_OVERRIDE, props, settings));
+            }
+        }
+    }
     errors
 }
 
@@ -137,7 +164,7 @@ fn check_name(name: &str) -> Option<ConfigError> {
 
 /// Exactly one of `topics` and `topics.regex`; as upstream, the problem is reported for both keys.
 fn check_topics(props: &Props) -> Vec<ConfigError> {
-    let values = Values { tables: &[SINK_KEYS], props };
+    let values = Values { tables: &framework_keys(Kind::Sink), props };
     let both = |message: &str| ["topics", "topics.regex"].map(|key| ConfigError::new(key, message)).to_vec();
     match (values.non_blank("topics"), values.non_blank("topics.regex")) {
         (Some(_), Some(_)) => both("topics and topics.regex are mutually exclusive options, but both are set."),
@@ -154,19 +181,24 @@ fn check_topics(props: &Props) -> Vec<ConfigError> {
     }
 }
 
-/// The worker's policy for `consumer.override.*`, and what no policy can allow.
-fn check_overrides(props: &Props, settings: &Settings) -> Vec<ConfigError> {
+/// The worker's policy for `consumer.override.*` and the like, and what no policy can allow.
+fn check_overrides(prefix: &str, props: &Props, settings: &Settings) -> Vec<ConfigError> {
     let policy = settings.override_policy;
     let refused = |setting: &str, value: &str| {
         if !policy.allows(setting) {
             let name = policy.name();
             return Some(format!("The '{name}' policy does not allow '{setting}' to be overridden in the connector configuration."));
         }
-        let auto_commit = setting == "enable.auto.commit" && !value.trim().eq_ignore_ascii_case("false");
-        auto_commit
-            .then(|| format!("Invalid value {value} for configuration {CONSUMER_OVERRIDE}{setting}: offsets are committed only when records are durable"))
+        let auto_commit = prefix == CONSUMER_OVERRIDE && setting == "enable.auto.commit" && !value.trim().eq_ignore_ascii_case("false");
+        let transactional = prefix == PRODUCER_OVERRIDE && setting == "transactional.id";
+        let why = match (auto_commit, transactional) {
+            (true, _) => "offsets are committed only when records are durable",
+            (_, true) => "transactions are not supported yet; leave it out",
+            _ => return None,
+        };
+        Some(format!("Invalid value {value} for configuration {prefix}{setting}: {why}"))
     };
-    below(props, CONSUMER_OVERRIDE).filter_map(|(s, v)| Some(ConfigError::new(format!("{CONSUMER_OVERRIDE}{s}"), refused(&s, &v)?))).collect()
+    below(props, prefix).filter_map(|(s, v)| Some(ConfigError::new(format!("{prefix}{s}"), refused(&s, &v)?))).collect()
 }
 
 #[cfg(test)]
@@ -175,13 +207,17 @@ mod tests {
     use crate::settings::Host;
 
     fn messages(worker: &[(&str, &str)], connector: &[(&str, &str)]) -> Vec<String> {
+        messages_of(Kind::Sink, worker, connector)
+    }
+
+    fn messages_of(kind: Kind, worker: &[(&str, &str)], connector: &[(&str, &str)]) -> Vec<String> {
         let pairs = |pairs: &[(&str, &str)]| -> Props { pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() };
         let mut props = pairs(&[("bootstrap.servers", "b"), ("key.converter", "K"), ("value.converter", "V")]);
         props.extend(pairs(worker));
         let settings = Settings::from_props(&props, &Host::default()).unwrap();
         let mut config = pairs(&[("name", "c"), ("connector.class", "X")]);
         config.extend(pairs(connector));
-        framework(&config, &settings).into_iter().map(|error| error.message).collect()
+        framework(kind, &config, &settings).into_iter().map(|error| error.message).collect()
     }
 
     #[test]
@@ -229,6 +265,20 @@ mod tests {
             let messages = messages(&[], &[("topics", "t"), (key, value)]);
             assert!(messages.len() == 1 && messages[0].contains(reason) && messages[0].contains(key), "{messages:?}");
         }
+    }
+
+    #[test]
+    fn sources_have_keys_of_their_own() {
+        let source = |worker: &[(&str, &str)], connector: &[(&str, &str)]| messages_of(Kind::Source, worker, connector);
+        assert!(source(&[], &[]).is_empty(), "no topics are asked for");
+        let exactly = source(&[], &[("exactly.once.support", "required")]);
+        assert!(exactly.len() == 1 && exactly[0].contains("exactly.once.support: sources write without transactions"), "{exactly:?}");
+        let incomplete = [("topic.creation.default.partitions", "1")];
+        assert_eq!(source(&[], &incomplete).len(), 1, "a replication factor is missing");
+        assert!(source(&[("topic.creation.enable", "false")], &incomplete).is_empty(), "as upstream, it is not looked at");
+        let overrides = [("producer.override.linger.ms", "1"), ("consumer.override.fetch.min.bytes", "1"), ("producer.override.transactional.id", "t")];
+        assert_eq!(source(&[("connector.client.config.override.policy", "None")], &overrides).len(), 2);
+        assert_eq!(source(&[], &overrides).len(), 1);
     }
 
     #[test]

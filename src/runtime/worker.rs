@@ -10,9 +10,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::connect::{Connector, Props, TaskError};
+use crate::connect::source::OffsetStore;
+use crate::connect::{Connector, Kind, Props, TaskError};
 use crate::env::Env;
-use crate::runtime::sink_task::{self, SinkTaskSpec, TaskControl};
+use crate::runtime::sink_task::{self, TaskControl, TaskSpec};
+use crate::runtime::source_task;
 use crate::runtime::status::{ActiveTopics, Live, State, TaskId};
 use crate::settings::Settings;
 
@@ -24,6 +26,8 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 pub struct Worker {
     settings: Arc<Settings>,
     env: Env,
+    /// Where source connectors have read to.
+    offsets: Arc<dyn OffsetStore>,
     running: BTreeMap<TaskId, Running>,
     /// Told of every task that ended.
     ended: mpsc::UnboundedSender<TaskId>,
@@ -43,8 +47,8 @@ struct Running {
 impl Worker {
     /// A worker without tasks. `ended` is told of each that ends.
     #[must_use]
-    pub fn new(settings: Arc<Settings>, env: Env, ended: mpsc::UnboundedSender<TaskId>) -> Self {
-        Self { settings, env, running: BTreeMap::new(), ended }
+    pub fn new(settings: Arc<Settings>, env: Env, offsets: Arc<dyn OffsetStore>, ended: mpsc::UnboundedSender<TaskId>) -> Self {
+        Self { settings, env, offsets, running: BTreeMap::new(), ended }
     }
 
     /// Starts a task and returns what it shows; `topics` are the connector's. `props` is its configuration with references resolved.
@@ -53,12 +57,11 @@ impl Worker {
         let live = Arc::new(Live::of(topics));
         let stop = CancellationToken::new();
         let (pause, paused_rx) = watch::channel(paused);
-        let spec =
-            SinkTaskSpec { connector: Arc::clone(&id.connector), task: id.task, class, props, worker: Arc::clone(&self.settings), env: self.env.clone() };
+        let spec = TaskSpec { connector: Arc::clone(&id.connector), task: id.task, class, props, worker: Arc::clone(&self.settings), env: self.env.clone() };
         let control = TaskControl { paused: paused_rx, stop: stop.clone(), live: Arc::clone(&live) };
         live.set_state(if paused { State::Paused } else { State::Running });
         tracing::info!(connector = %id.connector, task = id.task, "task started");
-        let task = tokio::spawn(Box::pin(sink_task::run(spec, control)));
+        let task = self.spawn(spec, control);
         let abort = task.abort_handle();
         let (watched, ended) = (watch(task, id.clone(), stop.clone(), Arc::clone(&live)), self.ended.clone());
         let of = id.clone();
@@ -68,6 +71,13 @@ impl Worker {
         });
         self.running.insert(id, Running { stop, paused: pause, live: Arc::clone(&live), abort, watcher });
         live
+    }
+
+    fn spawn(&self, spec: TaskSpec, control: TaskControl) -> JoinHandle<Result<(), TaskError>> {
+        match spec.class.kind() {
+            Kind::Sink => tokio::spawn(Box::pin(sink_task::run(spec, control))),
+            Kind::Source => tokio::spawn(Box::pin(source_task::run(spec, Arc::clone(&self.offsets), control))),
+        }
     }
 
     /// Pauses or resumes tasks; those that do not run are left out.

@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_source_producer_is_configured_as_upstream() {
-        let worker = props(&[("bootstrap.servers", "b:9092"), ("producer.linger.ms", "1"), ("producer.acks", "1"), ("admin.listeners", "x"), ("admin.retries", "2")]);
+        let worker =
+            props(&[("bootstrap.servers", "b:9092"), ("producer.linger.ms", "1"), ("producer.acks", "1"), ("admin.listeners", "x"), ("admin.retries", "2")]);
         let connector = props(&[("producer.override.acks", "all"), ("admin.override.retries", "3"), ("topic", "t")]);
         let expected = props(&[
             ("acks", "all"),

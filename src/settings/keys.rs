@@ -89,7 +89,14 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
         COMMON,
         "Which `consumer.override.*`, `producer.override.*` and `admin.override.*` connectors may use.",
     ),
-    key("topic.creation.enable", Type::Boolean, Some("true"), Check::Any, COMMON, "Whether source connectors make topics, where their configuration has `topic.creation.*`."),
+    key(
+        "topic.creation.enable",
+        Type::Boolean,
+        Some("true"),
+        Check::Any,
+        COMMON,
+        "Whether source connectors make topics, where their configuration has `topic.creation.*`.",
+    ),
     key(
         "topic.tracking.enable",
         Type::Boolean,

@@ -9,7 +9,9 @@ use std::path::Path;
 use lakehead::connect::Connector;
 use lakehead::connect::config::{Check, ConfigKey};
 use lakehead::plugins::CONNECTORS;
-use lakehead::runtime::sink_keys::SINK_KEYS;
+use lakehead::runtime::sink_keys::{CONNECTOR_KEYS, SINK_KEYS};
+use lakehead::runtime::source_keys::SOURCE_KEYS;
+use lakehead::runtime::topic_creation::GROUP_KEYS;
 use lakehead::settings::keys::WORKER_KEYS;
 
 const INTRODUCTION: &str = "# Settings
@@ -68,7 +70,10 @@ fn section<'a>(text: &mut String, title: &str, class: Option<&str>, keys: impl I
 fn settings() -> String {
     let mut text = INTRODUCTION.to_owned();
     section(&mut text, "Worker", None, WORKER_KEYS);
+    section(&mut text, "Every connector", None, CONNECTOR_KEYS);
     section(&mut text, "Every sink connector", None, SINK_KEYS);
+    section(&mut text, "Every source connector", None, SOURCE_KEYS);
+    section(&mut text, "Groups of topics that a source connector makes: `topic.creation.<group>.*`", None, GROUP_KEYS);
     // What all dressings of the storage sink have in common stands first.
     let all: Vec<Vec<&'static [ConfigKey]>> = SECTIONS.iter().map(|(_, class)| connector(class).keys()).collect();
     let (first, others) = all.split_first().expect("sections");
@@ -79,10 +84,16 @@ fn settings() -> String {
         let own = tables.iter().filter(|table| !common.iter().any(|other| std::ptr::eq(*other, **table)));
         section(&mut text, title, Some(class), own.copied().flatten());
     }
-    let others = CONNECTORS.iter().filter(|connector| SECTIONS.iter().all(|(_, class)| *class != connector.class()));
+    let others = CONNECTORS.iter().filter(|connector| SECTIONS.iter().all(|(_, class)| *class != connector.class()) && !connector.keys().is_empty());
     for connector in others {
         let class = connector.class();
-        let (whose, name) = (if class.starts_with("io.aiven.") { "Aiven" } else { "Lenses" }, class.rsplit('.').next().unwrap_or_default());
+        let whose = match class.split('.').nth(1) {
+            Some("aiven") => "Aiven",
+            Some("apache") => "Apache Kafka",
+            Some("confluent") => "Confluent",
+            _ => "Lenses",
+        };
+        let name = class.rsplit('.').next().unwrap_or_default();
         section(&mut text, &format!("{whose}: {name}"), Some(class), connector.keys().into_iter().flatten());
     }
     text
@@ -102,7 +113,15 @@ fn the_settings_in_the_docs_are_those_of_the_tables() {
 
 #[test]
 fn every_key_says_what_it_does() {
-    let keys = CONNECTORS.iter().flat_map(|connector| connector.keys()).flatten().chain(SINK_KEYS).chain(WORKER_KEYS);
+    let keys = CONNECTORS
+        .iter()
+        .flat_map(|connector| connector.keys())
+        .flatten()
+        .chain(CONNECTOR_KEYS)
+        .chain(SINK_KEYS)
+        .chain(SOURCE_KEYS)
+        .chain(GROUP_KEYS)
+        .chain(WORKER_KEYS);
     let silent: Vec<&str> = keys.filter(|key| key.doc.len() < 10).map(|key| key.name).collect();
     assert!(silent.is_empty(), "{silent:?}");
 }

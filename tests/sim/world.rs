@@ -14,7 +14,7 @@ use lakehead::compute::Compute;
 use lakehead::connect::{Connector, Props, TaskError};
 use lakehead::env::Env;
 use lakehead::memory::{Budget, Permit};
-use lakehead::runtime::sink_task::{self, SinkTaskSpec, TaskControl};
+use lakehead::runtime::sink_task::{self, TaskControl, TaskSpec};
 use lakehead::runtime::status::Live;
 use lakehead::settings::{Host, Settings};
 use lakehead::spill::Spill;
@@ -253,7 +253,7 @@ impl<'a> World<'a> {
         let task = |task: u32| {
             let live = Arc::new(Live::default());
             let control = TaskControl { paused: paused.clone(), stop: stop.clone(), live: Arc::clone(&live) };
-            let spec = SinkTaskSpec {
+            let spec = TaskSpec {
                 connector: "sim".into(),
                 task: slot as u32 * self.scenario.tasks + task,
                 class: self.class,

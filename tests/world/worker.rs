@@ -145,7 +145,8 @@ impl Worker {
 
     /// Starts a worker of that group against the shared broker, and waits until it is a member of it.
     pub(crate) fn join(group: &str, settings: &[(&str, &str)]) -> Self {
-        let topics = ["config", "offset", "status"].map(|of| (format!("{of}.storage.topic"), format!("{group}-{of}"), format!("{of}.storage.replication.factor")));
+        let topics =
+            ["config", "offset", "status"].map(|of| (format!("{of}.storage.topic"), format!("{group}-{of}"), format!("{of}.storage.replication.factor")));
         let topics = topics.iter().flat_map(|(topic, name, factor)| [(topic.as_str(), name.as_str()), (factor.as_str(), "1")]);
         let session = [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "500"), ("scheduled.rebalance.max.delay.ms", "0")];
         let settings: Vec<_> = [("group.id", group)].into_iter().chain(topics).chain(session).chain(settings.iter().copied()).collect();

@@ -20,8 +20,8 @@ use super::{Encoder, File, FileFormat, FileStats, FormatError, Options, View};
 mod number;
 mod print;
 
-pub use self::number::push_f64;
 pub(crate) use self::number::push_f32;
+pub use self::number::push_f64;
 pub(crate) use self::print::{DecimalFormat, Printer, push_string, unsupported};
 
 /// Registration.

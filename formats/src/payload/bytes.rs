@@ -3,7 +3,7 @@
 use arrow::array::{AsArray, BinaryArray};
 use arrow::datatypes::DataType;
 
-use super::{Payloads, PayloadWriter, Writer};
+use super::{PayloadWriter, Payloads, Writer};
 use crate::column::Column;
 
 /// Registration.

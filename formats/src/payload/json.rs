@@ -10,7 +10,7 @@
 use arrow::array::{Array, BinaryBuilder};
 use arrow::datatypes::DataType;
 
-use super::{Options, Payloads, PayloadWriter, Writer};
+use super::{Options, PayloadWriter, Payloads, Writer};
 use crate::column::{Column, Reject};
 use crate::file::json::{DecimalFormat, Printer, unsupported};
 use crate::schema::{DEFAULT, is_json_text};
@@ -19,8 +19,11 @@ use crate::wire::ConvertError;
 mod envelope;
 
 /// Registration.
-pub(super) const WRITER: Writer =
-    Writer { name: "json", aliases: &["org.apache.kafka.connect.json.JsonConverter", "JsonConverter", "Json"], build: |options| Ok(Box::new(Json::new(options)?)) };
+pub(super) const WRITER: Writer = Writer {
+    name: "json",
+    aliases: &["org.apache.kafka.connect.json.JsonConverter", "JsonConverter", "Json"],
+    build: |options| Ok(Box::new(Json::new(options)?)),
+};
 
 #[derive(Debug)]
 struct Json {
@@ -46,7 +49,10 @@ impl Json {
             return Err(refused("schema.content", "schemas that readers are to have beforehand are not supported for writing; leave it out".to_owned()));
         }
         if text("replace.null.with.default").eq_ignore_ascii_case("false") {
-            return Err(refused("replace.null.with.default", "false is not supported for writing: nulls are written as their defaults; values taken: true".to_owned()));
+            return Err(refused(
+                "replace.null.with.default",
+                "false is not supported for writing: nulls are written as their defaults; values taken: true".to_owned(),
+            ));
         }
         Ok(Self { enveloped, decimals })
     }
@@ -62,7 +68,11 @@ impl PayloadWriter for Json {
         let mut before = Vec::new();
         if self.enveloped {
             before.extend_from_slice(b"{\"schema\":");
-            if is_schemaless { before.extend_from_slice(b"null") } else { envelope::push_schema(field, None, &mut before) }
+            if is_schemaless {
+                before.extend_from_slice(b"null")
+            } else {
+                envelope::push_schema(field, None, &mut before)
+            }
             before.extend_from_slice(b",\"payload\":");
         }
         let is_required = !is_schemaless && !field.is_nullable() && !field.metadata().contains_key(DEFAULT);

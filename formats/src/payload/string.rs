@@ -4,16 +4,12 @@ use arrow::array::{Array, BinaryBuilder};
 use arrow::datatypes::DataType;
 
 use super::text::JavaText;
-use super::{Options, Payloads, PayloadWriter, Writer};
+use super::{Options, PayloadWriter, Payloads, Writer};
 use crate::column::Column;
 use crate::wire::ConvertError;
 
 /// Registration.
-pub(super) const WRITER: Writer = Writer {
-    name: "string",
-    aliases: &["org.apache.kafka.connect.storage.StringConverter", "StringConverter", "String"],
-    build,
-};
+pub(super) const WRITER: Writer = Writer { name: "string", aliases: &["org.apache.kafka.connect.storage.StringConverter", "StringConverter", "String"], build };
 
 fn build(options: &Options) -> Result<Box<dyn PayloadWriter>, ConvertError> {
     const KEY: &str = "converter.encoding";

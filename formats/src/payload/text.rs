@@ -292,11 +292,8 @@ mod tests {
         assert_eq!(plain(Arc::new(Float32Array::from(vec![12.2]))), ["12.2"]);
         assert_eq!(plain(Arc::new(BinaryArray::from(vec![&b"raw"[..]]))), ["raw"]);
         assert_eq!(plain(Arc::new(NullArray::new(1))), ["null"]);
-        let fields = Fields::from(vec![
-            Field::new("id", DataType::Int32, false),
-            Field::new("gone", DataType::Utf8, true),
-            Field::new("name", DataType::Utf8, true),
-        ]);
+        let fields =
+            Fields::from(vec![Field::new("id", DataType::Int32, false), Field::new("gone", DataType::Utf8, true), Field::new("name", DataType::Utf8, true)]);
         let arrays: Vec<ArrayRef> =
             vec![Arc::new(Int32Array::from(vec![7])), Arc::new(StringArray::from(vec![None::<&str>])), Arc::new(StringArray::from(vec!["x"]))];
         assert_eq!(plain(Arc::new(StructArray::new(fields, arrays, None))), ["Struct{id=7,name=x}"]);

@@ -73,6 +73,16 @@ static GROUPS: &[(&str, &[Row])] = &[
             Row("errors.deadletterqueue.context.headers.enable", 8, Medium, "Enable Error Context Headers"),
         ],
     ),
+    ("Topic Creation", &[Row("topic.creation.groups", 1, Long, "Topic Creation Groups")]),
+    (
+        "Exactly Once Support",
+        &[
+            Row("exactly.once.support", 2, Short, "Exactly once support"),
+            Row("transaction.boundary", 3, Short, "Transaction Boundary"),
+            Row("transaction.boundary.interval.ms", 4, Short, "Transaction boundary interval"),
+        ],
+    ),
+    ("offsets.topic", &[Row("offsets.storage.topic", 1, Long, "Offsets topic")]),
     (
         "Connector",
         &[

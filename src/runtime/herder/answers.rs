@@ -76,7 +76,7 @@ impl Herder {
         let (state, trace, worker_id) = match self.instances.get(name) {
             Some(instance) => {
                 let target = snapshot.target_state(name).unwrap_or(TargetState::Started);
-                (instance.state(target), instance.failure.clone(), Arc::clone(&self.about.worker_id))
+                (instance.state(target), instance.failure(), Arc::clone(&self.about.worker_id))
             }
             None if self.is_alone => return None,
             None => {
@@ -129,7 +129,7 @@ impl Herder {
         let Some(instance) = self.instances.get_mut(name) else { return };
         let now = (instance.state(target), generation);
         if instance.told.replace(now) != Some(now) {
-            let trace = instance.failure.clone();
+            let trace = instance.failure();
             self.write_connector(name, now.0, trace);
         }
     }
@@ -165,9 +165,19 @@ impl Herder {
 }
 
 impl super::Instance {
+    /// Whatever was wrong before, it is tried again.
+    pub(super) fn begin_again(&mut self) {
+        self.failure = None;
+        self.beside = super::Beside::default();
+    }
+
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failure.clone().or_else(|| self.beside.failure())
+    }
+
     fn state(&self, target: TargetState) -> State {
         match target {
-            _ if self.failure.is_some() => State::Failed,
+            _ if self.failure().is_some() => State::Failed,
             TargetState::Started => State::Running,
             TargetState::Paused => State::Paused,
             TargetState::Stopped => State::Stopped,

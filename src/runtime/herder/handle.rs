@@ -1,21 +1,21 @@
 //! How others reach the herder: requests with a place for the answer, and a handle that is cheap to clone.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::batch::TopicPartition;
 use crate::clock::Clock;
 use crate::cluster::board::Board;
 use crate::cluster::configs::{RawConfig as Written, records};
 use crate::cluster::membership::Standing;
 use crate::cluster::protocol::Protocol;
 use crate::cluster::session::{self, Refusal, Signature};
+use crate::connect::source::OffsetStore;
 use crate::connect::{Connector, Props};
 use crate::kafka::Kafka;
+use crate::runtime::classes;
 use crate::runtime::definitions::{self, ConfigInfos, Definition, PluginKind};
-use crate::runtime::offsets::{Change, Offsets};
+use crate::runtime::offsets::{Change, ConnectorOffset, Offsets};
 use crate::runtime::peers::Peers;
 use crate::runtime::status::{ConnectorStatus, Live, TaskStatus};
 use crate::runtime::validate::RawConfig;
@@ -78,7 +78,7 @@ pub struct ConnectorInfo {
     pub config: Props,
     /// Numbers of its tasks.
     pub tasks: Vec<u32>,
-    /// `source` or `sink`.
+    /// `source` or `sink`; `unknown` where the class is.
     pub kind: &'static str,
 }
 
@@ -146,6 +146,8 @@ pub(super) struct About {
     pub(super) connectors: &'static [&'static dyn Connector],
     pub(super) settings: Arc<Settings>,
     pub(super) kafka: Arc<dyn Kafka>,
+    /// Where source connectors have read to.
+    pub(super) source_offsets: Arc<dyn OffsetStore>,
     pub(super) clock: Clock,
     pub(super) cluster_id: OnceLock<String>,
     pub(super) ready: watch::Sender<bool>,
@@ -168,6 +170,13 @@ impl std::fmt::Debug for SetLevel {
 }
 
 impl About {
+    /// The offsets of a connector with that configuration.
+    pub(super) fn offsets(&self, name: &Arc<str>, config: &Props) -> Result<Offsets, HerderError> {
+        let class = config.get("connector.class").map_or("", |class| class.trim());
+        let class = classes::find(self.connectors, class).map_err(HerderError::Internal)?;
+        Offsets::new(self.kafka.as_ref(), &self.settings, &self.source_offsets, name, class, config)
+    }
+
     /// A level for all workers came from the config topic.
     pub(super) fn set_level(&self, namespace: &str, level: &str) {
         if let Some(set) = self.levels.get() {
@@ -453,16 +462,16 @@ impl HerderHandle {
         self.read(|reply| Read::ResetTopics(name.into(), reply)).await
     }
 
-    /// What the consumer group of a sink connector has committed, whatever state the connector is in.
+    /// Where a connector goes on, whatever state it is in.
     ///
     /// # Errors
-    /// [`HerderError::NotFound`]; [`HerderError::Internal`] when Kafka does not tell.
-    pub async fn offsets(&self, name: &str) -> Result<BTreeMap<TopicPartition, i64>, HerderError> {
+    /// [`HerderError::NotFound`]; [`HerderError::Internal`] when Kafka or the store of source offsets does not tell.
+    pub async fn offsets(&self, name: &str) -> Result<Vec<ConnectorOffset>, HerderError> {
         let info = self.info(name).await?;
-        Offsets::new(self.about.kafka.as_ref(), &self.about.settings, &info.name, &info.config)?.read().await
+        self.about.offsets(&info.name, &info.config)?.read().await
     }
 
-    /// Changes what the consumer group of a stopped sink connector has committed. Returns what to tell who asked for it.
+    /// Changes where a stopped connector goes on. Returns what to tell who asked for it.
     ///
     /// # Errors
     /// [`HerderError::NotFound`]; [`HerderError::BadRequest`] when the connector is not stopped or the change is none; [`HerderError::Internal`] when Kafka does

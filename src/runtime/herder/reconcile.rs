@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Herder, Instance, Task, Written, given};
+use super::{Beside, Herder, Instance, Task, Written, given};
 use crate::cluster::configs::{Change, RestartRequest, Snapshot, TargetState, records};
 use crate::cluster::membership::{Acknowledge, Event};
 use crate::cluster::{Work, statuses};
-use crate::connect::Props;
 use crate::connect::config::ConfigError;
+use crate::connect::{Connector, Props};
 use crate::runtime::classes;
 use crate::runtime::status::{ActiveTopics, Live, State, TaskId};
 
@@ -32,9 +32,7 @@ impl Herder {
                 self.reconcile(&connector);
             }
             Change::ConnectorUpdated(connector) => {
-                if let Some(instance) = self.instances.get_mut(&connector) {
-                    instance.failure = None;
-                }
+                self.instances.get_mut(&connector).into_iter().for_each(Instance::begin_again);
                 self.reconcile(&connector);
             }
             Change::TasksCommitted { connector, .. } => {
@@ -42,9 +40,7 @@ impl Herder {
                 self.reconcile(&connector);
             }
             Change::TargetState(connector) => {
-                if let Some(instance) = self.instances.get_mut(&connector) {
-                    instance.failure = None;
-                }
+                self.instances.get_mut(&connector).into_iter().for_each(Instance::begin_again);
                 self.reconcile(&connector);
             }
             Change::Restart(request) => self.carry_out_restart(&request),
@@ -144,15 +140,37 @@ impl Herder {
     /// The instance says what its tasks are, unless that is written down already. As upstream, it does not while the connector is paused or stopped.
     fn reconcile_instance(&mut self, name: &Arc<str>, snapshot: &Snapshot, target: TargetState) {
         let Some(config) = snapshot.config(name) else { return };
-        let failure = self.instances.entry(Arc::clone(name)).or_default().failure.clone();
-        if target == TargetState::Started && failure.is_none() {
-            match self.task_configs(config) {
-                Ok(configs) if snapshot.must_publish(name, &configs) => self.publish(name, configs),
-                Ok(_) => {}
+        let instance = self.instances.entry(Arc::clone(name)).or_default();
+        if target != TargetState::Started {
+            instance.beside = Beside::default();
+        } else if instance.failure().is_none() {
+            let made = self.made_of(config).map(|(class, props)| {
+                let tasks = class.task_configs(&given(config), tasks_max(&props));
+                (class, props, tasks.into_iter().map(|config| written(class, config)).collect::<Vec<_>>())
+            });
+            match made {
+                Ok((class, props, tasks)) => {
+                    let instance = self.instances.entry(Arc::clone(name)).or_default();
+                    if !instance.beside.is_started() {
+                        instance.beside = Beside::start(name, class, &props);
+                    }
+                    if snapshot.must_publish(name, &tasks) {
+                        self.publish(name, tasks);
+                    }
+                }
                 Err(trace) => self.fail(name, trace),
             }
         }
         self.tell_instance(name, target);
+    }
+
+    /// Writes down what has failed since, by itself.
+    pub(super) fn tell_failures(&mut self) {
+        let snapshot = self.board.snapshot();
+        let failed: Vec<Arc<str>> = self.instances.iter().filter(|(_, instance)| instance.failure().is_some()).map(|(name, _)| Arc::clone(name)).collect();
+        for name in failed {
+            self.tell_instance(&name, snapshot.target_state(&name).unwrap_or(TargetState::Started));
+        }
     }
 
     fn fail(&mut self, name: &Arc<str>, trace: String) {
@@ -160,16 +178,11 @@ impl Herder {
         self.instances.entry(Arc::clone(name)).or_default().failure = Some(trace);
     }
 
-    /// As upstream, a task's configuration is the connector's and the name of the task's class.
-    fn task_configs(&self, config: &Written) -> Result<Vec<Written>, String> {
+    /// The class that a configuration names, and the configuration with its references resolved.
+    fn made_of(&self, config: &Written) -> Result<(&'static dyn Connector, Props), String> {
         let props = self.resolved(config)?;
         let class = classes::find(self.about.connectors, props.get("connector.class").map_or("", |class| class.trim()))?;
-        let tasks_max: usize = props.get("tasks.max").and_then(|text| text.trim().parse().ok()).unwrap_or(1);
-        let name = class.class();
-        let task_class = format!("{}Task", name.strip_suffix("Connector").unwrap_or(name));
-        let mut config = config.clone();
-        config.insert(TASK_CLASS.to_owned(), Some(task_class));
-        Ok(vec![config; tasks_max])
+        Ok((class, props))
     }
 
     fn resolved(&self, config: &Written) -> Result<Props, String> {
@@ -217,10 +230,7 @@ impl Herder {
         let mut plain = (*config).clone();
         plain.remove(TASK_CLASS);
         let topics = self.topics.entry(Arc::clone(&id.connector)).or_default().of_task(&id, &self.found.0);
-        let made = self.resolved(&plain).and_then(|props| {
-            let class = classes::find(self.about.connectors, props.get("connector.class").map_or("", |class| class.trim()))?;
-            Ok((class, props))
-        });
+        let made = self.made_of(&plain);
         let live = match made {
             Ok((class, props)) => self.worker.start(id.clone(), class, props, topics, is_paused),
             Err(trace) => {
@@ -251,9 +261,10 @@ impl Herder {
             return;
         }
         if let Some(instance) = self.instances.get_mut(connector)
-            && (!only_failed || instance.failure.is_some())
+            && (!only_failed || instance.failure().is_some())
         {
-            *instance = Instance::default();
+            instance.begin_again();
+            instance.told = None;
         }
         let is_restarted = |task: &Task| !only_failed || task.live.state() == State::Failed;
         let tasks = self.tasks_of(connector).filter(|(_, task)| *include_tasks && is_restarted(task)).map(|(id, _)| id.clone()).collect();
@@ -321,4 +332,16 @@ impl Herder {
     pub(super) fn topics_of(&self, name: &str) -> ActiveTopics {
         self.topics.get(name).cloned().unwrap_or_default()
     }
+}
+
+/// How many tasks a configuration allows.
+fn tasks_max(props: &Props) -> u32 {
+    props.get("tasks.max").and_then(|text| text.trim().parse().ok()).unwrap_or(1)
+}
+
+/// As upstream, a task's configuration has the name of its class.
+fn written(class: &'static dyn Connector, config: Props) -> Written {
+    let name = class.class();
+    let task_class = format!("{}Task", name.strip_suffix("Connector").unwrap_or(name));
+    config.into_iter().chain([(TASK_CLASS.to_owned(), task_class)]).map(|(key, value)| (key, Some(value))).collect()
 }

@@ -1,0 +1,51 @@
+//! The framework's keys that only source connectors have: `SourceConnectorConfig` of Apache Kafka 4.3. Those of groups of topics are in
+//! [`topic_creation`](super::topic_creation).
+
+use super::sink_keys::{key, low};
+use crate::connect::config::{Check, ConfigKey, Type};
+
+const NO_TRANSACTIONS: &str = "sources write without transactions, at least once";
+
+/// Framework keys that only sources have.
+pub static SOURCE_KEYS: &[ConfigKey] = &[
+    low(key(
+        "topic.creation.groups",
+        Type::List,
+        Some(""),
+        Check::Any,
+        "Topic Creation",
+        "Groups of topics that are made with the same settings, in the order in which they are looked through: `topic.creation.<group>.*`.",
+    )),
+    key(
+        "exactly.once.support",
+        Type::String,
+        Some("requested"),
+        Check::Only(&["requested"], NO_TRANSACTIONS),
+        "Exactly Once Support",
+        "Whether the connector must be able to deliver exactly once: `requested` or `required`.",
+    ),
+    key(
+        "transaction.boundary",
+        Type::String,
+        Some("poll"),
+        Check::OneOfIgnoreCase(&["poll", "connector", "interval"]),
+        "Exactly Once Support",
+        "When transactions end; without effect while there are none.",
+    ),
+    low(key(
+        "transaction.boundary.interval.ms",
+        Type::Long,
+        None,
+        Check::Range(0, i64::MAX),
+        "Exactly Once Support",
+        "Milliseconds between ends of transactions; without effect while there are none.",
+    )),
+    low(key(
+        "offsets.storage.topic",
+        Type::String,
+        None,
+        Check::NotBlank,
+        "offsets.topic",
+        "Topic for the connector's own offsets. As upstream, without effect in standalone mode, where offsets are in a file.",
+    )),
+];

@@ -1,0 +1,187 @@
+//! What a connector gave → the bytes that are sent: transforms, then converters.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BinaryArray, Int64Array, ListArray, TimestampMillisecondArray};
+
+use super::outbox::Held;
+use crate::batch::{Batch, OffsetRange, TopicPartition};
+use crate::connect::{ErrorKind, TaskError};
+use crate::convert::writing::Writers;
+use crate::kafka::OutgoingRecord;
+use crate::transform::Chain;
+
+/// What stands for a partition that the producer is to choose, where a batch has to name one.
+const ANY_PARTITION: i32 = -1;
+
+/// The stages between a source and its producer.
+pub(super) struct Stages {
+    pub(super) chain: Chain,
+    pub(super) writers: Writers,
+}
+
+/// What is to be done with a batch.
+pub(super) struct Prepared {
+    /// What is sent, in order.
+    pub(super) pieces: Vec<Piece>,
+    /// Rows that are left out, with the reason.
+    pub(super) left_out: Vec<(usize, String)>,
+    /// What ends the task when everything before it was sent.
+    pub(super) failure: Option<TaskError>,
+}
+
+impl Stages {
+    /// Takes a batch through the stages. A row that cannot be sent is left out, or ends the task when bad records are not tolerated.
+    pub(super) fn prepare(&mut self, held: &Arc<Held>, tolerates: bool) -> Prepared {
+        let source = &held.batch;
+        if let Some(class) = self.writers.other_header_converter.as_ref().filter(|_| source.headers.is_some()) {
+            let message = format!("header.converter={class} is not supported for source connectors whose records have headers: use SimpleHeaderConverter");
+            return Prepared { pieces: Vec::new(), left_out: Vec::new(), failure: Some(TaskError::new(ErrorKind::BadConfig, message)) };
+        }
+        let rows = i64::try_from(source.len()).unwrap_or(i64::MAX);
+        let batch = Batch {
+            from: TopicPartition { topic: Arc::clone(&source.topic), partition: source.partition.unwrap_or(ANY_PARTITION) },
+            span: OffsetRange { start: 0, end: rows },
+            topic: Arc::clone(&source.topic),
+            // The number of the row stands for an offset.
+            offsets: (0..rows).collect::<Vec<i64>>().into(),
+            timestamps: source.timestamps.clone(),
+            key: source.key.clone(),
+            value: source.value.clone(),
+            headers: source.headers.clone(),
+        };
+        let mut batches = Vec::new();
+        let transformed = self.chain.apply(batch, &mut batches).into_iter();
+        let mut bad: Vec<(usize, String)> = transformed.map(|reject| (reject.row, format!("transforms: {}", reject.reason))).collect();
+        let mut pieces: Vec<Piece> = batches.into_iter().filter(|batch| !batch.is_empty()).map(|batch| self.write(held, batch, &mut bad)).collect();
+        bad.sort_by_key(|(row, _)| *row);
+        bad.dedup_by_key(|(row, _)| *row);
+        let mut failure = None;
+        if !tolerates && let Some((row, reason)) = bad.first() {
+            pieces.iter_mut().for_each(|piece| piece.end_before(*row));
+            let error = TaskError::new(ErrorKind::BadRecord, reason.clone()).with("topic", &source.topic);
+            let at = source.positions.as_ref().map(|positions| serde_json::Value::Object(positions.offset(*row)).to_string());
+            failure = Some(match at {
+                Some(offset) => error.with("source offset", offset),
+                None => error,
+            });
+            bad.clear();
+        }
+        Prepared { pieces, left_out: bad, failure }
+    }
+
+    fn write(&mut self, held: &Arc<Held>, batch: Batch, bad: &mut Vec<(usize, String)>) -> Piece {
+        let (keys, values) = (self.writers.key.write(&batch.key), self.writers.value.write(&batch.value));
+        let mut is_bad = vec![false; batch.len()];
+        let mut note = |row: usize, reason: String| {
+            if let Some(flag) = is_bad.get_mut(row)
+                && !std::mem::replace(flag, true)
+            {
+                bad.push((number(&batch.offsets, row), reason));
+            }
+        };
+        keys.rejects.into_iter().for_each(|reject| note(reject.row, format!("key: {}", reject.reason)));
+        values.rejects.into_iter().for_each(|reject| note(reject.row, format!("value: {}", reject.reason)));
+        for (row, timestamp) in batch.timestamps.iter().enumerate() {
+            // As upstream, -1 is none.
+            if let Some(timestamp) = timestamp.filter(|timestamp| *timestamp < -1) {
+                note(row, format!("invalid record timestamp {timestamp}"));
+            }
+        }
+        Piece {
+            held: Arc::clone(held),
+            partition: Some(batch.from.partition).filter(|partition| *partition != ANY_PARTITION),
+            topic: batch.topic,
+            rows: batch.offsets,
+            timestamps: batch.timestamps,
+            keys: keys.payloads,
+            values: values.payloads,
+            headers: batch.headers,
+            is_bad,
+            next: 0,
+        }
+        .at_next()
+    }
+}
+
+fn number(offsets: &Int64Array, row: usize) -> usize {
+    offsets.values().get(row).and_then(|offset| usize::try_from(*offset).ok()).unwrap_or(usize::MAX)
+}
+
+/// Rows of a batch that go to one topic, ready to be sent one after the other.
+pub(super) struct Piece {
+    pub(super) held: Arc<Held>,
+    pub(super) topic: Arc<str>,
+    partition: Option<i32>,
+    /// Their numbers in the batch.
+    rows: Int64Array,
+    timestamps: TimestampMillisecondArray,
+    keys: BinaryArray,
+    values: BinaryArray,
+    headers: Option<ListArray>,
+    /// Rows that are not sent.
+    is_bad: Vec<bool>,
+    /// The row that is sent next.
+    next: usize,
+}
+
+/// Names and bytes of a record's headers.
+pub(super) type Headers<'a> = Vec<(&'a str, Option<&'a [u8]>)>;
+
+impl Piece {
+    /// The number in the batch of the row that is sent next.
+    pub(super) fn next_row(&self) -> Option<usize> {
+        (self.next < self.is_bad.len()).then(|| number(&self.rows, self.next))
+    }
+
+    /// The row was sent.
+    pub(super) fn step(&mut self) {
+        self.next += 1;
+        while self.is_bad.get(self.next) == Some(&true) {
+            self.next += 1;
+        }
+    }
+
+    fn at_next(mut self) -> Self {
+        if self.is_bad.first() == Some(&true) {
+            self.step();
+        }
+        self
+    }
+
+    /// Rows from that number in the batch on are not sent.
+    fn end_before(&mut self, row: usize) {
+        let end = (0..self.is_bad.len()).find(|at| number(&self.rows, *at) >= row);
+        self.is_bad.truncate(end.unwrap_or(self.is_bad.len()));
+    }
+
+    pub(super) fn headers(&self) -> Headers<'_> {
+        let Some(list) = &self.headers else { return Vec::new() };
+        let offsets = list.value_offsets();
+        let at = |row: usize| offsets.get(row).and_then(|at| usize::try_from(*at).ok()).unwrap_or(0);
+        let entries = list.values().as_struct();
+        let [keys, values] = entries.columns() else { return Vec::new() };
+        let (keys, values) = (keys.as_string::<i32>(), values.as_binary::<i32>());
+        let rows = if list.is_null(self.next) { 0..0 } else { at(self.next)..at(self.next + 1) };
+        rows.map(|row| (keys.value(row), values.is_valid(row).then(|| values.value(row)))).collect()
+    }
+
+    /// The record that is sent next.
+    pub(super) fn record<'a>(&'a self, headers: &'a Headers<'a>) -> OutgoingRecord<'a> {
+        let row = self.next;
+        OutgoingRecord {
+            topic: &self.topic,
+            partition: self.partition,
+            timestamp: self.timestamps.is_valid(row).then(|| self.timestamps.value(row)).filter(|timestamp| *timestamp >= 0),
+            key: self.keys.is_valid(row).then(|| self.keys.value(row)),
+            value: self.values.is_valid(row).then(|| self.values.value(row)),
+            headers,
+        }
+    }
+
+    /// Bytes of that record's key and value.
+    pub(super) fn bytes(&self) -> u64 {
+        let length = |array: &BinaryArray| if array.is_valid(self.next) { array.value(self.next).len() as u64 } else { 0 };
+        length(&self.keys) + length(&self.values)
+    }
+}
