@@ -5,7 +5,9 @@
 //! tests and end with them (`tests/servers/guard.sh`); `make test` installs them.
 //!
 //! `tests/world` has the parts around the product. The tests: [`volume`] (a million records in each format), [`crash`] (kill -9, and members that come and go), [`bad_input`] (records and settings that
-//! are wrong), [`outage`] (parts that are down), [`distributed`] (workers of one group), [`lost_records`] (records that are gone before they are read), [`management`] (offsets, topics and levels of loggers over REST), [`registry`] (schemas that refer to others), [`whole_sink`] (keys, headers, tombstones, versions and every
+//! are wrong), [`outage`] (parts that are down), [`distributed`] (workers of one group), [`lost_records`] (records that are gone before they are read),
+//! [`management`] (offsets, topics and levels of loggers over REST), [`registry`] (schemas that refer to others), [`sources`] (connectors that write to Kafka),
+//! [`whole_sink`] (keys, headers, tombstones, versions and every
 //! language of schemas at once), [`audit`] (the proof of what was written).
 #![expect(clippy::expect_used, reason = "whatever goes wrong in a harness fails the test")]
 
@@ -17,6 +19,7 @@ mod lost_records;
 mod management;
 mod outage;
 mod registry;
+mod sources;
 mod volume;
 mod whole_sink;
 #[path = "../world/mod.rs"]

@@ -101,6 +101,11 @@ impl Connector {
         connector.with("connector.class", "io.lakehead.connect.CloudStorageSink").with("lakehead.store.url", &format!("file://{}", folder.display()))
     }
 
+    /// A connector of that class, and nothing more.
+    pub(crate) fn of_class(name: &str, class: &str) -> Self {
+        Self { name: name.to_owned(), config: BTreeMap::new() }.with("connector.class", class).with("tasks.max", "1")
+    }
+
     /// The same with `key` set.
     pub(crate) fn with(mut self, key: &str, value: &str) -> Self {
         self.config.insert(key.to_owned(), value.to_owned());
