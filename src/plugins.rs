@@ -1,7 +1,7 @@
 //! Every registration line of this crate, and nothing else.
 
 use crate::connect::Connector;
-use crate::connectors::{aiven, cloud_storage, file_stream, lenses, tools};
+use crate::connectors::{aiven, cloud_storage, datagen, file_stream, lenses, tools};
 
 /// Every connector: the registration lines.
 pub static CONNECTORS: &[&dyn Connector] = &[
@@ -23,4 +23,5 @@ pub static CONNECTORS: &[&dyn Connector] = &[
     &tools::VerifiableSource,
     &tools::VerifiableSink,
     &tools::SchemaSource,
+    &datagen::Datagen,
 ];

@@ -3,6 +3,7 @@
 pub mod aiven;
 pub mod cloud_storage;
 mod consumed;
+pub mod datagen;
 pub mod file_stream;
 pub mod lenses;
 pub mod tools;

@@ -86,7 +86,11 @@ fn a_file_goes_through_a_topic_that_is_made_for_it_into_a_file() {
     let (_, shown) = second.rest("GET", &format!("/connectors/{}/offsets", source.name), None);
     let position = read(&input).len();
     let at = |shown: &Value| shown["offsets"][0]["offset"]["position"].as_u64();
-    await_some(SOON, || (at(&second.rest("GET", &format!("/connectors/{}/offsets", source.name), None).1) == Some(position as u64)).then_some(()), || shown.to_string());
+    await_some(
+        SOON,
+        || (at(&second.rest("GET", &format!("/connectors/{}/offsets", source.name), None).1) == Some(position as u64)).then_some(()),
+        || shown.to_string(),
+    );
     assert_eq!(shown["offsets"][0]["partition"], json!({"filename": input.display().to_string()}));
     second.terminate();
     let file = fs::read(&offsets).expect("the offset file");
