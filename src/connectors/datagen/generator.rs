@@ -86,7 +86,7 @@ enum Cell {
     Long(i64),
     Double(f64),
     Text(String),
-    Struct(Vec<Cell>),
+    Struct(Vec<Self>),
 }
 
 fn cell(shape: Shape, random: &mut Random, number: i64) -> Cell {

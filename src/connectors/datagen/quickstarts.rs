@@ -18,7 +18,7 @@ pub(super) enum Shape {
     /// A text of that pattern: letters as they are, `[a-b]` for a character between two, `{m,n}` for that many of them.
     Pattern(&'static str),
     /// A struct of that name.
-    Struct(&'static str, &'static [(&'static str, Shape)]),
+    Struct(&'static str, &'static [(&'static str, Self)]),
 }
 
 use Shape::{Double, Int, IntSteps, Long, LongSteps, OneOf, Pattern, Struct};
