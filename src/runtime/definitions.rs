@@ -179,12 +179,17 @@ fn of_connector(class: &dyn Connector) -> Vec<Key> {
     let (mut last, mut keys) = (("", 0), Vec::with_capacity(rows.len()));
     for (group, row, key) in rows {
         let after = if last.0 == group { last.1 + 1 } else { 1 };
+        let is_nowhere = row.is_none() && group.is_empty();
         let row = match row {
             Some(Row(_, order, width, display)) => Row(key.name, if order == 0 { after } else { order }, width, display),
+            None if is_nowhere => Row(key.name, -1, Width::None, key.name),
             None => Row(key.name, after, Width::None, key.name),
         };
         last = (group, row.1);
         let mut key = Key::new(key, "", group, Some(row));
+        if is_nowhere {
+            key.definition.group = None;
+        }
         key.definition.required |= key.definition.default_value.is_none() && is_missing(key.key.name);
         keys.push(key);
     }

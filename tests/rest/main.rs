@@ -9,4 +9,5 @@ mod lifecycle;
 mod management;
 mod recorded;
 mod security;
+mod sources;
 mod world;

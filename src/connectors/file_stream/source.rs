@@ -16,7 +16,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::FILE;
-use crate::connect::config::{Check, ConfigError, ConfigKey, Importance, Report, Type, Values, check};
+use crate::connect::config::{Check, ConfigKey, Importance, Report, Type, Values, check};
 use crate::connect::source::{Fields, OffsetChange, Positions, SourceBatch};
 use crate::connect::{Connector, ErrorKind, Kind, Props, SourceContext, SourceTask, TaskError};
 
@@ -83,13 +83,7 @@ impl Connector for FileStreamSource {
     }
 
     fn validate(&self, props: &Props) -> Report {
-        let mut report = check(&[KEYS], props, |_| false);
-        let values = Values { tables: &[KEYS], props };
-        report.add(values.non_blank(FILE).is_none().then(|| {
-            let message = "Invalid value null for configuration file: standard input is not read here; give the path of a file";
-            ConfigError::new(FILE, message)
-        }));
-        report
+        check(&[KEYS], props, |_| false)
     }
 
     /// There is one file.
@@ -119,6 +113,10 @@ impl Connector for FileStreamSource {
     fn source_task(&self, props: &Props, cx: SourceContext) -> Result<Box<dyn SourceTask>, TaskError> {
         let values = Values { tables: &[KEYS], props };
         let file = values.raw(FILE).unwrap_or_default().to_owned();
+        if file.is_empty() {
+            let message = "file is missing: standard input is not read here; give the path of a file";
+            return Err(TaskError::new(ErrorKind::BadConfig, message).with("connector", &cx.task.connector));
+        }
         let most = values.long(BATCH_SIZE).and_then(|most| usize::try_from(most).ok()).unwrap_or(1).max(1);
         let partition = Fields::from_iter([(FILENAME.to_owned(), Value::from(file.clone()))]);
         Ok(Box::new(Lines { cx, file, topic: values.text(TOPIC).into(), most, partition: Arc::new(partition), position: 0, open: None, buffer: Vec::new() }))
@@ -331,7 +329,9 @@ mod tests {
         assert!(errors(&[("file", "/f"), ("topic", "t")]).is_empty());
         assert_eq!(errors(&[("file", "/f")]), ["Missing required configuration \"topic\" which has no default value."]);
         assert_eq!(errors(&[("file", "/f"), ("topic", "")]), ["Invalid value  for configuration topic: String must be non-empty"]);
-        assert!(errors(&[("topic", "t")])[0].contains("standard input is not read"));
+        assert!(errors(&[("topic", "t")]).is_empty(), "as upstream, which reads standard input then");
+        let task = FileStreamSource.source_task(&Props::from([("topic".to_owned(), "t".to_owned())]), worlds::source(None));
+        assert!(task.err().unwrap().to_string().starts_with("file is missing: standard input is not read here"));
     }
 
     proptest! {
