@@ -14,6 +14,7 @@ use crate::cluster::group::{self, Group};
 use crate::connect::Props;
 use crate::kafka::Kafka;
 use crate::runtime::herder::{Cluster, SetLevel};
+use crate::runtime::offset_topic::OffsetTopic;
 use crate::settings::{Host, Settings};
 use crate::standalone::{ExitError, Running, ended, stop};
 use crate::telemetry::Loggers;
@@ -43,11 +44,12 @@ async fn join(props: &Props, url: &str) -> Result<Cluster, ExitError> {
     let address = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/');
     let client_id = props.get("client.id").filter(|id| !id.trim().is_empty()).map_or_else(|| format!("connect-{address}"), Clone::clone);
     let network = Arc::new(Network::new(props, &client_id, clock).map_err(ExitError::failure)?);
-    let (board, changes) = Board::join(props, clock).await.map_err(ExitError::start)?;
+    let (joined, offsets) = tokio::try_join!(Board::join(props, clock), OffsetTopic::open(props, clock)).map_err(ExitError::start)?;
+    let (board, changes) = joined;
     let board = Arc::new(board);
     let coordinator = Broker::new(&network, group_id, settings.session_timeout, settings.rebalance_timeout);
     let membership = Group::join(settings, Arc::new(coordinator), Arc::clone(&board) as Arc<_>, clock);
-    Ok(Cluster { board, changes, membership: Box::new(membership), source_offsets: None, is_alone: false })
+    Ok(Cluster { board, changes, membership: Box::new(membership), source_offsets: Some(Arc::new(offsets)), is_alone: false })
 }
 
 /// Runs a worker until the process is told to end (SIGTERM, SIGINT), and has others take over what it ran. A second signal ends the process at once.

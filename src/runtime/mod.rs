@@ -14,6 +14,7 @@ pub mod definitions;
 pub mod herder;
 mod instance;
 pub mod offset_file;
+pub mod offset_topic;
 pub mod offsets;
 pub mod peers;
 pub mod sink_keys;

@@ -1,6 +1,8 @@
 //! Workers of one group: they share connectors and tasks out, answer for each other, take over from those who are gone, and begin again with what is written down.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -54,7 +56,7 @@ fn any_worker_answers_and_all_of_them_see_the_same() {
     let (topic, bucket) = (Topic::create("answers", 2), Bucket::create());
     let workers = [Worker::join("answers", &[]), Worker::join("answers", &[])];
     for (worker, other) in [(&workers[0], &workers[1]), (&workers[1], &workers[0])] {
-        let sink = Connector::s3_sink(&topic, &bucket, "json").with("flush.size", "10").with("tasks.max", "2");
+        let sink = Connector::s3_sink(&topic, &bucket, "json").with("flush.size", "10").with("tasks.max", "2").with("timezone", "UTC");
         let path = |rest: &str| format!("/connectors/{}{rest}", sink.name);
         worker.run(&sink);
         assert_eq!(worker.create(&sink).0, 409);
@@ -70,8 +72,8 @@ fn any_worker_answers_and_all_of_them_see_the_same() {
         let (status, plan) = worker.rest("POST", &path("/restart?includeTasks=true&onlyFailed=true"), None);
         assert_eq!((status, plan["tasks"].as_array().map(Vec::len)), (202, Some(2)), "{plan}");
         // Three tasks, all of the connector's configuration.
-        let (status, info) = other.rest("PATCH", &path("/config"), Some(&json!({"tasks.max": "3", "s3.region": null})));
-        assert_eq!((status, info["config"]["tasks.max"].as_str(), info["config"].get("s3.region")), (200, Some("3"), None), "{info}");
+        let (status, info) = other.rest("PATCH", &path("/config"), Some(&json!({"tasks.max": "3", "timezone": null})));
+        assert_eq!((status, info["config"]["tasks.max"].as_str(), info["config"].get("timezone")), (200, Some("3"), None), "{info}");
         await_states(worker, &sink, "RUNNING", 3, 2);
         let (_, tasks) = worker.rest("GET", &path("/tasks"), None);
         let configs: BTreeSet<String> = tasks.as_array().into_iter().flatten().map(|task| task["config"].to_string()).collect();
@@ -117,4 +119,35 @@ fn a_group_that_begins_again_is_as_it_was() {
     assert_eq!(configs(&after), known);
     assert_eq!(after.rest("GET", &format!("/connectors/{}/topics", running.name), None).1[&running.name]["topics"], json!([topic.name]));
     after.terminate();
+}
+
+/// The offsets of sources are the group's: whoever takes a task over goes on where it was.
+#[test]
+fn a_source_goes_on_at_another_worker() {
+    let folder = Bucket::create().folder;
+    fs::create_dir_all(&folder).expect("a folder");
+    let (input, output) = (folder.join("in.txt"), folder.join("out.txt"));
+    let string = "org.apache.kafka.connect.storage.StringConverter";
+    let topic = format!("moved-{}", std::process::id());
+    let connector = |kind: &str, file: &Path, key: &str| {
+        let class = format!("org.apache.kafka.connect.file.FileStream{kind}Connector");
+        Connector::of_class(&format!("{kind}-{topic}"), &class).with("file", &file.display().to_string()).with(key, &topic).with("value.converter", string)
+    };
+    let source = connector("Source", &input, "topic").with("topic.creation.default.partitions", "1").with("topic.creation.default.replication.factor", "-1");
+    let sink = connector("Sink", &output, "topics");
+    let lines = |range: std::ops::Range<u32>| range.map(|number| format!("line {number}\n")).collect::<String>();
+    fs::write(&input, lines(0..5_000)).expect("a file of ours");
+    let (one, two) = (Worker::join("moved", &[]), Worker::join("moved", &[]));
+    one.run(&source);
+    two.run(&sink);
+    let written = || fs::read_to_string(&output).unwrap_or_default();
+    await_some(JOB, || (written() == lines(0..5_000)).then_some(()), || one.log());
+    let offsets = |worker: &Worker| worker.rest("GET", &format!("/connectors/{}/offsets", source.name), None).1["offsets"][0]["offset"]["position"].clone();
+    await_some(JOB, || (offsets(&two) == json!(lines(0..5_000).len())).then_some(()), || offsets(&two).to_string());
+    let has_source = one.url().ends_with(two.status(&source)["tasks"][0]["worker_id"].as_str().unwrap_or("nobody"));
+    let (stays, goes) = if has_source { (two, one) } else { (one, two) };
+    goes.terminate();
+    fs::write(&input, lines(0..9_000)).expect("a file of ours");
+    await_some(JOB, || (written() == lines(0..9_000)).then_some(()), || stays.log());
+    stays.terminate();
 }

@@ -80,7 +80,8 @@ impl Topic {
         let mut topic = Self { purpose, name: String::new(), partitions, replication_factor: 3, configs: BTreeMap::new() };
         for (key, value) in props.iter().map(|(key, value)| (key, value.trim())) {
             match key.strip_prefix(prefix) {
-                None | Some("") => {}
+                // The second is a standalone worker's, and no setting of a topic.
+                None | Some("" | "file.filename") => {}
                 Some("topic") => value.clone_into(&mut topic.name),
                 Some("replication.factor") => topic.replication_factor = count(key, value)?,
                 Some("partitions") if purpose == Purpose::Configs => tracing::warn!("{key} is ignored: the topic has one partition"),
