@@ -3,6 +3,7 @@
 #   toolchain  a C and C++ compiler, make and perl: librdkafka and OpenSSL are built from source and linked statically
 # Everything else goes into $LAKEHEAD_TOOLS (default: .tools in the repository):
 #   kafka      the Kafka broker's jars, from Maven Central
+#   connect    Kafka Connect's worker in Java, with its file and test connectors, from Maven Central
 #   registry   Apicurio, a schema registry that speaks Confluent's API, from Maven Central
 #   python     a virtual environment with DuckDB, pyarrow, Polars and fastavro, from PyPI
 #   java-readers  parquet-cli with what it needs of Hadoop, from Maven Central
@@ -66,6 +67,18 @@ setup_kafka() {
   mark_done kafka "$want"
 }
 
+setup_connect() {
+  local want target=$LAKEHEAD_TOOLS/connect
+  want="$KAFKA_VERSION $(sha256sum <"$SERVERS/connect.xml")"
+  done_already connect "$want" && return 0
+  say "setting up the Kafka Connect $KAFKA_VERSION worker in $target"
+  need java openjdk-17-jre-headless
+  need mvn maven
+  rm -rf "$target"
+  maven connect.xml dependency:copy-dependencies "-Dkafka.version=$KAFKA_VERSION" -DincludeScope=runtime "-DoutputDirectory=$target"
+  mark_done connect "$want"
+}
+
 # The registry's own POM names a parent that Maven Central does not have. Only its archive is wanted, so Maven is given an empty POM in its place, in a
 # local repository of our own that is thrown away afterwards.
 setup_registry() {
@@ -126,11 +139,11 @@ setup_chaos() { "$SERVERS/setup-chaos.sh"; }
 mkdir -p "$LAKEHEAD_TOOLS/stamps" "$LAKEHEAD_TOOLS/bin"
 exec 9>"$LAKEHEAD_TOOLS/lock"
 flock 9 # one installer at a time
-for part in "${@:-toolchain kafka registry python java-readers stores}"; do
+for part in "${@:-toolchain kafka connect registry python java-readers stores}"; do
   for name in $part; do
     case $name in
-    toolchain | kafka | registry | python | java-readers | stores | chaos | deny) "setup_${name//-/_}" 9>&- ;;
-    *) die "unknown part \`$name\`: toolchain, kafka, registry, python, java-readers, stores, chaos or deny" ;;
+    toolchain | kafka | connect | registry | python | java-readers | stores | chaos | deny) "setup_${name//-/_}" 9>&- ;;
+    *) die "unknown part \`$name\`: toolchain, kafka, connect, registry, python, java-readers, stores, chaos or deny" ;;
     esac
   done
 done
