@@ -226,7 +226,7 @@ async fn open(network: Arc<Network>, topic: Topic, apply: impl FnMut(Entry) + Se
 async fn write_statuses(state: Arc<State>, store: Store, mut told: mpsc::UnboundedReceiver<Told>) {
     while let Some(next) = told.recv().await {
         let records = match next {
-            Told::Status(write) if locked(&state.statuses).is_current(&write) => vec![write.record],
+            Told::Status(write) if locked(&state.statuses).is_wanted(&write) => vec![write.record],
             Told::Status(_) => continue,
             Told::Records(records) => records,
             Told::Flush(done) => {

@@ -100,7 +100,7 @@ enum Of {
     Task(TaskId),
 }
 
-/// A status on its way to the topic. If it cannot be written at first, [`Statuses::is_current`] says whether to try again.
+/// A status on its way to the topic; [`Statuses::is_wanted`] says whether it still is when its turn comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
     /// What to write.
@@ -109,14 +109,12 @@ pub struct Write {
     worker_id: String,
     generation: i32,
     put: Put,
-    sequence: u64,
 }
 
-/// What was read last of one connector or task, and how often it was written here.
+/// What was read last of one connector or task.
 #[derive(Debug, Clone, Default)]
 struct Slot {
     read: Option<Status>,
-    sequence: u64,
 }
 
 impl Slot {
@@ -131,9 +129,6 @@ pub struct Statuses {
     connectors: BTreeMap<Arc<str>, Slot>,
     tasks: BTreeMap<TaskId, Slot>,
     topics: BTreeMap<Arc<str>, BTreeMap<String, TopicStatus>>,
-    /// Of the status that was written here last.
-    generation: i32,
-    sequence: u64,
 }
 
 /// The fields in upstream's order; `null` is written out.
@@ -164,9 +159,6 @@ impl Statuses {
     }
 
     fn put(&mut self, of: Of, status: &Status, put: Put) -> Option<Write> {
-        self.generation = status.generation;
-        self.sequence += 1;
-        let sequence = self.sequence;
         let (key, slot) = match &of {
             Of::Connector(connector) => (connector_key(connector), self.connectors.entry(Arc::clone(connector)).or_default()),
             Of::Task(id) => (task_key(id), self.tasks.entry(id.clone()).or_default()),
@@ -174,23 +166,20 @@ impl Statuses {
         if !slot.may_write(put, &status.worker_id, status.generation) {
             return None;
         }
-        slot.sequence = sequence;
         let Status { state, trace, worker_id, generation, version } = status;
         let written = Written { state: state.as_str(), trace: trace.as_deref(), worker_id, generation: *generation, version: version.as_deref() };
-        Some(Write { record: Record::new(key, &written), of, worker_id: worker_id.clone(), generation: *generation, put, sequence })
+        Some(Write { record: Record::new(key, &written), of, worker_id: worker_id.clone(), generation: *generation, put })
     }
 
-    /// True while a write that did not succeed should be tried again: what it is about is not deleted, the worker has gone to no other generation, and a safe
-    /// one still hides nobody's and was not followed by another.
+    /// False for a status that has waited until what it is about was deleted, or, a safe one, until another worker had written in a later generation. That its
+    /// own worker is in another generation now does not count: nothing else may follow that says what has become of the task.
     #[must_use]
-    pub fn is_current(&self, write: &Write) -> bool {
+    pub fn is_wanted(&self, write: &Write) -> bool {
         let slot = match &write.of {
             Of::Connector(connector) => self.connectors.get(connector),
             Of::Task(id) => self.tasks.get(id),
         };
-        let Some(slot) = slot else { return false };
-        let may = slot.may_write(write.put, &write.worker_id, write.generation) && (write.put == Put::Always || slot.sequence == write.sequence);
-        may && write.generation == self.generation
+        slot.is_some_and(|slot| slot.may_write(write.put, &write.worker_id, write.generation))
     }
 
     /// Takes the next record. Returns why it is ignored, for the log.
@@ -462,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_written_is_tried_again_while_it_is_true() {
+    fn what_waits_to_be_written_is_written_while_it_is_true() {
         let id = TaskId::new("a", 0);
         let write = |statuses: &mut Statuses, put, generation| statuses.put_task(&id, &status(State::Failed, "w2:1", generation), put).expect("a record");
         let apply = |statuses: &mut Statuses, line: &str| {
@@ -471,17 +460,13 @@ mod tests {
         };
         let mut statuses = Statuses::new();
         let (first, second) = (write(&mut statuses, Put::Safe, 5), write(&mut statuses, Put::Always, 5));
-        assert!(!statuses.is_current(&first), "another one followed");
-        assert!(statuses.is_current(&second));
-        let third = write(&mut statuses, Put::Safe, 5);
-        assert!(statuses.is_current(&second) && statuses.is_current(&third), "only safe ones give way to those that follow");
+        write(&mut statuses, Put::Always, 6);
+        assert!(statuses.is_wanted(&first) && statuses.is_wanted(&second), "the worker is in another generation, and its tasks are as it said");
         apply(&mut statuses, &RUNNING_5.replace('5', "6"));
-        assert!(statuses.is_current(&second) && !statuses.is_current(&third), "another worker has it now");
-        write(&mut statuses, Put::Always, 7);
-        assert!(!statuses.is_current(&second), "the worker is in another generation");
+        assert!(!statuses.is_wanted(&first) && statuses.is_wanted(&second), "another worker has it now: only safe ones give way");
         let last = write(&mut statuses, Put::Always, 7);
         apply(&mut statuses, "status-connector-a -");
-        assert!(!statuses.is_current(&last), "the connector was deleted");
+        assert!(!statuses.is_wanted(&last), "the connector was deleted");
     }
 
     #[test]
