@@ -187,18 +187,29 @@ pub async fn internal_tasks(State(api): State<Arc<Api>>, Path(name): Path<String
     if api.herder.is_alone() {
         return Err(ApiError::internal("Kafka Connect in standalone mode does not support externally setting task configurations."));
     }
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let signature = Signature::from_headers(header(SIGNATURE_HEADER), header(ALGORITHM_HEADER));
-    let refused = |Refusal { status, message }: Refusal| ApiError::new(StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN), message);
-    api.herder.verify(signature, &body).map_err(refused)?;
+    verify(&api, &headers, &body)?;
     let configs = serde_json::from_slice(&body).map_err(|error| ApiError::internal(error.to_string()))?;
     api.herder.set_tasks(&name, configs).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Refuses what no worker of the group has signed.
+fn verify(api: &Api, headers: &HeaderMap, body: &[u8]) -> Answer<()> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let signature = Signature::from_headers(header(SIGNATURE_HEADER), header(ALGORITHM_HEADER));
+    let refused = |Refusal { status, message }: Refusal| ApiError::new(StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN), message);
+    api.herder.verify(signature, body).map_err(refused)
+}
+
 /// `PUT /connectors/{name}/fence`: between workers only.
-pub async fn internal_fence() -> ApiError {
-    ApiError::internal("Kafka Connect in standalone mode does not support exactly-once source connectors.")
+pub async fn internal_fence(State(api): State<Arc<Api>>, headers: HeaderMap, body: Bytes) -> ApiError {
+    if api.herder.is_alone() {
+        return ApiError::internal("Kafka Connect in standalone mode does not support exactly-once source connectors.");
+    }
+    match verify(&api, &headers, &body) {
+        Err(refused) => refused,
+        Ok(()) => ApiError::internal("this worker leads without exactly.once.source.support and fences no tasks; set it to the same on all workers"),
+    }
 }
 
 /// As upstream, a task's number that is no integer makes the path an unknown one.
@@ -220,15 +231,19 @@ fn named(name: &str, mut config: RawConfig) -> Answer<RawConfig> {
     }
 }
 
-/// 201 with the absolute address of the new connector, as the client reaches this worker.
+/// The absolute address of a connector, as the client reaches this worker.
+pub(super) fn address(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    let mut url = url::Url::parse(&format!("http://{host}/")).ok()?;
+    url.set_path(&format!("/connectors/{name}"));
+    HeaderValue::try_from(url.to_string()).ok()
+}
+
+/// 201 with the address of the new connector.
 fn created(headers: &HeaderMap, put: Put) -> Response {
-    let location =
-        headers.get(header::HOST).and_then(|host| host.to_str().ok()).and_then(|host| url::Url::parse(&format!("http://{host}/")).ok()).map(|mut url| {
-            url.set_path(&format!("/connectors/{}", put.info.name));
-            url.to_string()
-        });
+    let location = address(headers, &put.info.name);
     let mut response = (StatusCode::CREATED, Json(ConnectorInfo::from(put.info))).into_response();
-    if let Some(location) = location.and_then(|location| HeaderValue::try_from(location).ok()) {
+    if let Some(location) = location {
         drop(response.headers_mut().insert(header::LOCATION, location));
     }
     response

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::rest::Api;
+use crate::rest::connectors::address;
 use crate::rest::error::{ApiError, Elsewhere};
 
 /// Bytes of a request's body that are kept to be sent on.
@@ -41,7 +42,14 @@ pub async fn sent_on(State(api): State<Arc<Api>>, request: Request, next: Next) 
     let target = target(head.uri.path(), query, left);
     tracing::debug!(url, target, "a request is sent on");
     match api.herder.peers().forward(&url, head.method, &target, &head.headers, body.to_vec()).await {
-        Ok(answered) => as_answered(answered.status, answered.content_type, answered.body),
+        Ok(answered) => {
+            let location = location(answered.status, &head.headers, &answered.body);
+            let mut response = as_answered(answered.status, answered.content_type, answered.body);
+            if let Some(location) = location {
+                drop(response.headers_mut().insert(header::LOCATION, location));
+            }
+            response
+        }
         Err(why) => ApiError::internal(format!("IO Error trying to forward REST request: {why}")).into_response(),
     }
 }
@@ -52,6 +60,15 @@ fn target(path: &str, query: &str, left: u8) -> String {
     more.append_pair("forward", if left == 2 { "true" } else { "false" });
     more.extend_pairs(url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key != "forward"));
     more.finish()
+}
+
+/// Where a connector that was made elsewhere is found: here, as upstream.
+fn location(status: u16, headers: &HeaderMap, body: &[u8]) -> Option<HeaderValue> {
+    if status != StatusCode::CREATED {
+        return None;
+    }
+    let made: serde_json::Value = serde_json::from_slice(body).ok()?;
+    address(headers, made["name"].as_str()?)
 }
 
 fn as_answered(status: u16, content_type: Option<HeaderValue>, body: Vec<u8>) -> Response {
