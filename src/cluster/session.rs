@@ -261,7 +261,12 @@ impl Signature {
     pub fn from_headers(signature: Option<&str>, algorithm: Option<&str>) -> Result<Option<Self>, Refusal> {
         let (Some(signature), Some(name)) = (signature, algorithm) else { return Ok(None) };
         let algorithm = Algorithm::from_name(name).ok_or_else(|| Refusal::new(400, format!("Algorithm {name} not available")))?;
-        let mac = BASE64.decode(signature).map_err(|_| Refusal::new(400, format!("The header {SIGNATURE_HEADER} is not base64")))?;
+        let refused = |error| match error {
+            // As Java's decoder says it, in hexadecimal.
+            base64::DecodeError::InvalidByte(_, byte) => Refusal::new(400, format!("Illegal base64 character {byte:x}")),
+            _ => Refusal::new(400, format!("The header {SIGNATURE_HEADER} is not base64")),
+        };
+        let mac = BASE64.decode(signature).map_err(refused)?;
         Ok(Some(Self { algorithm, name: name.to_owned(), mac }))
     }
 }

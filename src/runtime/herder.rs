@@ -166,7 +166,7 @@ fn not_found(name: &str) -> HerderError {
 
 /// Upstream's words where who leads is not agreed on.
 fn no_leader() -> HerderError {
-    HerderError::Conflict("Cannot complete request because of no known leader URL, likely because a rebalance was underway.".to_owned())
+    HerderError::Conflict("Cannot complete request momentarily due to no known leader URL, likely because a rebalance was underway.".to_owned())
 }
 
 impl Herder {
@@ -478,15 +478,15 @@ impl Herder {
     }
 
     fn set_target(&mut self, name: &Arc<str>, target: Target, reply: Reply<()>) {
-        // Any member may write the others; that there are no tasks any more, only the leader.
-        if let Some(error) = self.led_here().err().filter(|_| target == Target::Stopped) {
-            return answer(reply, Err(error));
-        }
         if !self.board.snapshot().contains(name) {
             let error = match target {
                 Target::Stopped if self.is_alone => HerderError::Internal(format!("No connector `{name}` configured")),
                 _ => HerderError::NotFound(format!("Unknown connector {name}")),
             };
+            return answer(reply, Err(error));
+        }
+        // Any member may write the others; that there are no tasks any more, only the leader.
+        if let Some(error) = self.led_here().err().filter(|_| target == Target::Stopped) {
             return answer(reply, Err(error));
         }
         let mut records = vec![vec![records::target_state(name, target.into())]];
@@ -504,6 +504,10 @@ impl Herder {
         let snapshot = self.board.snapshot();
         if !snapshot.contains(name) {
             return answer(reply, Err(not_found(name)));
+        }
+        // Its owner had not read yet that it is stopped.
+        if snapshot.target_state(name) == Some(TargetState::Stopped) && !configs.is_empty() {
+            return answer(reply, Err(HerderError::BadRequest(format!("Cannot submit non-empty set of task configs for stopped connector {name}"))));
         }
         if !snapshot.must_publish(name, configs) {
             return answer(reply, Ok(()));
@@ -539,10 +543,13 @@ impl Herder {
         };
         let is_restarted = |state: State| !only_failed || state == State::Failed;
         if is_restarted(plan.state) {
-            (plan.state, plan.trace) = (State::Restarting, None);
+            plan.state = State::Restarting;
         }
-        for task in plan.tasks.iter_mut().filter(|task| include_tasks && is_restarted(task.state)) {
-            (task.state, task.trace) = (State::Restarting, None);
+        for task in &mut plan.tasks {
+            if include_tasks && is_restarted(task.state) {
+                task.state = State::Restarting;
+            }
+            task.figures = None; // a Java worker that passes the answer on takes no members that it does not know
         }
         let request = crate::cluster::configs::RestartRequest { connector: Arc::clone(name), include_tasks, only_failed };
         self.carry_out(name, vec![vec![records::restart(&request)]], reply, move |_| plan);
@@ -558,7 +565,8 @@ impl Herder {
             };
             return answer(reply, Err(error));
         }
-        if snapshot.task_config(&id).is_none() || task >= snapshot.task_count(name) {
+        // As upstream, a group knows the tasks of a stopped connector, and that nobody has them.
+        if snapshot.task_config(&id).is_none() || (self.is_alone && task >= snapshot.task_count(name)) {
             let error = if self.is_alone { format!("Task {id} not found") } else { format!("Unknown task: {id}") };
             return answer(reply, Err(HerderError::NotFound(error)));
         }
