@@ -55,28 +55,25 @@ setup_toolchain() {
   perl -MIPC::Cmd -MFindBin -e 1 2>/dev/null || die "perl's core modules are missing (OpenSSL's build uses IPC::Cmd and FindBin): install the full perl package"
 }
 
-setup_kafka() {
-  local want target=$LAKEHEAD_TOOLS/kafka
-  want="$KAFKA_VERSION $(sha256sum <"$SERVERS/pom.xml")"
-  done_already kafka "$want" && return 0
-  say "setting up the Kafka $KAFKA_VERSION broker in $target"
+# jars NAME POM WANT WHAT [OPTION…]: copies the jars that POM of tests/servers names into a folder NAME of the tools, unless those that WANT stands for are there.
+jars() {
+  local name=$1 pom=$2 want=$3 what=$4 target=$LAKEHEAD_TOOLS/$1
+  shift 4
+  done_already "$name" "$want" && return 0
+  say "setting up $what in $target"
   need java openjdk-17-jre-headless
   need mvn maven
   rm -rf "$target"
-  maven pom.xml dependency:copy-dependencies "-Dkafka.version=$KAFKA_VERSION" -DincludeScope=runtime "-DoutputDirectory=$target"
-  mark_done kafka "$want"
+  maven "$pom" dependency:copy-dependencies "$@" -DincludeScope=runtime "-DoutputDirectory=$target"
+  mark_done "$name" "$want"
+}
+
+setup_kafka() {
+  jars kafka pom.xml "$KAFKA_VERSION $(sha256sum <"$SERVERS/pom.xml")" "the Kafka $KAFKA_VERSION broker" "-Dkafka.version=$KAFKA_VERSION"
 }
 
 setup_connect() {
-  local want target=$LAKEHEAD_TOOLS/connect
-  want="$KAFKA_VERSION $(sha256sum <"$SERVERS/connect.xml")"
-  done_already connect "$want" && return 0
-  say "setting up the Kafka Connect $KAFKA_VERSION worker in $target"
-  need java openjdk-17-jre-headless
-  need mvn maven
-  rm -rf "$target"
-  maven connect.xml dependency:copy-dependencies "-Dkafka.version=$KAFKA_VERSION" -DincludeScope=runtime "-DoutputDirectory=$target"
-  mark_done connect "$want"
+  jars connect connect.xml "$KAFKA_VERSION $(sha256sum <"$SERVERS/connect.xml")" "the Kafka Connect $KAFKA_VERSION worker" "-Dkafka.version=$KAFKA_VERSION"
 }
 
 # The registry's own POM names a parent that Maven Central does not have. Only its archive is wanted, so Maven is given an empty POM in its place, in a
@@ -114,15 +111,7 @@ setup_python() {
 }
 
 setup_java_readers() {
-  local want target=$LAKEHEAD_TOOLS/java-readers
-  want=$(sha256sum <"$SERVERS/java-readers.xml")
-  done_already java-readers "$want" && return 0
-  say "setting up the Java readers in $target"
-  need java openjdk-17-jre-headless
-  need mvn maven
-  rm -rf "$target"
-  maven java-readers.xml dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$target"
-  mark_done java-readers "$want"
+  jars java-readers java-readers.xml "$(sha256sum <"$SERVERS/java-readers.xml")" "the Java readers"
 }
 
 # Not part of the tests: `make lint` asks for it.
