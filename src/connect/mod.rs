@@ -51,16 +51,22 @@ pub trait Connector: fmt::Debug + Send + Sync {
     fn class(&self) -> &'static str;
 
     /// Other names that configurations may use.
-    fn aliases(&self) -> &'static [&'static str];
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Source or sink.
     fn kind(&self) -> Kind;
 
     /// The keys that the connector has beside the framework's, for forms and references.
-    fn keys(&self) -> Vec<&'static [config::ConfigKey]>;
+    fn keys(&self) -> Vec<&'static [config::ConfigKey]> {
+        Vec::new()
+    }
 
-    /// Checks a configuration: pure, no network; reports every problem, not the first.
-    fn validate(&self, props: &Props) -> config::Report;
+    /// Checks a configuration: pure, no network; reports every problem, not the first. By default that is what [`keys`](Self::keys) say.
+    fn validate(&self, props: &Props) -> config::Report {
+        config::check(&self.keys(), props, |_| false)
+    }
 
     /// What a sink wants its values to be, so that a converter decodes once.
     fn want(&self, props: &Props) -> lakehead_formats::wire::Want {
@@ -172,18 +178,25 @@ pub trait SinkTask: Send {
     async fn put(&mut self, batch: Batch) -> Result<Vec<Reject>, TaskError>;
 
     /// True when the task can take more records; [`TaskContext::progress`] rings when that changes. This is the back-pressure: membership goes on meanwhile.
-    fn has_room(&self) -> bool;
+    /// A task with no bound but the memory budget always can.
+    fn has_room(&self) -> bool {
+        true
+    }
 
-    /// The process's memory is used up: starts whatever frees some.
+    /// The process's memory is used up: starts whatever frees some; by default there is nothing.
     ///
     /// Tells whether nothing can but more records: those that files wait for which a former owner has planned.
-    fn relieve(&mut self) -> bool;
+    fn relieve(&mut self) -> bool {
+        false
+    }
 
     /// Time passed, whether or not records came: ends files that are due.
     ///
     /// # Errors
     /// [`TaskError`].
-    async fn tick(&mut self) -> Result<(), TaskError>;
+    async fn tick(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
 
     /// What is to be committed per partition (upstream's `preCommit`): an offset below which everything is durable, with a text of the task's own, which
     /// [`open`](Self::open) is given by whoever owns the partition next. It may be asked for again: what was said once is not taken as committed. Partitions of
@@ -221,7 +234,10 @@ pub trait SinkTask: Send {
 
     /// These partitions are about to go away: begins what is worth finishing, and says whether anything is on its way that is. Asked again until nothing is, or
     /// patience ends, with [`pre_commit`](Self::pre_commit) in between.
-    fn finish(&mut self, partitions: &[TopicPartition]) -> bool;
+    fn finish(&mut self, partitions: &[TopicPartition]) -> bool {
+        let _ = partitions;
+        false
+    }
 
     /// These partitions go away now: everything that is held of them is dropped.
     async fn close(&mut self, partitions: &[TopicPartition]);

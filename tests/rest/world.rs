@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use lakehead::batch::{Batch, Commits, Committed, Offsets, TopicPartition};
 use lakehead::clock::Clock;
 use lakehead::compute::Compute;
-use lakehead::connect::config::{Check, ConfigKey, Importance, Report, Type, check};
+use lakehead::connect::config::{Check, ConfigKey, Importance, Type};
 use lakehead::connect::{Connector, ErrorKind, Kind, Props, SinkTask, TaskContext, TaskError, TaskReport};
 use lakehead::env::Env;
 use lakehead::kafka::{Consumer, Group, Kafka, KafkaError, KafkaErrorKind, Logs, OffsetChanges, Polled, Subscription, Wanted};
@@ -18,7 +18,6 @@ use lakehead::runtime::{Cluster, Herder, HerderHandle};
 use lakehead::settings::{Host, Settings};
 use lakehead::telemetry::Loggers;
 use lakehead_formats::column::Reject;
-use lakehead_formats::wire::Want;
 
 /// A sink that takes everything. `mode` says how its tasks behave: `fail`, `panic` or `stuck` (in `close`).
 #[derive(Debug)]
@@ -51,20 +50,11 @@ impl Connector for Blackhole {
     fn class(&self) -> &'static str {
         "io.lakehead.test.BlackholeSinkConnector"
     }
-    fn aliases(&self) -> &'static [&'static str] {
-        &[]
-    }
     fn kind(&self) -> Kind {
         Kind::Sink
     }
     fn keys(&self) -> Vec<&'static [ConfigKey]> {
         vec![KEYS]
-    }
-    fn validate(&self, props: &Props) -> Report {
-        check(&[KEYS], props, |_| false)
-    }
-    fn want(&self, _: &Props) -> Want {
-        Want::Any
     }
     fn sink_task(&self, props: &Props, _: TaskContext) -> Result<Box<dyn SinkTask>, TaskError> {
         let mode = props.get("mode").cloned().unwrap_or_default();
@@ -90,15 +80,6 @@ impl SinkTask for BlackholeTask {
     }
     async fn put(&mut self, _: Batch) -> Result<Vec<Reject>, TaskError> {
         Ok(Vec::new())
-    }
-    fn has_room(&self) -> bool {
-        true
-    }
-    fn relieve(&mut self) -> bool {
-        false
-    }
-    async fn tick(&mut self) -> Result<(), TaskError> {
-        Ok(())
     }
     async fn pre_commit(&mut self) -> Result<Commits, TaskError> {
         if self.mode == "stuck" { std::future::pending().await } else { Ok(Commits::new()) }

@@ -296,10 +296,6 @@ impl SinkTask for AivenTask {
         outcome
     }
 
-    fn has_room(&self) -> bool {
-        true // the memory budget is the bound
-    }
-
     fn relieve(&mut self) -> bool {
         if self.partitions.values().all(|owned| owned.flush.is_none()) {
             let begun = self.flush(|_| true);

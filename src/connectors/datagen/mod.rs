@@ -64,10 +64,6 @@ impl Connector for Datagen {
         "io.confluent.kafka.connect.datagen.DatagenConnector"
     }
 
-    fn aliases(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn kind(&self) -> Kind {
         Kind::Source
     }

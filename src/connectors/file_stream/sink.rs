@@ -12,7 +12,7 @@ use lakehead_formats::payload::text::JavaText;
 
 use super::FILE;
 use crate::batch::{Batch, Commits, TopicPartition};
-use crate::connect::config::{Check, ConfigKey, Importance, Report, Type, check};
+use crate::connect::config::{Check, ConfigKey, Importance, Type};
 use crate::connect::{Connector, ErrorKind, Kind, Props, SinkTask, TaskContext, TaskError, TaskReport};
 use crate::connectors::consumed::Consumed;
 
@@ -39,20 +39,12 @@ impl Connector for FileStreamSink {
         "org.apache.kafka.connect.file.FileStreamSinkConnector"
     }
 
-    fn aliases(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn kind(&self) -> Kind {
         Kind::Sink
     }
 
     fn keys(&self) -> Vec<&'static [ConfigKey]> {
         vec![KEYS]
-    }
-
-    fn validate(&self, props: &Props) -> Report {
-        check(&[KEYS], props, |_| false)
     }
 
     fn sink_task(&self, props: &Props, cx: TaskContext) -> Result<Box<dyn SinkTask>, TaskError> {
@@ -123,14 +115,6 @@ impl SinkTask for Lines {
         if self.lines.len() >= CHUNK_BYTES { self.write().await.map(|()| Vec::new()) } else { Ok(Vec::new()) }
     }
 
-    fn has_room(&self) -> bool {
-        true
-    }
-
-    fn relieve(&mut self) -> bool {
-        false
-    }
-
     async fn tick(&mut self) -> Result<(), TaskError> {
         self.write().await
     }
@@ -138,10 +122,6 @@ impl SinkTask for Lines {
     async fn pre_commit(&mut self) -> Result<Commits, TaskError> {
         self.write().await?;
         Ok(self.consumed.commits())
-    }
-
-    fn finish(&mut self, _partitions: &[TopicPartition]) -> bool {
-        false
     }
 
     async fn close(&mut self, partitions: &[TopicPartition]) {

@@ -16,7 +16,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::FILE;
-use crate::connect::config::{Check, ConfigKey, Importance, Report, Type, Values, check};
+use crate::connect::config::{Check, ConfigKey, Importance, Type, Values};
 use crate::connect::source::{Fields, OffsetChange, Positions, SourceBatch};
 use crate::connect::{Connector, ErrorKind, Kind, Props, SourceContext, SourceTask, TaskError};
 
@@ -70,20 +70,12 @@ impl Connector for FileStreamSource {
         "org.apache.kafka.connect.file.FileStreamSourceConnector"
     }
 
-    fn aliases(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn kind(&self) -> Kind {
         Kind::Source
     }
 
     fn keys(&self) -> Vec<&'static [ConfigKey]> {
         vec![KEYS]
-    }
-
-    fn validate(&self, props: &Props) -> Report {
-        check(&[KEYS], props, |_| false)
     }
 
     /// There is one file.

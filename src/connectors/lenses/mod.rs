@@ -70,10 +70,6 @@ impl Connector for Lenses {
         self.class
     }
 
-    fn aliases(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn kind(&self) -> Kind {
         Kind::Sink
     }

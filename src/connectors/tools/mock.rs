@@ -10,7 +10,7 @@ use lakehead_formats::column::Reject;
 use tokio::time::Instant;
 
 use crate::batch::{Batch, Commits, TopicPartition};
-use crate::connect::config::{ConfigKey, Report, check};
+use crate::connect::config::{Report, check};
 use crate::connect::source::SourceBatch;
 use crate::connect::{Connector, ErrorKind, Kind, Props, SinkTask, SourceContext, SourceTask, TaskContext, TaskError, TaskReport};
 use crate::connectors::consumed::Consumed;
@@ -49,16 +49,8 @@ impl Connector for Mock {
         }
     }
 
-    fn aliases(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn kind(&self) -> Kind {
         self.0
-    }
-
-    fn keys(&self) -> Vec<&'static [ConfigKey]> {
-        Vec::new()
     }
 
     fn validate(&self, props: &Props) -> Report {
@@ -147,24 +139,12 @@ impl SinkTask for MockSinkTask {
         self.fuse.burn().map(|()| Vec::new())
     }
 
-    fn has_room(&self) -> bool {
-        true
-    }
-
-    fn relieve(&mut self) -> bool {
-        false
-    }
-
     async fn tick(&mut self) -> Result<(), TaskError> {
         self.fuse.burn()
     }
 
     async fn pre_commit(&mut self) -> Result<Commits, TaskError> {
         Ok(self.consumed.commits())
-    }
-
-    fn finish(&mut self, _partitions: &[TopicPartition]) -> bool {
-        false
     }
 
     async fn close(&mut self, partitions: &[TopicPartition]) {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::pace::Pace;
 use super::{number, print};
-use crate::connect::config::{ConfigKey, Report, check};
+use crate::connect::config::{Report, check};
 use crate::connect::source::{Fields, Positions, SourceBatch};
 use crate::connect::{Connector, ErrorKind, Kind, Props, SourceContext, SourceTask, TaskError};
 
@@ -28,16 +28,8 @@ impl Connector for SchemaSource {
         "org.apache.kafka.connect.tools.SchemaSourceConnector"
     }
 
-    fn aliases(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn kind(&self) -> Kind {
         Kind::Source
-    }
-
-    fn keys(&self) -> Vec<&'static [ConfigKey]> {
-        Vec::new()
     }
 
     fn validate(&self, props: &Props) -> Report {

@@ -14,7 +14,7 @@ use super::pace::Pace;
 use super::schema_source::{next_seqno, numbered, positions};
 use super::{number, print, quoted};
 use crate::batch::{Batch, Commits, TopicPartition};
-use crate::connect::config::{ConfigKey, Report, check};
+use crate::connect::config::{Report, check};
 use crate::connect::source::{Fields, SourceBatch};
 use crate::connect::{Connector, ErrorKind, Kind, Props, SinkTask, SourceContext, SourceTask, TaskContext, TaskError, TaskReport};
 use crate::connectors::consumed::Consumed;
@@ -30,16 +30,8 @@ impl Connector for VerifiableSource {
         "org.apache.kafka.connect.tools.VerifiableSourceConnector"
     }
 
-    fn aliases(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn kind(&self) -> Kind {
         Kind::Source
-    }
-
-    fn keys(&self) -> Vec<&'static [ConfigKey]> {
-        Vec::new()
     }
 
     fn validate(&self, props: &Props) -> Report {
@@ -155,16 +147,8 @@ impl Connector for VerifiableSink {
         "org.apache.kafka.connect.tools.VerifiableSinkConnector"
     }
 
-    fn aliases(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn kind(&self) -> Kind {
         Kind::Sink
-    }
-
-    fn keys(&self) -> Vec<&'static [ConfigKey]> {
-        Vec::new()
     }
 
     fn validate(&self, props: &Props) -> Report {
@@ -235,18 +219,6 @@ impl SinkTask for Witness {
         Ok(Vec::new())
     }
 
-    fn has_room(&self) -> bool {
-        true
-    }
-
-    fn relieve(&mut self) -> bool {
-        false
-    }
-
-    async fn tick(&mut self) -> Result<(), TaskError> {
-        Ok(())
-    }
-
     async fn pre_commit(&mut self) -> Result<Commits, TaskError> {
         let now = self.now();
         let mut lines = Vec::new();
@@ -255,10 +227,6 @@ impl SinkTask for Witness {
         }
         print(&lines);
         Ok(self.consumed.commits())
-    }
-
-    fn finish(&mut self, _partitions: &[TopicPartition]) -> bool {
-        false
     }
 
     async fn close(&mut self, partitions: &[TopicPartition]) {
