@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::AbortHandle;
+
 use crate::clock::Clock;
+use crate::cluster::broker::{Lane, Network};
 use crate::compute::Compute;
 use crate::env::Env;
 use crate::kafka::Kafka;
@@ -74,6 +77,8 @@ pub struct Running {
     /// Where its REST API listens.
     pub addresses: Vec<SocketAddr>,
     server: Server,
+    /// Asks for the Kafka cluster's id.
+    asks: AbortHandle,
 }
 
 impl Running {
@@ -100,7 +105,8 @@ impl Running {
         let herder = Herder::start(Arc::clone(settings), env, &worker_id, plugins::CONNECTORS, cluster).map_err(ExitError::failure)?;
         let addresses = bound.addresses();
         let server = bound.serve(herder.clone(), loggers);
-        Ok(Self { herder, addresses, server })
+        let asks = tokio::spawn(learn_cluster_id(herder.clone())).abort_handle();
+        Ok(Self { herder, addresses, server, asks })
     }
 
     /// Creates the connectors of the command line, in their order, and declares the worker ready.
@@ -123,8 +129,25 @@ impl Running {
 
     /// Ends the worker: no more requests, then every task drained within `task.shutdown.graceful.timeout.ms`.
     pub async fn stop(self) {
+        self.asks.abort();
         self.server.stop(REST_GRACE).await;
         self.herder.shutdown().await;
+    }
+}
+
+/// Asks brokers for the id of their cluster until one tells it. Only `GET /` shows it, so nothing waits for that.
+async fn learn_cluster_id(herder: HerderHandle) {
+    let network = match Network::new(&herder.settings().props, "lakehead", herder.clock()) {
+        Ok(network) => Arc::new(network),
+        Err(error) => return tracing::warn!(%error, "GET / will show no kafka_cluster_id"),
+    };
+    let lane = Lane::new(&network);
+    for tries in 0.. {
+        match lane.cluster_id().await {
+            Ok(id) => return id.into_iter().for_each(|id| herder.set_cluster_id(id)),
+            Err(error) => tracing::debug!(%error, "the Kafka cluster's id is asked for again"),
+        }
+        tokio::time::sleep(network.backoff.before(tries)).await;
     }
 }
 

@@ -41,7 +41,7 @@ use crate::runtime::offsets;
 use crate::runtime::peers::Peers;
 use crate::runtime::status::{ActiveTopics, ConnectorStatus, Live, State, TaskId, TopicFound};
 use crate::runtime::validate::{self, RawConfig, Valid};
-use crate::runtime::worker::Worker;
+use crate::runtime::worker::{self, Worker};
 use crate::settings::Settings;
 
 mod answers;
@@ -271,14 +271,22 @@ impl Herder {
         let ids = self.worker.ids();
         let stopped = self.worker.stop(&ids);
         self.busy.values_mut().for_each(|busy| busy.queue.clear());
-        while let Some(step) = self.steps.next().await {
-            self.finish(step);
+        let late = tokio::time::Instant::now() + self.settings.task_shutdown_graceful_timeout + worker::LAST_WAIT;
+        let finish = async {
+            while let Some(step) = self.steps.next().await {
+                self.finish(step);
+            }
+        };
+        if tokio::time::timeout_at(late, finish).await.is_err() {
+            tracing::warn!(connectors = ?self.busy.keys(), "what was being written down or asked of others is not waited for any longer");
         }
         stopped.await;
         let connectors: Vec<Arc<str>> = self.instances.keys().cloned().collect();
         self.unassigned(&connectors, &ids);
         self.board.flush(self.settings.offset_flush_timeout).await;
-        self.membership.leave().await;
+        if tokio::time::timeout(self.settings.task_shutdown_graceful_timeout, self.membership.leave()).await.is_err() {
+            tracing::warn!("the group could not be told that this worker leaves; it will know after session.timeout.ms");
+        }
     }
 
     fn finish(&mut self, step: Step) {

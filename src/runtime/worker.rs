@@ -19,7 +19,7 @@ use crate::runtime::status::{ActiveTopics, Live, State, TaskId};
 use crate::settings::Settings;
 
 /// How long a dropped task may take to be gone.
-const LAST_WAIT: Duration = Duration::from_secs(1);
+pub(super) const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// The tasks that run in this process.
 #[derive(Debug)]

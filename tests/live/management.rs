@@ -9,6 +9,9 @@ use crate::broker::{Encoding, Topic};
 use crate::bucket::Bucket;
 use crate::worker::{Connector, SOON, Worker, await_some};
 
+/// As tests/servers/kafka.sh formats the broker's folder.
+const KAFKA_CLUSTER_ID: &str = "bGFrZWhlYWQtdGVzdHMhIQ";
+
 fn entry(topic: &Topic, partition: i32, offset: Option<i64>) -> Value {
     json!({"partition": {"kafka_topic": topic.name, "kafka_partition": partition}, "offset": offset.map(|offset| json!({"kafka_offset": offset}))})
 }
@@ -82,4 +85,13 @@ fn the_level_of_a_logger_acts_on_the_log() {
     assert_eq!(set("root", "INFO").0, 200);
     await_some(SOON, || Some(()).filter(|()| worker.log().contains("the level of logger root is INFO now")), || worker.log());
     worker.terminate();
+}
+
+#[test]
+fn the_kafka_cluster_is_named() {
+    for worker in [Worker::start(&[]), Worker::join("named", &[])] {
+        let id = || worker.rest("GET", "/", None).1["kafka_cluster_id"].as_str().map(str::to_owned);
+        assert_eq!(await_some(SOON, id, || worker.log()), KAFKA_CLUSTER_ID);
+        worker.terminate();
+    }
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_protocol::messages::MetadataRequest;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -192,6 +193,15 @@ impl Lane {
             }
         }
         Err(last.unwrap_or_else(|| transient("no broker is known".to_owned())))
+    }
+
+    /// The id of the cluster that the brokers are of (KIP-78); `None` where they have none.
+    ///
+    /// # Errors
+    /// [`KafkaError`] when no broker answers.
+    pub async fn cluster_id(&self) -> Result<Option<String>, KafkaError> {
+        let answer = self.ask_any(&MetadataRequest::default().with_topics(Some(Vec::new()))).await?;
+        Ok(answer.cluster_id.map(|id| id.to_string()))
     }
 }
 

@@ -146,6 +146,12 @@ impl Snapshot {
         self.entry(connector)?.applied.as_ref()
     }
 
+    /// True if its tasks are known, and come from the configuration that it has now.
+    #[must_use]
+    pub fn is_applied(&self, connector: &str) -> bool {
+        self.task_count(connector) > 0 && self.applied_config(connector) == self.config(connector) && !self.is_inconsistent(connector)
+    }
+
     /// What a connector shall do; also of one that does not exist yet.
     #[must_use]
     pub fn target_state(&self, connector: &str) -> Option<TargetState> {

@@ -112,14 +112,12 @@ impl Herder {
     }
 
     fn write_task(&self, id: &TaskId, state: State, trace: Option<String>) {
-        let put = if matches!(state, State::Failed | State::Unassigned) { Put::Safe } else { Put::Always };
-        let write = self.board.statuses().put_task(id, &self.written(state, trace), put);
+        let write = self.board.statuses().put_task(id, &self.written(state, trace), rule(state));
         write.into_iter().for_each(|write| self.board.tell(write));
     }
 
-    fn write_connector(&self, name: &str, state: State, trace: Option<String>) {
-        let put = if matches!(state, State::Failed | State::Unassigned) { Put::Safe } else { Put::Always };
-        let write = self.board.statuses().put_connector(name, &self.written(state, trace), put);
+    pub(super) fn write_connector(&self, name: &str, state: State, trace: Option<String>) {
+        let write = self.board.statuses().put_connector(name, &self.written(state, trace), rule(state));
         write.into_iter().for_each(|write| self.board.tell(write));
     }
 
@@ -162,6 +160,11 @@ impl Herder {
         let status = statuses::TopicStatus { topic: topic.to_string(), connector: id.connector.to_string(), task: id.task, discovered_ms };
         self.board.tell_records(vec![statuses::topic(&status)]);
     }
+}
+
+/// What ends here may have begun elsewhere already: that must not be written over.
+fn rule(state: State) -> Put {
+    if matches!(state, State::Failed | State::Unassigned) { Put::Safe } else { Put::Always }
 }
 
 impl super::Instance {

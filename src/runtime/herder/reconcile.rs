@@ -143,7 +143,7 @@ impl Herder {
         let instance = self.instances.entry(Arc::clone(name)).or_default();
         if target != TargetState::Started {
             instance.beside = Beside::default();
-        } else if instance.failure().is_none() {
+        } else if instance.failure().is_none() && !(instance.beside.is_started() && snapshot.is_applied(name)) {
             let made = self.made_of(config).map(|(class, props)| {
                 let tasks = class.task_configs(&given(config), tasks_max(&props));
                 (class, props, tasks.into_iter().map(|config| written(class, config)).collect::<Vec<_>>())
@@ -265,6 +265,7 @@ impl Herder {
         {
             instance.begin_again();
             instance.told = None;
+            self.write_connector(connector, State::Restarting, None);
         }
         let is_restarted = |task: &Task| !only_failed || task.live.state() == State::Failed;
         let tasks = self.tasks_of(connector).filter(|(_, task)| *include_tasks && is_restarted(task)).map(|(id, _)| id.clone()).collect();
