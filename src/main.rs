@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use lakehead::audit::{self, locate, verify};
-use lakehead::kafka::librdkafka::Librdkafka;
 use lakehead::settings::{Host, LogFormat};
 use lakehead::standalone::{self, ExitError, Plan};
 use lakehead::{distributed, quickstart, telemetry};
@@ -95,11 +94,11 @@ fn audit(command: impl Future<Output = Result<(), ExitError>>) -> Result<(), Exi
 fn run_standalone(worker: &std::path::Path, connectors: &[PathBuf]) -> Result<(), ExitError> {
     let plan = Plan::read(worker, connectors)?;
     let loggers = telemetry::init(plan.settings.log_format, &plan.settings.log_filter);
-    standalone::block_on(plan.settings.cpu_threads, standalone::run(plan, Arc::new(Librdkafka), loggers))
+    standalone::block_on(plan.settings.cpu_threads, standalone::run(plan, standalone::kafka(), loggers))
 }
 
 fn run_distributed(worker: &std::path::Path) -> Result<(), ExitError> {
     let settings = distributed::read(worker)?;
     let loggers = telemetry::init(settings.log_format, &settings.log_filter);
-    standalone::block_on(settings.cpu_threads, distributed::run(Arc::clone(&settings), Arc::new(Librdkafka), loggers))
+    standalone::block_on(settings.cpu_threads, distributed::run(Arc::clone(&settings), standalone::kafka(), loggers))
 }

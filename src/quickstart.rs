@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::compute::Compute;
-use crate::kafka::librdkafka::Librdkafka;
 use crate::quickstart::broker::Broker;
 use crate::quickstart::generator::Generator;
 use crate::quickstart::job::{CONNECTOR, Job};
@@ -98,7 +97,7 @@ impl Stage {
         let broker = Broker::start(job.bootstrap_servers.as_deref(), &job.topic).await?;
         let servers = broker.bootstrap_servers();
         let settings = Arc::new(Settings::from_props(&job.worker(&servers), host).map_err(ExitError::failure)?);
-        let running = Running::start(&settings, Arc::new(Librdkafka), loggers, async |_| Ok(Cluster::alone())).await?;
+        let running = Running::start(&settings, standalone::kafka(), loggers, async |_| Ok(Cluster::alone())).await?;
         tell(out, &job.introduction(&servers))?;
         running.create(vec![job.connector()]).await?;
         let generator = Generator::new(&broker, &job.topic, Compute::pool(1))?;

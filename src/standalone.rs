@@ -10,9 +10,11 @@ use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
 use crate::cluster::broker::{Lane, Network};
+use crate::cluster::topic_ids;
 use crate::compute::Compute;
 use crate::env::Env;
 use crate::kafka::Kafka;
+use crate::kafka::librdkafka::Librdkafka;
 use crate::memory::Budget;
 use crate::plugins;
 use crate::rest::{Bound, Server};
@@ -67,6 +69,12 @@ impl Plan {
         let connectors = connectors.iter().map(|path| connector_file::read(path)).collect::<Result<_, _>>().map_err(ExitError::start)?;
         Ok(Self { settings: Arc::new(settings), connectors })
     }
+}
+
+/// The Kafka clients of this process.
+#[must_use]
+pub fn kafka() -> Arc<dyn Kafka> {
+    Arc::new(Librdkafka { topic_ids: Some(topic_ids::open) })
 }
 
 /// A worker with its REST API.

@@ -47,7 +47,7 @@ fn produce(cluster: &Mock, topic: &str, partitions: i32, records: std::ops::Rang
 }
 
 fn consumer(props: &Props, topic: &str) -> Box<dyn Consumer> {
-    Librdkafka.consumer(props, &Subscription::Topics(vec![topic.to_owned()])).unwrap()
+    Librdkafka::default().consumer(props, &Subscription::Topics(vec![topic.to_owned()])).unwrap()
 }
 
 async fn next(consumer: &mut Box<dyn Consumer>, wanted: Wanted) -> Polled {

@@ -20,7 +20,7 @@ use super::poll::{Command, Context, Poller, Records, Shared, commit_list, logs};
 use super::producer::Sender;
 use super::topics::Admin;
 use super::{
-    Consumer, EVENTS_BOUND, Group, Kafka, KafkaError, KafkaErrorKind, Logs, Polled, Producer, Props, Subscription, Topics, Wanted, errors, properties,
+    Consumer, EVENTS_BOUND, Group, Kafka, KafkaError, KafkaErrorKind, Logs, Polled, Producer, Props, Subscription, TopicIds, Topics, Wanted, errors, properties,
 };
 use crate::batch::{Commits, Committed, Offsets, TopicPartition};
 
@@ -32,7 +32,10 @@ const COMMITTED_WAIT: Duration = Duration::from_secs(10);
 
 /// Makes librdkafka clients.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Librdkafka;
+pub struct Librdkafka {
+    /// What asks for topics' ids, which librdkafka does not tell.
+    pub topic_ids: Option<fn(&Props) -> Result<Arc<dyn TopicIds>, KafkaError>>,
+}
 
 impl Kafka for Librdkafka {
     fn consumer(&self, config: &Props, subscription: &Subscription) -> Result<Box<dyn Consumer>, KafkaError> {
@@ -95,6 +98,10 @@ impl Kafka for Librdkafka {
 
     fn topics(&self, config: &Props) -> Result<Arc<dyn Topics>, KafkaError> {
         Ok(Arc::new(Admin::new(config, log_level())?))
+    }
+
+    fn topic_ids(&self, config: &Props) -> Result<Option<Arc<dyn TopicIds>>, KafkaError> {
+        self.topic_ids.map(|open| open(config)).transpose()
     }
 }
 

@@ -7,6 +7,7 @@
 //! in batches that are being built, and [`EVENTS_BOUND`] sets of batches that were not yet taken. One [`Producer`] holds at most `buffer.memory` (32 MiB unless
 //! configured) of records that have not settled.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,10 +30,10 @@ mod topics;
 pub const EVENTS_BOUND: usize = 1;
 
 /// A client's configuration: Kafka's own property names (Java spelling).
-pub type Props = std::collections::BTreeMap<String, String>;
+pub type Props = BTreeMap<String, String>;
 
 /// What the logs of partitions hold: the first offset that is there, and the end; with `isolation.level=read_committed`, the first offset of a transaction that is open.
-pub type Logs = std::collections::BTreeMap<TopicPartition, OffsetRange>;
+pub type Logs = BTreeMap<TopicPartition, OffsetRange>;
 
 /// What a consumer reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +79,28 @@ pub trait Kafka: fmt::Debug + Send + Sync {
         let id = config.get("client.id").map_or("", String::as_str);
         Err(KafkaError::new(KafkaErrorKind::Config, format!("{id}: topics are not made with these clients")))
     }
+
+    /// Tells topics of one name apart; `None` where these clients cannot. Nothing is asked of the broker yet.
+    ///
+    /// # Errors
+    /// [`KafkaErrorKind::Config`] when the configuration is refused.
+    fn topic_ids(&self, config: &Props) -> Result<Option<Arc<dyn TopicIds>>, KafkaError> {
+        let _ = config;
+        Ok(None)
+    }
+}
+
+/// A topic's id: one that is deleted and made again has another (KIP-516).
+pub type TopicId = [u8; 16];
+
+/// Asks for the ids of topics.
+#[async_trait]
+pub trait TopicIds: fmt::Debug + Send + Sync {
+    /// The ids of those of these topics that there are, where brokers know of ids.
+    ///
+    /// # Errors
+    /// [`KafkaError`] when no broker answers.
+    async fn of(&self, topics: &BTreeSet<String>) -> Result<BTreeMap<String, TopicId>, KafkaError>;
 }
 
 /// A record on its way to Kafka.
@@ -164,7 +187,7 @@ pub trait Topics: fmt::Debug + Send + Sync {
 }
 
 /// Where partitions of a group are to go on; `None`: as if nothing had been committed for them.
-pub type OffsetChanges = std::collections::BTreeMap<TopicPartition, Option<i64>>;
+pub type OffsetChanges = BTreeMap<TopicPartition, Option<i64>>;
 
 /// The committed offsets of a consumer group, for somebody who is no member of it.
 #[async_trait]

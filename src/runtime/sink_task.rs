@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use self::due::{Begin, Due};
+use self::incarnations::Incarnations;
 use super::status::Live;
 use crate::batch::{Batch, Commits, Committed, Offsets, RawBatch, TopicPartition};
 use crate::connect::{Connector, ErrorKind, Props, SinkTask, TaskContext, TaskError};
@@ -89,7 +90,12 @@ pub async fn run(spec: TaskSpec, control: TaskControl) -> Result<(), TaskError> 
     }
     let consumer_props = settings::consumer_props(&spec.worker.props, &spec.connector, &spec.props, spec.task);
     let consumer = spec.env.kafka.consumer(&consumer_props, &subscription(&spec.props)).map_err(|e| kafka_error(&e))?;
+    let ids = spec.env.kafka.topic_ids(&consumer_props).unwrap_or_else(|error| {
+        tracing::warn!(connector = %spec.connector, %error, "a topic that is made again while it is read is noticed by its offsets alone");
+        None
+    });
     let task = Task {
+        incarnations: Incarnations::told_by(ids),
         watch: lost::Watch::new(&spec.props, &consumer_props),
         dues: BTreeMap::new(),
         ask_at: None,
@@ -194,6 +200,8 @@ struct Task {
     is_waiting: bool,
     /// What is known about where partitions should go on.
     watch: lost::Watch,
+    /// Which topics the records come from.
+    incarnations: Incarnations,
     /// What is due before more records are taken.
     dues: BTreeMap<TopicPartition, Due>,
     /// When those are asked again who did not answer.
@@ -252,6 +260,7 @@ impl Task {
                     let outcome = self.handle(event).await;
                     self.survive(outcome).await?;
                 }
+                others = self.incarnations.changed() => self.made_again(others),
                 () = self.progress.notified() => {}
                 () = self.env.memory.room(), if !takes_records && self.is_short() => {}
                 () = tokio::time::sleep_until(self.asked_at.unwrap_or_else(Instant::now) + URGENT_EVERY), if self.is_waiting => {}
@@ -375,6 +384,7 @@ impl Task {
             Polled::Assigned(partitions) => {
                 tracing::info!(connector = %self.connector, partitions = %list(&partitions), "assigned");
                 self.owned.extend(partitions.iter().map(|tp| (tp.clone(), None)));
+                self.incarnations.begin(&partitions);
                 self.dues.extend(partitions.into_iter().map(|tp| (tp, Due::Open(Begin::Assigned))));
                 Ok(())
             }
@@ -399,6 +409,7 @@ impl Task {
         let settled = if lost { Ok(()) } else { self.settle(partitions, REVOKE_PATIENCE).await };
         self.sink.close(partitions).await;
         self.watch.forget(partitions);
+        self.incarnations.forget(partitions);
         self.forget_dues(partitions);
         self.owned.retain(|tp, _| !partitions.contains(tp));
         self.committed.retain(|tp, _| !partitions.contains(tp));
@@ -526,6 +537,7 @@ fn list(partitions: &[TopicPartition]) -> String {
 }
 
 mod due;
+mod incarnations;
 mod lost;
 #[cfg(test)]
 mod tests;

@@ -111,6 +111,37 @@ fn a_topic_that_is_made_again_is_read_from_its_start_and_named() {
     }
 }
 
+/// A worker that says more.
+fn talkative(sink: &Connector) -> Worker {
+    Worker::start_with(Kafka::shared(), &[sink], &[], |binary| {
+        let mut command = Command::new(binary);
+        command.env("LAKEHEAD_LOG", "info,lakehead::runtime=debug");
+        command
+    })
+}
+
+#[test]
+fn a_topic_that_is_made_again_and_has_grown_past_what_was_read_is_named_too() {
+    let topic = Topic::create("grown", 1);
+    let (sink, folder) = sink(&topic);
+    topic.send_orders(0..1000, Encoding::Json);
+    let worker = talkative(&sink);
+    worker.await_end(&sink, &topic, SOON);
+    let known = || worker.log().contains("which topics there are").then_some(());
+    await_some(SOON, known, || worker.log());
+    // It sees nothing of the time in which the new log is shorter.
+    signal(&worker.pid().to_string(), "STOP");
+    topic.make_again();
+    topic.send_orders(0..3000, Encoding::Json);
+    signal(&worker.pid().to_string(), "CONT");
+    let named = || Some(losses(&worker, &sink)).filter(|losses| !losses.is_empty());
+    let losses = await_some(SOON, named, || worker.status(&sink).to_string() + &worker.log());
+    assert!(losses.iter().all(|loss| loss["cause"] == "truncated" && loss["from"] == 0), "{losses:?}");
+    worker.await_end(&sink, &topic, SOON);
+    worker.terminate();
+    assert_orders(&folder, "json", 0..3000);
+}
+
 #[test]
 fn what_lies_behind_an_open_transaction_is_not_taken_for_lost() {
     let topic = Topic::create("transaction", 1);
@@ -123,11 +154,7 @@ fn what_lies_behind_an_open_transaction_is_not_taken_for_lost() {
 
     // What is committed lies behind all that can be read, until the transaction ends.
     let reader = sink.clone().with("consumer.override.isolation.level", "read_committed");
-    let worker = Worker::start_with(Kafka::shared(), &[&reader], &[], |binary| {
-        let mut command = Command::new(binary);
-        command.env("LAKEHEAD_LOG", "info,lakehead::runtime=debug");
-        command
-    });
+    let worker = talkative(&reader);
     await_some(SOON, || worker.log().contains("what the logs hold").then_some(()), || worker.log());
     transaction.commit_transaction(SOON).expect("a transaction that ends");
     topic.send_orders(1010..1500, Encoding::Json);

@@ -47,7 +47,7 @@ asked! {
     SyncGroupRequest "SyncGroup" 4;
     HeartbeatRequest "Heartbeat" 3;
     LeaveGroupRequest "LeaveGroup" 2;
-    MetadataRequest "Metadata" 9;
+    MetadataRequest "Metadata" 12;
     CreateTopicsRequest "CreateTopics" 7;
     DescribeConfigsRequest "DescribeConfigs" 4;
     ListOffsetsRequest "ListOffsets" 5;

@@ -179,6 +179,7 @@ impl Task {
                 }
                 GoOn::Committed => self.begin_again(BTreeMap::from([(partition, Due::Open(Begin::Again(None)))])).await,
                 GoOn::Anew(at) => {
+                    self.incarnations.begin([&partition]);
                     match self.settle(std::slice::from_ref(&partition), REVOKE_PATIENCE).await {
                         Err(error) if error.kind == ErrorKind::Rewind => again = Some(both(again, error)),
                         settled => settled?,

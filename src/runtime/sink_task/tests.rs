@@ -247,6 +247,7 @@ async fn play_on(
     let stop = CancellationToken::new();
     let (_pause, paused) = watch::channel(false);
     let task = Task {
+        incarnations: Incarnations::default(),
         sink,
         consumer: Box::new(Script { stop: stop.clone(), until: Some(Box::new(until)), ..script }),
         live,
