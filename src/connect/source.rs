@@ -30,7 +30,7 @@ pub struct SourceBatch {
     pub key: Column,
     /// n values.
     pub value: Column,
-    /// n × list<struct<key: utf8, value: binary>>, values as `SimpleHeaderConverter` writes them; `None` when no record has a header.
+    /// n × list<struct<key: utf8, value: any>>, values as the header converter takes them; `None` when no record has a header.
     pub headers: Option<ListArray>,
     /// Where to go on after each record; `None` where that cannot be told.
     pub positions: Option<Positions>,

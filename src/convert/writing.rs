@@ -15,35 +15,40 @@ pub struct Writers {
     pub key: Box<dyn PayloadWriter>,
     /// Of values.
     pub value: Box<dyn PayloadWriter>,
-    /// The header converter's class where it is not the one that batches have their headers written by.
-    pub other_header_converter: Option<String>,
+    /// Of the values of headers.
+    pub header: Box<dyn PayloadWriter>,
 }
 
 /// The converters of a source connector: its own where it names one, with the settings beside that name, else the worker's with the worker's.
 ///
 /// # Errors
-/// Every problem of both converters, by the key in the place where it was written.
+/// Every problem of the converters, by the key in the place where it was written.
 pub fn writers(props: &Props, worker: &Props) -> Result<Writers, Vec<ConfigError>> {
-    let header = props.get(HEADER_CONVERTER).or_else(|| worker.get(HEADER_CONVERTER)).map(|class| class.trim());
-    let other_header_converter = header.filter(|class| !matches!(class.rsplit('.').next(), Some("SimpleHeaderConverter" | "Simple" | ""))).map(str::to_owned);
-    match (side(props, worker, "key.converter"), side(props, worker, "value.converter")) {
-        (Ok(key), Ok(value)) => Ok(Writers { key, value, other_header_converter }),
-        (key, value) => Err(key.err().into_iter().chain(value.err()).collect()),
+    match (side(props, worker, "key.converter"), side(props, worker, "value.converter"), side(props, worker, HEADER_CONVERTER)) {
+        (Ok(key), Ok(value), Ok(header)) => Ok(Writers { key, value, header }),
+        (key, value, header) => Err([key.err(), value.err(), header.err()].into_iter().flatten().collect()),
     }
 }
 
+/// What is wrong with the header converter of any connector: a sink's is asked nothing, and must still be one.
+#[must_use]
+pub fn check_header_converter(props: &Props, worker: &Props) -> Option<ConfigError> {
+    side(props, worker, HEADER_CONVERTER).err()
+}
+
 fn side(props: &Props, worker: &Props, class: &str) -> Result<Box<dyn PayloadWriter>, ConfigError> {
+    let is_header = class == HEADER_CONVERTER;
     let (place, name) = match (props.get(class), worker.get(class)) {
         (Some(name), _) => (props, name.trim()),
         (None, Some(name)) => (worker, name.trim()),
+        (None, None) if is_header => (worker, "SimpleHeaderConverter"),
         (None, None) => return Err(ConfigError::new(class, format!("Missing required configuration \"{class}\" which has no default value."))),
     };
-    let Some(writer) = payload::find(name) else {
-        let known: Vec<&str> = payload::WRITERS.iter().map(class_of).collect();
-        let message = format!(
-            "Invalid value {name} for configuration {class}: there is no converter of that name for source connectors; available: {}",
-            known.join(", ")
-        );
+    let found = if is_header { payload::find_for_headers(name) } else { payload::find(name) };
+    let Some(writer) = found else {
+        let known: Vec<&str> = if is_header { payload::for_headers().map(class_of).collect() } else { payload::WRITERS.iter().map(class_of).collect() };
+        let (whose, known) = (if is_header { "headers" } else { "source connectors" }, known.join(", "));
+        let message = format!("Invalid value {name} for configuration {class}: there is no converter of that name for {whose}; available: {known}");
         return Err(ConfigError::new(class, message));
     };
     let prefix = format!("{class}.");
@@ -85,10 +90,28 @@ mod tests {
     }
 
     #[test]
-    fn another_header_converter_than_the_default_is_noted() {
-        for (class, other) in [("org.apache.kafka.connect.storage.SimpleHeaderConverter", None), ("org.apache.kafka.connect.json.JsonConverter", Some(()))] {
-            let worker = props(&[("key.converter", "string"), ("value.converter", "string"), ("header.converter", class)]);
-            assert_eq!(writers(&Props::new(), &worker).unwrap().other_header_converter.map(drop), other, "{class}");
+    fn headers_have_a_converter_of_their_own() {
+        let worker = |class: &str| {
+            let mut worker = props(&[("key.converter", "string"), ("value.converter", "string")]);
+            worker.extend((!class.is_empty()).then(|| (HEADER_CONVERTER.to_owned(), class.to_owned())));
+            worker
+        };
+        for (class, of_worker, expected) in [
+            (None, "", "simple"),
+            (None, "org.apache.kafka.connect.json.JsonConverter", "Json"),
+            (Some("org.apache.kafka.connect.converters.LongConverter"), "Simple", "Numbers"),
+        ] {
+            let own = class.map(|class| (HEADER_CONVERTER, class));
+            let writers = writers(&props(own.as_slice()), &worker(of_worker)).unwrap();
+            assert!(format!("{:?}", writers.header).to_lowercase().starts_with(&expected.to_lowercase()), "{class:?} {of_worker}: {:?}", writers.header);
         }
+        let error = check_header_converter(&props(&[(HEADER_CONVERTER, "com.example.Headers")]), &worker("")).unwrap();
+        assert!(
+            error.message.contains("no converter of that name for headers; available: org.apache.kafka.connect.storage.SimpleHeaderConverter, org"),
+            "{error}"
+        );
+        let refused =
+            check_header_converter(&props(&[(HEADER_CONVERTER, "JsonConverter"), ("header.converter.schemas.enable", "maybe")]), &worker("")).unwrap();
+        assert_eq!(refused.key, "header.converter.schemas.enable");
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn of(name: &str) -> &'static [ConfigKey] {
     match name {
         "json" => JSON,
         "string" => STRING,
-        "bytes" => ANY,
+        "bytes" | "boolean" | "short" | "integer" | "long" | "float" | "double" => ANY,
         _ => &[],
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use lakehead_formats::wire;
+use lakehead_formats::{payload, wire};
 use serde::Serialize;
 
 use crate::connect::config::display::{self, Row, Width};
@@ -314,6 +314,8 @@ pub(super) fn of_plugin(connectors: &[&'static dyn Connector], plugin: &str) -> 
         transform.keys.iter().map(|key| without_group(Key::new(key, "", "", None))).collect()
     } else if let Some(converter) = wire::find(plugin) {
         converter_keys::of(converter.name).iter().map(|key| without_group(Key::new(key, "", key.group, converter_keys::row(key.name)))).collect()
+    } else if payload::find_for_headers(plugin).is_some() {
+        Vec::new()
     } else {
         return Err(HerderError::NotFound(format!("Unknown plugin {plugin}.")));
     };
@@ -327,6 +329,7 @@ pub(super) fn plugins(connectors: &[&'static dyn Connector]) -> Vec<(&'static st
     all.extend(connectors.iter().map(|c| (if c.kind() == Kind::Sink { 0 } else { 1 }, c.class(), c.kind().as_str())));
     all.extend(transform::TRANSFORMS.iter().map(|plugin| (2, class_of(plugin.name, plugin.aliases), "transformation")));
     all.extend(wire::WIRE.iter().map(|wire| (4, class_of(wire.name, wire.aliases), "converter")));
+    all.extend(payload::for_headers().map(|writer| (5, class_of(writer.name, writer.aliases), "header_converter")));
     all.sort_unstable();
     all.into_iter().map(|(_, class, kind)| (class, kind)).collect()
 }

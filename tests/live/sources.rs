@@ -153,24 +153,29 @@ fn offsets_of_a_source_are_altered_and_reset_while_it_is_stopped() {
     worker.terminate();
 }
 
-/// Structs and numbers, as JSON with and without their schemas, and as Java prints them.
+/// Structs and numbers, as JSON with and without their schemas, as Java prints them, and as their bytes.
 #[test]
 fn records_of_a_source_are_written_as_its_converters_say() {
     let Folder { output, offsets, .. } = folder();
-    let (topic, bare) = (Topic::create("structs", 1), Topic::create("numbers", 1));
+    let (topic, bare, bytes) = (Topic::create("structs", 1), Topic::create("numbers", 1), Topic::create("longs", 1));
     let tools = |name: &str, topic: &Topic| Connector::of_class(&format!("{name}-{}", topic.name), &format!("org.apache.kafka.connect.tools.{name}Connector"));
     let json = "org.apache.kafka.connect.json.JsonConverter";
     let structs = tools("SchemaSource", &topic).with("topic", &topic.name).with("throughput", "-1").with("num.messages", "2").with("value.converter", json);
     let numbers = tools("VerifiableSource", &bare).with("topic", &bare.name).with("throughput", "5").with("value.converter", json);
+    let long = ("value.converter", "org.apache.kafka.connect.converters.LongConverter");
+    let longs = tools("VerifiableSource", &bytes).with("topic", &bytes.name).with("throughput", "5").with(long.0, long.1);
+    let written = output.with_extension("longs");
+    let of_longs = sink(&bytes.name, &written).with(long.0, long.1);
     let sink = sink(&topic.name, &output).with("value.converter", json);
     let counted = tools("VerifiableSink", &bare).with("topics", &bare.name).with("value.converter", json).with("key.converter", STRING);
-    let worker = worker(&offsets, &[&structs, &numbers, &sink, &counted]);
+    let worker = worker(&offsets, &[&structs, &numbers, &sink, &counted, &longs, &of_longs]);
     let line = |seqno: u64| format!("Struct{{boolean=true,int=12,long=12,float=12.2,double=12.2,partitioning=0,id=0,seqno={seqno}}}\n");
     await_text(&worker, &output, &format!("{}{}", line(0), line(1)));
     let told = |what: &str| await_some(SOON, || worker.whole_log().contains(what).then_some(()), || worker.log());
     told("{\"committed\":true,\"task\":0,\"seqno\":1,");
     told("{\"task\":\"0\",\"seqno\":1,\"offset\":1,");
     told("\"flushed\":true}");
+    await_some(SOON, || read(&written).starts_with("0\n1\n").then_some(()), || worker.log());
     worker.terminate();
 }
 

@@ -107,7 +107,13 @@ async fn a_plugin_lists_its_own_keys_before_the_frameworks() {
     assert_eq!(world.call("GET", "/connector-plugins/BlackholeSink/config?version=9.9").await.status, 400);
     let all = world.call("GET", "/connector-plugins?connectorsOnly=false").await.json();
     let kinds: Vec<&str> = all.as_array().unwrap().iter().map(|plugin| plugin["type"].as_str().unwrap()).collect();
-    assert!(kinds.starts_with(&["sink", "transformation"]) && kinds.ends_with(&["converter"]), "{kinds:?}");
+    assert!(kinds.starts_with(&["sink", "transformation"]) && kinds.ends_with(&["header_converter"]), "{kinds:?}");
+    let of_headers = all.as_array().unwrap().iter().filter(|plugin| plugin["type"] == "header_converter");
+    let classes: Vec<&str> = of_headers.filter_map(|plugin| plugin["class"].as_str()?.strip_prefix("org.apache.kafka.connect.")).collect();
+    let numbers = ["Boolean", "ByteArray", "Double", "Float", "Integer", "Long", "Short"].map(|kind| format!("converters.{kind}Converter"));
+    assert_eq!(classes[..7], numbers);
+    assert_eq!(classes[7..], ["json.JsonConverter", "storage.SimpleHeaderConverter", "storage.StringConverter"]);
+    assert_eq!(world.call("GET", "/connector-plugins/SimpleHeaderConverter/config").await.text, "[]");
     world.stop().await;
 }
 

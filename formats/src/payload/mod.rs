@@ -8,7 +8,8 @@
 //! | in a column of type Null, or of JSON text: no schema | none: a tombstone |
 //! | under a schema | what the converter writes for it |
 //!
-//! Parts: one file for each converter, [`mod@text`] for values as Java prints them. A new converter is one file here and one line in [`WRITERS`].
+//! Parts: one file for each converter (the number ones share one), `simple` for headers, [`mod@text`] for values as Java prints them. A new converter is one
+//! file here and one line in [`WRITERS`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,8 @@ use crate::wire::ConvertError;
 
 mod bytes;
 mod json;
+mod numbers;
+mod simple;
 mod string;
 pub mod text;
 
@@ -61,12 +64,25 @@ pub struct Writer {
 }
 
 /// Every converter that writes: the registration lines.
-pub static WRITERS: &[Writer] = &[bytes::WRITER, json::WRITER, string::WRITER];
+pub static WRITERS: &[Writer] =
+    &[bytes::WRITER, json::WRITER, string::WRITER, numbers::BOOLEAN, numbers::SHORT, numbers::INTEGER, numbers::LONG, numbers::FLOAT, numbers::DOUBLE];
 
 /// The converter of that short name or class name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Writer> {
     WRITERS.iter().find(|writer| writer.name == name || writer.aliases.contains(&name))
+}
+
+/// Every converter of headers: all others, and `SimpleHeaderConverter`, which is nothing else.
+pub fn for_headers() -> impl Iterator<Item = &'static Writer> {
+    static SIMPLE: Writer = simple::WRITER;
+    std::iter::once(&SIMPLE).chain(WRITERS)
+}
+
+/// The converter of headers of that short name or class name.
+#[must_use]
+pub fn find_for_headers(name: &str) -> Option<&'static Writer> {
+    for_headers().find(|writer| writer.name == name || writer.aliases.contains(&name))
 }
 
 #[cfg(test)]
@@ -79,6 +95,8 @@ mod tests {
         for writer in WRITERS {
             let reader = wire::find(writer.name).expect(writer.name);
             assert_eq!(reader.aliases, writer.aliases);
+            assert_eq!(find_for_headers(writer.name).map(|found| found.name), Some(writer.name));
         }
+        assert!(find("SimpleHeaderConverter").is_none() && find_for_headers("SimpleHeaderConverter").is_some());
     }
 }

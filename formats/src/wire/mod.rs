@@ -23,6 +23,7 @@ mod fault;
 mod framed;
 pub mod json;
 pub mod json_schema;
+pub(crate) mod numbers;
 pub mod protobuf;
 pub mod string;
 mod values;
@@ -173,7 +174,20 @@ pub struct Wire {
 }
 
 /// Every converter: the registration lines.
-pub static WIRE: &[Wire] = &[avro::WIRE, bytes::WIRE, json::WIRE, json_schema::WIRE, protobuf::WIRE, string::WIRE];
+pub static WIRE: &[Wire] = &[
+    avro::WIRE,
+    bytes::WIRE,
+    json::WIRE,
+    json_schema::WIRE,
+    protobuf::WIRE,
+    string::WIRE,
+    numbers::BOOLEAN,
+    numbers::SHORT,
+    numbers::INTEGER,
+    numbers::LONG,
+    numbers::FLOAT,
+    numbers::DOUBLE,
+];
 
 /// The converter of that short name or class name.
 #[must_use]

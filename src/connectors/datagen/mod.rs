@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, BinaryBuilder, Int64Array, ListArray, NullArray, StringBuilder, StructArray, TimestampMillisecondArray};
+use arrow::array::{Array, ArrayRef, Int64Array, ListArray, NullArray, StringBuilder, StructArray, TimestampMillisecondArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields as ArrowFields};
 use async_trait::async_trait;
@@ -202,25 +202,25 @@ impl DatagenTask {
     }
 }
 
-/// Headers with these numbers and the record's, as `SimpleHeaderConverter` writes them.
+/// Headers with these numbers and the record's.
 fn headers(fixed: &[(&str, i64)], numbers: std::ops::Range<i64>) -> ListArray {
-    let (mut names, mut values, mut lengths) = (StringBuilder::new(), BinaryBuilder::new(), Vec::new());
+    let (mut names, mut values, mut lengths) = (StringBuilder::new(), Vec::new(), Vec::new());
     for number in numbers {
         for (name, value) in fixed.iter().chain(&[(ITERATION, number)]) {
             names.append_value(name);
-            values.append_value(value.to_string());
+            values.push(*value);
         }
         lengths.push(fixed.len() + 1);
     }
-    let fields: ArrowFields = vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)].into();
-    let entries = StructArray::new(fields.clone(), vec![Arc::new(names.finish()), Arc::new(values.finish())], None);
+    let fields: ArrowFields = vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Int64, true)].into();
+    let entries = StructArray::new(fields.clone(), vec![Arc::new(names.finish()), Arc::new(Int64Array::from(values))], None);
     ListArray::new(Arc::new(Field::new("item", DataType::Struct(fields), false)), OffsetBuffer::from_lengths(lengths), Arc::new(entries), None)
 }
 
 #[cfg(test)]
 mod tests {
     use arrow::array::AsArray;
-    use arrow::datatypes::Int32Type;
+    use arrow::datatypes::{Int32Type, Int64Type};
     use serde_json::json;
 
     use super::*;
@@ -237,7 +237,7 @@ mod tests {
         task.start().await.unwrap();
         let batch = task.poll().await.unwrap().remove(0);
         assert_eq!(batch.key.array.as_primitive::<Int32Type>().values(), &[0, 1, 2]);
-        assert_eq!(batch.headers.as_ref().unwrap().value(2).as_struct().column(1).as_binary::<i32>().value(2), b"2");
+        assert_eq!(batch.headers.as_ref().unwrap().value(2).as_struct().column(1).as_primitive::<Int64Type>().value(2), 2);
         let error = task.poll().await.unwrap_err().to_string();
         assert_eq!(error, "Stopping connector: generated the configured 3 number of messages");
 

@@ -294,6 +294,37 @@ async fn a_record_that_cannot_be_converted_fails_the_task_or_is_left_out() {
     assert!(kept.positions.lock().unwrap().is_empty(), "records that were never sent move no offset");
 }
 
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn records_that_are_left_out_are_logged_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    for (asked, lines) in [("false", 0), ("true", 10)] {
+        let log = Log::default();
+        let (writer, seen) = (log.clone(), || String::from_utf8_lossy(&log.0.lock().unwrap()).matches("ByteArrayConverter writes bytes only").count());
+        let _guard = tracing::subscriber::set_default(tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish());
+        let bytes = ("value.converter", "org.apache.kafka.connect.converters.ByteArrayConverter");
+        let more = [bytes, ("errors.tolerance", "all"), ("errors.log.enable", asked)];
+        let task = start(&path, Brokers::new(100, TAKES_ALL), Arc::default(), &more);
+        task.until("left out", |task| task.live.figures().rejected == 10).await;
+        task.end().await.0.unwrap();
+        assert_eq!(seen(), lines, "errors.log.enable={asked}");
+    }
+}
+
 #[tokio::test]
 async fn a_paused_task_sends_nothing_new() {
     let folder = tempfile::tempdir().unwrap();
