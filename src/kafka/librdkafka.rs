@@ -45,6 +45,9 @@ impl Kafka for Librdkafka {
         for (key, value) in properties::consumer(config)? {
             client.set(key, value);
         }
+        if let (Subscription::Pattern(_), Some(topics)) = (subscription, properties::left_out_of_patterns(config)) {
+            client.set("topic.blacklist", topics);
+        }
         let (control, control_receiver) = mpsc::channel(16);
         let shared = Arc::new(Shared::new(doing, control));
         let explain = |error| errors::explain(&error, &shared.doing, "");

@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use crate::batch::{Commits, OffsetRange, Offsets, RawBatch, TopicPartition};
 
 mod batches;
+pub mod client_keys;
 mod errors;
 mod group;
 pub mod jaas;

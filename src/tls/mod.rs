@@ -1,7 +1,7 @@
-//! TLS as Java's clients and servers are set up for it: the properties `ssl.*` → what rustls takes.
+//! TLS as Java's clients and servers are set up for it: the properties `ssl.*` → what rustls takes, or OpenSSL.
 //!
-//! Parts: [`stores`] (certificates and keys in PEM, PKCS#12 and [`jks`]), [`verify`] (who is trusted). Nothing here connects or listens; what is refused is
-//! refused by the property's name, and no message has a password or a key in it.
+//! Parts: [`stores`] (certificates and keys in PEM, PKCS#12 and [`jks`]), [`verify`] (who is trusted), [`mod@openssl`] (for librdkafka). Nothing here connects
+//! or listens; what is refused is refused by the property's name, and no message has a password or a key in it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,9 +13,11 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{self, CipherSuite, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 mod jks;
+mod openssl;
 mod stores;
 mod verify;
 
+pub use openssl::{OpenSsl, openssl};
 use stores::{Identity, Store};
 
 /// TLS cannot be set up like that: one line that names the property.
@@ -177,13 +179,19 @@ fn mismatch(ssl: Ssl<'_>, why: &rustls::Error) -> TlsError {
     ssl.about("ssl.keystore.location", format!("its private key cannot be used with its certificate: {why} (give RSA, EC P-256/384/521 or Ed25519)"))
 }
 
-/// The cipher suites that are asked for.
-fn provider(ssl: Ssl<'_>) -> Result<Arc<CryptoProvider>, TlsError> {
+/// Java's machinery, which cannot be exchanged here.
+fn refuse_unchosen(ssl: Ssl<'_>) -> Result<(), TlsError> {
     for key in ["ssl.engine.factory.class", "ssl.provider"] {
         if let Some(value) = ssl.get(key) {
             return Err(ssl.refused(key, value, "this cannot be chosen here; leave it out"));
         }
     }
+    Ok(())
+}
+
+/// The cipher suites that are asked for.
+fn provider(ssl: Ssl<'_>) -> Result<Arc<CryptoProvider>, TlsError> {
+    refuse_unchosen(ssl)?;
     let mut provider = aws_lc_rs::default_provider();
     if let Some(wanted) = ssl.get("ssl.cipher.suites") {
         let wanted: Vec<&str> = wanted.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();

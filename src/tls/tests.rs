@@ -17,7 +17,7 @@ fn path(file: &str) -> String {
 }
 
 /// Properties; a value `@file` is that file's path, `<file` its text on one line.
-fn props(pairs: Pairs<'_>) -> BTreeMap<String, String> {
+pub(super) fn props(pairs: Pairs<'_>) -> BTreeMap<String, String> {
     let value = |value: &str| match (value.strip_prefix('@'), value.strip_prefix('<')) {
         (Some(file), _) => path(file),
         (_, Some(file)) => std::fs::read_to_string(path(file)).unwrap().replace('\n', " "),

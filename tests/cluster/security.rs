@@ -1,4 +1,4 @@
-//! TLS and every SASL mechanism, against a broker that asks for them, with certificates made for the test.
+//! TLS and every SASL mechanism, against a broker that asks for them, with certificates made for the test: the group's own client, and connectors' ones.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,8 @@ use lakehead::clock::Clock;
 use lakehead::cluster::Record;
 use lakehead::cluster::broker::Network;
 use lakehead::cluster::log::{Isolation, Log, Purpose, Topic};
-use lakehead::kafka::{KafkaError, KafkaErrorKind, Props};
+use lakehead::kafka::librdkafka::Librdkafka;
+use lakehead::kafka::{Kafka as _, KafkaError, KafkaErrorKind, NewTopic, OutgoingRecord, Polled, Props, Subscription, Wanted};
 
 use super::servers::{Kafka, free_port, repository};
 
@@ -84,6 +85,36 @@ async fn use_it(props: &[(&str, &str)]) -> Result<(), KafkaError> {
     log.read_to_end(PATIENCE).await
 }
 
+/// Makes a topic with connectors' clients that have these properties, sends a record to it, and reads that as a sink does that takes whatever there is.
+async fn carry(name: &str, props: &[(&str, &str)]) {
+    let with = |more: &[(&str, &str)]| props.iter().chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Props>();
+    let topics = Librdkafka::default().topics(&with(&[])).expect("an admin client");
+    let topic = NewTopic { name: name.into(), partitions: 1, replicas: 1, config: Props::new() };
+    assert!(topics.make(&topic).await.expect("a topic"));
+    let mut producer = Librdkafka::default().producer(&with(&[("acks", "all")])).expect("a producer");
+    let record = OutgoingRecord { topic: name, partition: None, timestamp: None, key: None, value: Some(b"carried"), headers: &[] };
+    producer.send(0, record).expect("room");
+    let settled = tokio::time::timeout(PATIENCE, producer.settled()).await.unwrap_or_else(|_| panic!("{name}: {:?}", producer.trouble()));
+    assert!(matches!(settled.as_slice(), [settled] if settled.outcome.is_ok()), "{settled:?}");
+    producer.close().await;
+    let group = [("group.id", name), ("auto.offset.reset", "earliest")];
+    let anything = Subscription::Pattern(format!("{name}|__.*"));
+    let mut consumer = Librdkafka::default().consumer(&with(&group), &anything).expect("a consumer");
+    let read = async {
+        loop {
+            match consumer.next(Wanted::Everything).await {
+                Polled::Records(batches) => return batches,
+                Polled::Assigned(partitions) => assert!(partitions.iter().all(|partition| &*partition.topic == name), "Kafka's own topics: {partitions:?}"),
+                Polled::Failed(error) => panic!("{error}"),
+                _ => {}
+            }
+        }
+    };
+    let batches = tokio::time::timeout(PATIENCE, read).await.expect("the record");
+    assert_eq!(batches.iter().flat_map(|batch| batch.values.iter()).collect::<Vec<_>>(), [Some(&b"carried"[..])], "{name}");
+    consumer.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn brokers_that_ask_for_certificates_and_passwords_are_reached() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -102,13 +133,16 @@ async fn brokers_that_ask_for_certificates_and_passwords_are_reached() {
         .expect("an authority in the properties themselves, and any name");
     let file = |name: &str| folder.path().join(name).display().to_string();
     let (jks, pkcs12, trusted) = (file("client.jks"), file("client.p12"), file("trust.jks"));
-    for store in [
-        vec![("ssl.keystore.location", jks.as_str()), ("ssl.key.password", "key-pass-2")],
-        vec![("ssl.keystore.location", &pkcs12), ("ssl.keystore.type", "PKCS12")],
+    for (name, store) in [
+        ("carried-jks", vec![("ssl.keystore.location", jks.as_str()), ("ssl.key.password", "key-pass-2")]),
+        ("carried-pkcs12", vec![("ssl.keystore.location", &pkcs12), ("ssl.keystore.type", "PKCS12")]),
     ] {
         let stores = [("ssl.keystore.password", "store-pass-1"), ("ssl.truststore.location", &trusted), ("ssl.truststore.password", "store-pass-1")];
-        use_it(&[&mutual[..2], &stores, &store].concat()).await.expect("Java's own stores");
+        let stores = [&mutual[..2], &stores, &store].concat();
+        use_it(&stores).await.expect("Java's own stores");
+        carry(name, &stores).await;
     }
+    carry("carried-pem", &[&mutual[..], &[("ssl.truststore.type", "PEM"), ("ssl.truststore.certificates", &inline)]].concat()).await;
 
     let login = |mechanism: &'static str, options: &str| {
         let module = match mechanism {
@@ -128,6 +162,7 @@ async fn brokers_that_ask_for_certificates_and_passwords_are_reached() {
     ] {
         let given = [("bootstrap.servers", sasl.as_str()), ("security.protocol", "SASL_SSL"), ("sasl.mechanism", login.0), ("sasl.jaas.config", &login.1)];
         match (use_it(&[&given[..], &trust].concat()).await, expected) {
+            (Ok(()), None) if login.0 == "SCRAM-SHA-512" => carry("carried-scram", &[&given[..], &trust].concat()).await,
             (Ok(()), None) => {}
             (Err(error), Some(says)) => {
                 assert!(error.kind == KafkaErrorKind::Denied && error.message.contains(says) && error.message.contains("sasl.jaas.config"), "{error}");
