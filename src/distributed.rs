@@ -15,7 +15,7 @@ use crate::connect::Props;
 use crate::kafka::Kafka;
 use crate::runtime::herder::{Cluster, SetLevel};
 use crate::runtime::offset_topic::OffsetTopic;
-use crate::settings::{Host, Settings};
+use crate::settings::{Host, Mode, Settings};
 use crate::standalone::{ExitError, Running, ended, stop};
 use crate::telemetry::Loggers;
 
@@ -24,11 +24,8 @@ use crate::telemetry::Loggers;
 /// # Errors
 /// [`ExitError`] with one line that names the file, or what of it cannot be used.
 pub fn read(worker: &Path) -> Result<Arc<Settings>, ExitError> {
-    let settings = Settings::load(worker, &Host::detect()).map_err(ExitError::failure)?;
+    let settings = Settings::load(worker, Mode::Distributed, &Host::detect()).map_err(ExitError::failure)?;
     let named = |message: &str| Err(ExitError::failure(format!("worker file {}: {message}", worker.display())));
-    if settings.props.get("group.id").is_none_or(|group| group.trim().is_empty()) {
-        return named("group.id is missing: give the name that all workers of the group have");
-    }
     let exactly_once = settings.props.get("exactly.once.source.support").map_or("disabled", |value| value.trim());
     if !exactly_once.eq_ignore_ascii_case("disabled") {
         return named(&format!("exactly.once.source.support=\"{exactly_once}\" is not there yet; the value must be \"disabled\""));

@@ -1,7 +1,8 @@
 //! The worker's settings file: text in, typed settings out. The one place that reads the environment.
 //!
-//! Parts: [`properties`] (the file format), [`keys`] (the table of keys), [`providers`] (references to secrets), [`clients`] (what Kafka clients are
-//! given), [`rest`] (where and how the REST API is served), [`users`] (who may use it), [`connector_file`] (connectors on the command line), [`host`] (what the machine gives).
+//! Parts: [`properties`] (the file format), [`keys`], [`distributed_keys`] and [`security_keys`] (the tables of keys), [`providers`] (references to secrets),
+//! [`clients`] (what Kafka clients are given), [`rest`] (where and how the REST API is served), [`users`] (who may use it), [`connector_file`] (connectors on the
+//! command line), [`host`] (what the machine gives).
 //!
 //! Guarantee: every key of the worker itself acts, or is known to ask for nothing, or is refused or warned about by name (what stands below a prefix such as
 //! `value.converter.` is its owner's to judge); values of secrets are in no message.
@@ -15,23 +16,36 @@ use crate::connect::config::{ConfigError, Values, check};
 
 pub mod clients;
 pub mod connector_file;
+pub mod distributed_keys;
 pub mod host;
 pub mod keys;
 pub mod properties;
 pub mod providers;
 pub mod rest;
+pub mod security_keys;
 pub mod users;
 
 pub use clients::{admin_props, consumer_props, producer_props};
+use distributed_keys::DISTRIBUTED_KEYS;
 pub use host::Host;
-use keys::{DISTRIBUTED, PREFIXES, WORKER_KEYS};
+use keys::{PREFIXES, TLS_PREFIXES, WORKER_KEYS};
 use providers::Providers;
 pub use rest::{Listener, RestSettings, Scheme};
+use security_keys::SECURITY_KEYS;
 
 const DEFAULT_MEMORY_BYTES: u64 = 256 << 20;
 
-/// Which `consumer.override.*` connectors may use: upstream's `connector.client.config.override.policy`.
+/// Which kind of worker a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// One that is alone. Keys of groups are taken without effect.
+    Standalone,
+    /// A member of a group.
+    Distributed,
+}
+
+/// Which `consumer.override.*` connectors may use: upstream's `connector.client.config.override.policy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OverridePolicy {
     /// Any.
     All,
@@ -39,26 +53,30 @@ pub enum OverridePolicy {
     None,
     /// `sasl.jaas.config`, `sasl.mechanism` and `security.protocol`.
     Principal,
+    /// These: `connector.client.config.override.allowlist`.
+    Allowlist(Vec<String>),
 }
 
 impl OverridePolicy {
     /// The policy's name in messages.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::All => "All",
             Self::None => "None",
             Self::Principal => "Principal",
+            Self::Allowlist(_) => "Allowlist",
         }
     }
 
     /// True when the client's setting (without prefix) may be overridden.
     #[must_use]
-    pub fn allows(self, setting: &str) -> bool {
+    pub fn allows(&self, setting: &str) -> bool {
         match self {
             Self::All => true,
             Self::None => false,
             Self::Principal => matches!(setting, "sasl.jaas.config" | "sasl.mechanism" | "security.protocol"),
+            Self::Allowlist(settings) => settings.iter().any(|allowed| allowed == setting),
         }
     }
 }
@@ -155,22 +173,36 @@ impl Settings {
     ///
     /// # Errors
     /// [`SettingsError`] with every problem, the file named.
-    pub fn load(path: &Path, host: &Host) -> Result<Self, SettingsError> {
+    pub fn load(path: &Path, mode: Mode, host: &Host) -> Result<Self, SettingsError> {
         let named = |message: String| SettingsError(vec![format!("worker file {}: {message}", path.display())]);
         let bytes = std::fs::read(path).map_err(|error| named(error.to_string()))?;
         let props = properties::parse(&bytes).map_err(|error| named(error.to_string()))?;
-        Self::from_props(&props, host).map_err(|error| named(error.to_string()))
+        Self::read(&props, mode, host).map_err(|error| named(error.to_string()))
+    }
+
+    /// Settings from the configuration of a worker that is alone.
+    ///
+    /// # Errors
+    /// [`SettingsError`] with every problem.
+    pub fn from_props(props: &Props, host: &Host) -> Result<Self, SettingsError> {
+        Self::read(props, Mode::Standalone, host)
     }
 
     /// Settings from a worker's configuration.
     ///
     /// # Errors
     /// [`SettingsError`] with every problem.
-    pub fn from_props(props: &Props, host: &Host) -> Result<Self, SettingsError> {
+    pub fn read(props: &Props, mode: Mode, host: &Host) -> Result<Self, SettingsError> {
         let providers = Providers::from_props(props, &host.environment)?;
         let props = providers.resolve(props)?;
-        let report = check(&[WORKER_KEYS], &props, |key| DISTRIBUTED.contains(&key) || PREFIXES.iter().any(|prefix| key.starts_with(prefix)));
+        let of_group = if mode == Mode::Distributed { DISTRIBUTED_KEYS } else { &[] };
+        let report = check(&[WORKER_KEYS, SECURITY_KEYS, of_group], &props, is_known_elsewhere);
         let mut problems: Vec<String> = report.errors.into_iter().map(|error| error.message).collect();
+        let lookup = props.get("client.dns.lookup").map(|lookup| lookup.trim()).filter(|lookup| *lookup == "resolve_canonical_bootstrap_servers_only");
+        if let Some(lookup) = lookup.filter(|_| mode == Mode::Distributed) {
+            problems
+                .push(format!("client.dns.lookup=\"{lookup}\": the member of a group tries all addresses of a name; give use_all_dns_ips, or leave it out"));
+        }
         let mut warnings = Vec::new();
         if !report.unknown.is_empty() {
             warnings.push(format!("the worker's configuration has keys that nothing here uses: {}", report.unknown.join(", ")));
@@ -201,7 +233,7 @@ impl Settings {
             task_shutdown_graceful_timeout: millis("task.shutdown.graceful.timeout.ms"),
             offset_flush_interval: millis("offset.flush.interval.ms"),
             offset_flush_timeout: millis("offset.flush.timeout.ms"),
-            override_policy: override_policy(values.text("connector.client.config.override.policy")),
+            override_policy: override_policy(&values),
             memory_limit_bytes,
             spill_dir: spill_dir(&values, host),
             cpu_threads: values.long("lakehead.cpu.threads").and_then(|n| usize::try_from(n).ok()).unwrap_or(host.cores).max(1),
@@ -215,11 +247,24 @@ impl Settings {
     }
 }
 
-fn override_policy(name: &str) -> OverridePolicy {
+/// True for keys that are in no table of the worker's, and still mean something to somebody, or to a worker of the other kind.
+fn is_known_elsewhere(key: &str) -> bool {
+    let is_tls = |key: &str| key == "ssl.client.auth" || (key.starts_with("ssl.") && SECURITY_KEYS.iter().any(|known| known.name == key));
+    DISTRIBUTED_KEYS.iter().any(|known| known.name == key)
+        || PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+        || TLS_PREFIXES.iter().any(|prefix| key.strip_prefix(prefix).is_some_and(is_tls))
+}
+
+fn override_policy(values: &Values<'_>) -> OverridePolicy {
+    let name = values.text("connector.client.config.override.policy");
     let name = name.rsplit('.').next().unwrap_or(name);
     match name.strip_suffix("ConnectorClientConfigOverridePolicy").unwrap_or(name) {
         "None" => OverridePolicy::None,
         "Principal" => OverridePolicy::Principal,
+        "Allowlist" => {
+            let allowed = values.list("connector.client.config.override.allowlist").into_iter().filter(|name| !name.is_empty());
+            OverridePolicy::Allowlist(allowed.map(str::to_owned).collect())
+        }
         _ => OverridePolicy::All,
     }
 }
@@ -289,9 +334,13 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_warned_about_and_known_families_are_not() {
-        let settings =
-            settings("consumer.x=1\nssl.keystore.location=/k\ngroup.id=g\nvalue.converter.schemas.enable=false\noffset.flush.intervall.ms=1").unwrap();
-        assert_eq!(settings.warnings, ["the worker's configuration has keys that nothing here uses: offset.flush.intervall.ms"]);
+        let settings = settings(
+            "consumer.x=1\nssl.keystore.location=/k\ngroup.id=g\nvalue.converter.schemas.enable=false\noffset.flush.intervall.ms=1\n\
+                 listeners.https.ssl.keystor.location=/k\nssl.keystor.type=PEM",
+        )
+        .unwrap();
+        let unknown = "listeners.https.ssl.keystor.location, offset.flush.intervall.ms, ssl.keystor.type";
+        assert_eq!(settings.warnings, [format!("the worker's configuration has keys that nothing here uses: {unknown}")]);
     }
 
     #[test]

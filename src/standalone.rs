@@ -20,7 +20,7 @@ use crate::plugins;
 use crate::rest::{Bound, Server};
 use crate::runtime::{Cluster, Herder, HerderHandle};
 use crate::settings::connector_file::{self, ConnectorFile};
-use crate::settings::{Host, Settings};
+use crate::settings::{Host, Mode, Settings};
 use crate::spill::Spill;
 use crate::store::urls::Urls;
 use crate::telemetry::Loggers;
@@ -65,7 +65,7 @@ impl Plan {
     /// # Errors
     /// [`ExitError`] with one line that names the file.
     pub fn read(worker: &Path, connectors: &[PathBuf]) -> Result<Self, ExitError> {
-        let settings = Settings::load(worker, &Host::detect()).map_err(ExitError::failure)?;
+        let settings = Settings::load(worker, Mode::Standalone, &Host::detect()).map_err(ExitError::failure)?;
         let connectors = connectors.iter().map(|path| connector_file::read(path)).collect::<Result<_, _>>().map_err(ExitError::start)?;
         Ok(Self { settings: Arc::new(settings), connectors })
     }

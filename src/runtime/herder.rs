@@ -181,7 +181,7 @@ impl Herder {
         connectors: &'static [&'static dyn Connector],
         cluster: Cluster,
     ) -> Result<HerderHandle, String> {
-        let peers = Arc::new(Peers::from_props(&settings.props)?);
+        let peers = Arc::new(Peers::new(&settings.props, &settings.rest)?);
         let file = || Arc::new(OffsetFile::new(settings.offset_file.clone(), env.compute.clone())) as Arc<dyn OffsetStore>;
         let source_offsets = cluster.source_offsets.clone().unwrap_or_else(file);
         let about = Arc::new(About {

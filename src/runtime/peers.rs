@@ -1,16 +1,19 @@
 //! Requests from this worker to the others: what clients asked of the wrong one is sent on, and the leader is told what a connector's tasks are.
 //!
-//! Upstream's `RestClient` and `HerderRequestHandler`; the settings are `inter.worker.*` (KIP-507).
+//! Upstream's `RestClient` and `HerderRequestHandler`; the settings are `inter.worker.*` (KIP-507). Where this worker listens with TLS, so do the others: they
+//! are trusted by the stores of `listeners.https.*`, and shown the certificate in them. The stores are read for each request, as they may have been renewed.
 
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method};
+use reqwest::{Client, ClientBuilder, Method};
 
 use crate::cluster::configs::RawConfig;
 use crate::cluster::session::{ALGORITHM_HEADER, Algorithm, KeyKind, SIGNATURE_HEADER, SessionKey};
 use crate::connect::Props;
+use crate::settings::rest::{RestSettings, Scheme, SslProps};
+use crate::tls::{self, Fallback, Ssl};
 
 /// How long another worker may take: as long as it gives its own clients.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -20,7 +23,9 @@ const CONNECTING: Duration = Duration::from_secs(10);
 /// How the others are reached, and what convinces them.
 #[derive(Debug)]
 pub struct Peers {
-    client: Client,
+    plain: Client,
+    /// How workers are known that speak TLS; `None`: as any server is.
+    tls: Option<SslProps>,
     signing: Algorithm,
     /// `inter.worker.verification.algorithms`.
     pub verification_algorithms: Vec<String>,
@@ -46,7 +51,7 @@ impl Peers {
     ///
     /// # Errors
     /// One line that names the property.
-    pub fn from_props(props: &Props) -> Result<Self, String> {
+    pub fn new(props: &Props, rest: &RestSettings) -> Result<Self, String> {
         let text = |key: &str, default: &str| props.get(key).map_or_else(|| default.to_owned(), |value| value.trim().to_owned());
         let default = Algorithm::Sha256.name();
         let algorithm = |key: &str| {
@@ -69,8 +74,20 @@ impl Peers {
         }
         let key_kind = KeyKind { algorithm: algorithm("inter.worker.key.generation.algorithm")?, bits: number("inter.worker.key.size")? };
         key_kind.bytes()?;
-        let client = Client::builder().redirect(Policy::none()).connect_timeout(CONNECTING).timeout(PATIENCE).build().map_err(|error| error.to_string())?;
-        Ok(Self { client, signing, verification_algorithms, key_kind, key_ttl_ms: number("inter.worker.key.ttl.ms")?.unwrap_or(3_600_000) })
+        let plain = builder().build().map_err(|error| error.to_string())?;
+        let has_tls = rest.advertised_scheme == Scheme::Https || rest.listeners.iter().any(|listener| listener.scheme == Scheme::Https);
+        let tls = has_tls.then(|| rest.ssl.clone());
+        let key_ttl_ms = number("inter.worker.key.ttl.ms")?.unwrap_or(3_600_000);
+        let peers = Self { plain, tls, signing, verification_algorithms, key_kind, key_ttl_ms };
+        peers.client().map(|_| peers)
+    }
+
+    /// Who sends a request.
+    fn client(&self) -> Result<Client, String> {
+        let Some(SslProps(props)) = &self.tls else { return Ok(self.plain.clone()) };
+        let mut config = tls::client(Ssl::prefixed(props, "listeners.https."), Fallback::Keystore).map_err(|error| error.to_string())?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        builder().tls_backend_preconfigured(config).build().map_err(|error| told(&error))
     }
 
     /// Tells the leader, whose API is at `leader`, what the tasks of a connector are.
@@ -81,7 +98,8 @@ impl Peers {
         let mut url = url::Url::parse(leader).map_err(|error| format!("the leader's URL \"{leader}\" is none: {error}"))?;
         url.path_segments_mut().map_err(|()| format!("the leader's URL \"{leader}\" has no path"))?.pop_if_empty().extend(["connectors", connector, "tasks"]);
         let body = serde_json::to_vec(configs).map_err(|error| error.to_string())?;
-        let mut request = self.client.post(url).header(CONTENT_TYPE, "application/json").header(ACCEPT, "application/json").header(USER_AGENT, "kafka-connect");
+        let mut request =
+            self.client()?.post(url).header(CONTENT_TYPE, "application/json").header(ACCEPT, "application/json").header(USER_AGENT, "kafka-connect");
         if let Some(key) = key {
             request = request.header(SIGNATURE_HEADER, key.sign(self.signing, &body)).header(ALGORITHM_HEADER, self.signing.name());
         }
@@ -99,7 +117,7 @@ impl Peers {
     /// What went wrong, in one line.
     pub async fn forward(&self, url: &str, method: Method, path_and_query: &str, headers: &HeaderMap, body: Vec<u8>) -> Result<Answered, String> {
         let url = format!("{}{path_and_query}", url.trim_end_matches('/'));
-        let mut request = self.client.request(method, url).header(ACCEPT, "application/json").header(USER_AGENT, "kafka-connect");
+        let mut request = self.client()?.request(method, url).header(ACCEPT, "application/json").header(USER_AGENT, "kafka-connect");
         if let Some(authorization) = headers.get(AUTHORIZATION) {
             request = request.header(AUTHORIZATION, authorization);
         }
@@ -110,6 +128,10 @@ impl Peers {
         let (status, content_type) = (answer.status().as_u16(), answer.headers().get(CONTENT_TYPE).cloned());
         Ok(Answered { status, content_type, body: answer.bytes().await.map_err(|error| told(&error))?.to_vec() })
     }
+}
+
+fn builder() -> ClientBuilder {
+    Client::builder().redirect(Policy::none()).connect_timeout(CONNECTING).timeout(PATIENCE)
 }
 
 /// An error with its causes.
@@ -146,7 +168,7 @@ mod tests {
             (&[("inter.worker.key.ttl.ms", "soon")], Err("inter.worker.key.ttl.ms")),
         ] {
             let props = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-            match (Peers::from_props(&props), expected) {
+            match (Peers::new(&props, &RestSettings::default()), expected) {
                 (Ok(peers), Ok((algorithms, ttl))) => {
                     assert_eq!((peers.verification_algorithms, peers.key_ttl_ms), (algorithms.iter().map(ToString::to_string).collect(), ttl))
                 }

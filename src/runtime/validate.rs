@@ -7,13 +7,16 @@ use std::collections::BTreeMap;
 use crate::connect::config::{Check, ConfigError, ConfigKey, Type, Values, check};
 use crate::connect::{Connector, Kind, Props};
 use crate::convert::{self, writing};
+use crate::kafka;
+use crate::kafka::client_keys::{ADMIN, CONSUMER, Clients, PRODUCER};
+use crate::kafka::properties::{self, Refusal};
 use crate::runtime::classes;
 use crate::runtime::herder::HerderError;
 use crate::runtime::sink_keys::{CONNECTOR_KEYS, PREFIXES, SINK_KEYS};
 use crate::runtime::source_keys::SOURCE_KEYS;
 use crate::runtime::topic_creation;
-use crate::settings::Settings;
 use crate::settings::clients::{ADMIN_OVERRIDE, CONSUMER_OVERRIDE, PRODUCER_OVERRIDE, below};
+use crate::settings::{self, Settings};
 use crate::transform::Chain;
 
 /// A configuration as a request brings it: a value may be null, which is an error of its own.
@@ -98,10 +101,13 @@ fn hide_resolved(error: &mut ConfigError, raw: &Props, props: &Props) {
 /// The stages between Kafka and the connector: its converters and transforms must be ones that can be built.
 fn stages(class: &'static dyn Connector, props: &Props, settings: &Settings) -> Vec<ConfigError> {
     let converters = match class.kind() {
-        Kind::Sink => convert::build(props, &settings.props, class.want(props)).err(),
-        Kind::Source => writing::writers(props, &settings.props).err(),
+        Kind::Sink => {
+            let mut errors = convert::build(props, &settings.props, class.want(props)).err().unwrap_or_default();
+            errors.extend(writing::check_header_converter(props, &settings.props));
+            errors
+        }
+        Kind::Source => writing::writers(props, &settings.props).err().unwrap_or_default(),
     };
-    let converters = converters.unwrap_or_default();
     let transforms = Chain::from_props(props).err().unwrap_or_default();
     converters.into_iter().chain(transforms).collect()
 }
@@ -140,12 +146,15 @@ fn framework(kind: Kind, props: &Props, settings: &Settings) -> Vec<ConfigError>
         Kind::Sink => {
             errors.extend(check_topics(props));
             errors.extend(check_overrides(CONSUMER_OVERRIDE, props, settings));
+            errors.extend(check_client(CONSUMER, CONSUMER_OVERRIDE, settings::consumer_props, props, settings));
         }
         Kind::Source => {
             errors.extend(check_overrides(PRODUCER_OVERRIDE, props, settings));
+            errors.extend(check_client(PRODUCER, PRODUCER_OVERRIDE, settings::producer_props, props, settings));
             if settings.creates_topics && topic_creation::is_used(props) {
                 errors.extend(topic_creation::check(props));
                 errors.extend(check_overrides(ADMIN_OVERRIDE, props, settings));
+                errors.extend(check_client(ADMIN, ADMIN_OVERRIDE, settings::admin_props, props, settings));
             }
         }
     }
@@ -183,7 +192,7 @@ fn check_topics(props: &Props) -> Vec<ConfigError> {
 
 /// The worker's policy for `consumer.override.*` and the like, and what no policy can allow.
 fn check_overrides(prefix: &str, props: &Props, settings: &Settings) -> Vec<ConfigError> {
-    let policy = settings.override_policy;
+    let policy = &settings.override_policy;
     let refused = |setting: &str, value: &str| {
         if !policy.allows(setting) {
             let name = policy.name();
@@ -200,6 +209,21 @@ fn check_overrides(prefix: &str, props: &Props, settings: &Settings) -> Vec<Conf
     };
     below(props, prefix).filter_map(|(s, v)| Some(ConfigError::new(format!("{prefix}{s}"), refused(&s, &v)?))).collect()
 }
+
+/// What a client would not take of a connector's overrides. What it would not take of the worker's own properties is not the connector's fault, and told by its
+/// tasks.
+fn check_client(client: Clients, prefix: &str, configured: ClientProps, props: &Props, settings: &Settings) -> Option<ConfigError> {
+    below(props, prefix).next()?;
+    let name = props.get("name").map_or("", String::as_str);
+    let Refusal { key, why } = properties::refusal(client, &configured(&settings.props, name, props, 0))?;
+    let key = format!("{prefix}{key}");
+    let is_policys = !settings.override_policy.allows(key.strip_prefix(prefix)?);
+    props.get(&key).filter(|_| !is_policys && key != "producer.override.transactional.id")?;
+    Some(ConfigError::new(key.clone(), format!("Invalid configuration {key}: {why}")))
+}
+
+/// How a client of a task is configured.
+type ClientProps = fn(&Props, &str, &Props, u32) -> kafka::Props;
 
 #[cfg(test)]
 mod tests {
@@ -250,6 +274,17 @@ mod tests {
                 &[t, ("consumer.override.enable.auto.commit", "true")],
                 &["Invalid value true for configuration consumer.override.enable.auto.commit: offsets are committed only when records are durable"],
             ),
+            (&[t, ("consumer.override.max.poll.records", "1"), ("consumer.override.fetch.min.bytes", "10")], &[]),
+            (
+                &[t, ("consumer.override.partition.assignment.strategy", "my.Assignor")],
+                &[
+                    "Invalid configuration consumer.override.partition.assignment.strategy: \"my.Assignor\" is unknown; use RangeAssignor, RoundRobinAssignor or CooperativeStickyAssignor",
+                ],
+            ),
+            (
+                &[t, ("consumer.override.fetch.min.byte", "10")],
+                &["Invalid configuration consumer.override.fetch.min.byte: No such configuration property: \"fetch.min.byte\""],
+            ),
         ];
         for (connector, expected) in cases {
             assert_eq!(messages(&[], connector), *expected, "{connector:?}");
@@ -261,6 +296,9 @@ mod tests {
         for (key, value, reason) in [
             ("errors.deadletterqueue.topic.name", "dlq", "dead letter queues are not supported yet"),
             ("connector.plugin.version", "[1,2)", "there is one version of every connector"),
+            ("key.converter.plugin.version", "4.2", "there is one version of every converter"),
+            ("value.converter.plugin.version", "4.2", "there is one version of every converter"),
+            ("header.converter.plugin.version", "4.2", "there is one version of every converter"),
         ] {
             let messages = messages(&[], &[("topics", "t"), (key, value)]);
             assert!(messages.len() == 1 && messages[0].contains(reason) && messages[0].contains(key), "{messages:?}");
@@ -288,5 +326,12 @@ mod tests {
         assert!(refused("All").is_empty());
         assert_eq!(refused("Principal"), ["The 'Principal' policy does not allow 'fetch.min.bytes' to be overridden in the connector configuration."]);
         assert_eq!(refused("None").len(), 2);
+        let allowed = |settings: &str| {
+            let worker = [("connector.client.config.override.policy", "Allowlist"), ("connector.client.config.override.allowlist", settings)];
+            messages(&worker, &connector)
+        };
+        assert!(allowed("sasl.mechanism, fetch.min.bytes").is_empty());
+        assert_eq!(allowed("sasl.mechanism"), ["The 'Allowlist' policy does not allow 'fetch.min.bytes' to be overridden in the connector configuration."]);
+        assert_eq!(allowed("").len(), 2);
     }
 }

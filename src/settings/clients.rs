@@ -1,6 +1,7 @@
 //! The Kafka clients' configuration, from the worker's and the connector's: upstream's `Worker.baseConsumerConfigs`.
 
 use crate::connect::Props;
+use crate::kafka::client_keys::{ADMIN, CLIENT_KEYS};
 
 /// Start of a connector's settings for its own consumer (KIP-458).
 pub const CONSUMER_OVERRIDE: &str = "consumer.override.";
@@ -12,8 +13,9 @@ pub const PRODUCER_OVERRIDE: &str = "producer.override.";
 pub const ADMIN_OVERRIDE: &str = "admin.override.";
 
 /// The configuration of the consumer of one sink task, in Kafka's Java spelling. Later wins: the defaults for sinks, the worker's security settings
-/// (`security.*`, `ssl.*`, `sasl.*`, `client.dns.lookup`), the worker's `consumer.*`, the connector's `consumer.override.*`. Offsets are committed by the
-/// task alone, so `enable.auto.commit` is false whatever is set. `worker` and `connector` are resolved: no references to config providers.
+/// (`security.*`, `ssl.*`, `sasl.*`, `client.dns.lookup`) where the client has no brokers of its own, the worker's `consumer.*`, the connector's
+/// `consumer.override.*`. Offsets are committed by the task alone, so `enable.auto.commit` is false whatever is set. `worker` and `connector` are resolved: no
+/// references to config providers.
 #[must_use]
 pub fn consumer_props(worker: &Props, connector_name: &str, connector: &Props, task: u32) -> crate::kafka::Props {
     let mut consumer = Props::from([
@@ -23,9 +25,7 @@ pub fn consumer_props(worker: &Props, connector_name: &str, connector: &Props, t
         // Java's default; librdkafka's own is read_committed.
         ("isolation.level".to_owned(), "read_uncommitted".to_owned()),
     ]);
-    consumer.extend(shared(worker));
-    consumer.extend(below(worker, "consumer."));
-    consumer.extend(below(connector, CONSUMER_OVERRIDE));
+    layer(&mut consumer, worker, "consumer.", connector, CONSUMER_OVERRIDE);
     consumer.insert("enable.auto.commit".to_owned(), "false".to_owned());
     consumer
 }
@@ -42,31 +42,39 @@ pub fn producer_props(worker: &Props, connector_name: &str, connector: &Props, t
         ("max.in.flight.requests.per.connection", "1"),
     ];
     let mut producer: Props = defaults.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    producer.extend(shared(worker));
-    producer.extend(below(worker, "producer."));
-    producer.extend(below(connector, PRODUCER_OVERRIDE));
+    layer(&mut producer, worker, "producer.", connector, PRODUCER_OVERRIDE);
     producer
 }
 
-/// The configuration of the client that makes topics for one source task. Later wins, as in [`consumer_props`].
+/// The configuration of the client that makes topics for one source task. Later wins, as in [`consumer_props`]; as upstream, it has the worker's properties of
+/// connections without a prefix, too.
 #[must_use]
 pub fn admin_props(worker: &Props, connector_name: &str, connector: &Props, task: u32) -> crate::kafka::Props {
     let mut admin = Props::from([("client.id".to_owned(), format!("connector-adminclient-{connector_name}-{task}"))]);
-    admin.extend(shared(worker));
-    admin.extend(below(worker, "admin."));
-    admin.extend(below(connector, ADMIN_OVERRIDE));
+    let of_worker = CLIENT_KEYS.iter().filter(|key| ADMIN.are_in(key.clients) && !is_shared(key.name) && key.name != "config.providers");
+    admin.extend(of_worker.filter_map(|key| Some((key.name.to_owned(), worker.get(key.name)?.clone()))));
+    layer(&mut admin, worker, "admin.", connector, ADMIN_OVERRIDE);
     // The worker's listeners for administrators are no client's.
     admin.retain(|key, _| key != "listeners" && !key.starts_with("listeners."));
     admin
 }
 
-/// The worker's settings that every client takes.
-fn shared(worker: &Props) -> impl Iterator<Item = (String, String)> + '_ {
-    let is_shared = |key: &str| {
-        matches!(key, "bootstrap.servers" | "client.dns.lookup")
-            || (key != "ssl.client.auth" && ["security.", "ssl.", "sasl."].iter().any(|prefix| key.starts_with(prefix)))
-    };
-    worker.iter().filter(move |(key, _)| is_shared(key)).map(|(k, v)| (k.clone(), v.clone()))
+/// Adds the worker's settings for every client, those for its clients of a kind, and the connector's own. Who has brokers of its own is not given how the
+/// worker's are protected: as upstream, that is then said beside them.
+fn layer(client: &mut Props, worker: &Props, prefix: &str, connector: &Props, overrides: &str) {
+    const BROKERS: &str = "bootstrap.servers";
+    let is_elsewhere = worker.contains_key(&format!("{prefix}{BROKERS}")) || connector.contains_key(&format!("{overrides}{BROKERS}"));
+    if !is_elsewhere {
+        client.extend(worker.iter().filter(|(key, _)| is_shared(key)).map(|(key, value)| (key.clone(), value.clone())));
+    }
+    client.extend(below(worker, prefix));
+    client.extend(below(connector, overrides));
+}
+
+/// True for the worker's settings that every client takes.
+fn is_shared(key: &str) -> bool {
+    matches!(key, "bootstrap.servers" | "client.dns.lookup")
+        || (key != "ssl.client.auth" && ["security.", "ssl.", "sasl."].iter().any(|prefix| key.starts_with(prefix)))
 }
 
 /// The settings that start with `prefix`, the prefix cut off.
@@ -112,8 +120,15 @@ mod tests {
 
     #[test]
     fn a_source_producer_is_configured_as_upstream() {
-        let worker =
-            props(&[("bootstrap.servers", "b:9092"), ("producer.linger.ms", "1"), ("producer.acks", "1"), ("admin.listeners", "x"), ("admin.retries", "2")]);
+        let worker = props(&[
+            ("bootstrap.servers", "b:9092"),
+            ("producer.linger.ms", "1"),
+            ("producer.acks", "1"),
+            ("admin.listeners", "x"),
+            ("admin.retries", "2"),
+            ("request.timeout.ms", "7"),
+            ("session.timeout.ms", "8"),
+        ]);
         let connector = props(&[("producer.override.acks", "all"), ("admin.override.retries", "3"), ("topic", "t")]);
         let expected = props(&[
             ("acks", "all"),
@@ -125,8 +140,23 @@ mod tests {
             ("max.in.flight.requests.per.connection", "1"),
         ]);
         assert_eq!(producer_props(&worker, "c", &connector, 1), expected);
-        let expected = props(&[("bootstrap.servers", "b:9092"), ("client.id", "connector-adminclient-c-1"), ("retries", "3")]);
+        let expected = props(&[("bootstrap.servers", "b:9092"), ("client.id", "connector-adminclient-c-1"), ("request.timeout.ms", "7"), ("retries", "3")]);
         assert_eq!(admin_props(&worker, "c", &connector, 1), expected);
+    }
+
+    #[test]
+    fn clients_with_brokers_of_their_own_are_not_given_how_the_workers_are_protected() {
+        let worker = [("bootstrap.servers", "b:9093"), ("security.protocol", "SSL"), ("consumer.fetch.min.bytes", "1")];
+        for (more, connector, expected) in [
+            (None, None, ("b:9093", Some("SSL"))),
+            (Some(("consumer.bootstrap.servers", "x:1")), None, ("x:1", None)),
+            (None, Some(("consumer.override.bootstrap.servers", "y:1")), ("y:1", None)),
+            (Some(("producer.bootstrap.servers", "z:1")), None, ("b:9093", Some("SSL"))),
+        ] {
+            let worker = props(&worker.into_iter().chain(more).collect::<Vec<_>>());
+            let consumer = consumer_props(&worker, "c", &props(connector.as_slice()), 0);
+            assert_eq!((consumer["bootstrap.servers"].as_str(), consumer.get("security.protocol").map(String::as_str)), expected);
+        }
     }
 
     #[test]

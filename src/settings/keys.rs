@@ -1,4 +1,5 @@
-//! The worker's keys as a table: `WorkerConfig` and `StandaloneConfig` of Apache Kafka 4.3, and our own `lakehead.*`.
+//! The worker's keys as a table: `WorkerConfig` and `StandaloneConfig` of Apache Kafka 4.3, and our own `lakehead.*`. Those of a group's workers are in
+//! [`distributed_keys`](super::distributed_keys), those of the security of connections in [`security_keys`](super::security_keys).
 //!
 //! Every key either acts, or is taken because nothing depends on it here (its doc says so), or is refused by name unless its value asks for nothing.
 
@@ -10,15 +11,15 @@ const REST: &str = "REST";
 const OURS: &str = "Lakehead";
 
 /// An optional key of medium importance; the table below states the differences.
-const fn key(name: &'static str, kind: Type, default: Option<&'static str>, check: Check, group: &'static str, doc: &'static str) -> ConfigKey {
+pub(super) const fn key(name: &'static str, kind: Type, default: Option<&'static str>, check: Check, group: &'static str, doc: &'static str) -> ConfigKey {
     ConfigKey { name, kind, default, required: false, importance: Importance::Medium, group, doc, check }
 }
 
-const fn required(name: &'static str, kind: Type, doc: &'static str) -> ConfigKey {
+pub(super) const fn required(name: &'static str, kind: Type, doc: &'static str) -> ConfigKey {
     ConfigKey { required: true, importance: Importance::High, ..key(name, kind, None, Check::NotBlank, COMMON, doc) }
 }
 
-/// Every worker key of standalone mode.
+/// Every key of both kinds of workers.
 pub static WORKER_KEYS: &[ConfigKey] = &[
     required("bootstrap.servers", Type::List, "Brokers to start from, `host:port`, comma separated."),
     required("key.converter", Type::Class, "Converter of record keys for connectors that name none; its settings follow as `key.converter.*`."),
@@ -29,15 +30,39 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
         Some("org.apache.kafka.connect.storage.SimpleHeaderConverter"),
         Check::Any,
         COMMON,
-        "Converter of record headers for connectors that name none.",
+        "Converter of record headers for connectors that name none. Sinks take headers as texts, whatever it is.",
+    ),
+    key(
+        "key.converter.plugin.version",
+        Type::String,
+        None,
+        Check::Only(&["", "latest"], "there is one version of every converter"),
+        COMMON,
+        "Version of the key converter.",
+    ),
+    key(
+        "value.converter.plugin.version",
+        Type::String,
+        None,
+        Check::Only(&["", "latest"], "there is one version of every converter"),
+        COMMON,
+        "Version of the value converter.",
+    ),
+    key(
+        "header.converter.plugin.version",
+        Type::String,
+        None,
+        Check::Only(&["", "latest"], "there is one version of every converter"),
+        COMMON,
+        "Version of the header converter.",
     ),
     key(
         "client.dns.lookup",
         Type::String,
         Some("use_all_dns_ips"),
-        Check::Any,
+        Check::OneOf(&["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"]),
         COMMON,
-        "How clients use the addresses of a broker's name; given to every client.",
+        "How clients use the addresses of a broker's name. Distributed workers try all of them, and refuse the other value.",
     ),
     key(
         "task.shutdown.graceful.timeout.ms",
@@ -47,8 +72,22 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
         COMMON,
         "Milliseconds that tasks are given to end what they are publishing before they are dropped. Dropped tasks lose nothing: their records are read again.",
     ),
-    key("offset.flush.interval.ms", Type::Long, Some("60000"), Check::Range(0, i64::MAX), COMMON, "Milliseconds between commits of offsets."),
-    key("offset.flush.timeout.ms", Type::Long, Some("5000"), Check::Range(0, i64::MAX), COMMON, "Milliseconds that a commit of offsets may take."),
+    key(
+        "offset.flush.interval.ms",
+        Type::Long,
+        Some("60000"),
+        Check::Range(0, i64::MAX),
+        COMMON,
+        "Milliseconds between commits of source offsets. Sinks commit what is published once a second, or more often where this is less.",
+    ),
+    key(
+        "offset.flush.timeout.ms",
+        Type::Long,
+        Some("5000"),
+        Check::Range(0, i64::MAX),
+        COMMON,
+        "Milliseconds that a commit of source offsets may take before it is left to the next one. Sinks wait for theirs as long as brokers may answer.",
+    ),
     key(
         "offset.storage.file.filename",
         Type::String,
@@ -62,7 +101,7 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
         "plugin.discovery",
         Type::String,
         Some("hybrid_warn"),
-        Check::Any,
+        Check::OneOfIgnoreCase(&["only_scan", "service_load", "hybrid_warn", "hybrid_fail"]),
         COMMON,
         "How Java plugins are looked for; taken, and not used: every plugin is built in.",
     ),
@@ -82,12 +121,22 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
             "All",
             "None",
             "Principal",
+            "Allowlist",
             "org.apache.kafka.connect.connector.policy.AllConnectorClientConfigOverridePolicy",
             "org.apache.kafka.connect.connector.policy.NoneConnectorClientConfigOverridePolicy",
             "org.apache.kafka.connect.connector.policy.PrincipalConnectorClientConfigOverridePolicy",
+            "org.apache.kafka.connect.connector.policy.AllowlistConnectorClientConfigOverridePolicy",
         ]),
         COMMON,
-        "Which `consumer.override.*`, `producer.override.*` and `admin.override.*` connectors may use.",
+        "Which `consumer.override.*`, `producer.override.*` and `admin.override.*` connectors may use: all, none, those of the login (`sasl.jaas.config`, `sasl.mechanism`, `security.protocol`), or those of `connector.client.config.override.allowlist`.",
+    ),
+    key(
+        "connector.client.config.override.allowlist",
+        Type::List,
+        Some(""),
+        Check::Any,
+        COMMON,
+        "Clients' properties that connectors may override, without `consumer.override.` and the like; acts with the policy Allowlist.",
     ),
     key(
         "topic.creation.enable",
@@ -106,9 +155,23 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
         "Whether `/connectors/{name}/topics` tells which topics a connector has taken records from.",
     ),
     key("topic.tracking.allow.reset", Type::Boolean, Some("true"), Check::Any, COMMON, "Whether `/connectors/{name}/topics/reset` forgets them."),
-    key("metrics.sample.window.ms", Type::Long, Some("30000"), Check::Any, COMMON, "Window of JMX metrics; taken, and not used: there is no JMX."),
-    key("metrics.num.samples", Type::Int, Some("2"), Check::Any, COMMON, "Samples of JMX metrics; taken, and not used: there is no JMX."),
-    key("metrics.recording.level", Type::String, Some("INFO"), Check::Any, COMMON, "Level of JMX metrics; taken, and not used: there is no JMX."),
+    key(
+        "metrics.sample.window.ms",
+        Type::Long,
+        Some("30000"),
+        Check::Range(0, i64::MAX),
+        COMMON,
+        "Window of JMX metrics; taken, and not used: there is no JMX.",
+    ),
+    key("metrics.num.samples", Type::Int, Some("2"), Check::Range(1, i32::MAX as i64), COMMON, "Samples of JMX metrics; taken, and not used: there is no JMX."),
+    key(
+        "metrics.recording.level",
+        Type::String,
+        Some("INFO"),
+        Check::OneOf(&["INFO", "DEBUG", "TRACE"]),
+        COMMON,
+        "Level of JMX metrics; taken, and not used: there is no JMX.",
+    ),
     key("metric.reporters", Type::List, None, Check::Any, COMMON, "Java classes that report metrics; taken, and not loaded: there is no JMX."),
     key("auto.include.jmx.reporter", Type::Boolean, Some("true"), Check::Any, COMMON, "Taken, and not used: there is no JMX."),
     key(
@@ -228,7 +291,7 @@ pub static WORKER_KEYS: &[ConfigKey] = &[
     key("lakehead.log.format", Type::String, Some("text"), Check::OneOfIgnoreCase(&["text", "json"]), OURS, "Form of the log on standard error."),
 ];
 
-/// Starts of keys that belong to clients, converters and providers.
+/// Starts of keys that belong to clients, converters, providers and topics.
 pub static PREFIXES: &[&str] = &[
     "consumer.",
     "producer.",
@@ -237,33 +300,12 @@ pub static PREFIXES: &[&str] = &[
     "value.converter.",
     "header.converter.",
     "config.providers.",
-    "listeners.https.",
-    "admin.listeners.https.",
-    "connector.client.config.override.",
     "metrics.context.",
     "config.storage.",
     "offset.storage.",
     "status.storage.",
-    "inter.worker.",
-    "security.",
-    "ssl.",
-    "sasl.",
+    "sasl.oauthbearer.",
 ];
 
-/// Keys of distributed mode, which upstream's standalone worker ignores too: they are not worth a warning.
-pub static DISTRIBUTED: &[&str] = &[
-    "group.id",
-    "client.id",
-    "session.timeout.ms",
-    "rebalance.timeout.ms",
-    "heartbeat.interval.ms",
-    "connect.protocol",
-    "scheduled.rebalance.max.delay.ms",
-    "worker.sync.timeout.ms",
-    "worker.unsync.backoff.ms",
-    "exactly.once.source.support",
-    "request.timeout.ms",
-    "retry.backoff.ms",
-    "retry.backoff.max.ms",
-    "socket.connection.setup.timeout.ms",
-];
+/// Starts of keys that are `ssl.*` for listeners.
+pub static TLS_PREFIXES: &[&str] = &["listeners.https.", "admin.listeners.https."];

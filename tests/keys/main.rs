@@ -1,10 +1,11 @@
-//! Every key of the storage sinks does what it says, or says why it does not.
+//! Every key of the storage sinks, and of workers, does what it says, or says why it does not.
 //!
-//! [`table`] has a row for each key: a value other than its default, and what shows its effect. [`objects`] shows which objects there are and what they
+//! [`workers`] has the keys of workers and of the framework, [`clients`] the properties of Kafka's clients. [`table`] has a row for each key: a value other than its default, and what shows its effect. [`objects`] shows which objects there are and what they
 //! are called, [`contents`] what is in them and with them, [`requests`] what a store is asked for. [`reference`] keeps `docs/settings.md` equal to the keys' own
 //! tables. The connectors, the converters and the store's clients are the real ones; the store is the conformance tests' recording one.
 #![expect(clippy::expect_used, reason = "a test ends at the first thing that is not as it should be")]
 
+mod clients;
 mod contents;
 mod objects;
 #[expect(dead_code, reason = "the conformance test's, which uses the rest")]
@@ -23,3 +24,4 @@ mod shorthand;
 #[path = "../conformance/store.rs"]
 mod store;
 mod table;
+mod workers;

@@ -8,11 +8,14 @@ use std::path::Path;
 
 use lakehead::connect::Connector;
 use lakehead::connect::config::{Check, ConfigKey};
+use lakehead::kafka::client_keys::{CLIENT_KEYS, CLIENT_PREFIXES, ClientKey, Fate};
 use lakehead::plugins::CONNECTORS;
 use lakehead::runtime::sink_keys::{CONNECTOR_KEYS, SINK_KEYS};
 use lakehead::runtime::source_keys::SOURCE_KEYS;
 use lakehead::runtime::topic_creation::GROUP_KEYS;
+use lakehead::settings::distributed_keys::DISTRIBUTED_KEYS;
 use lakehead::settings::keys::WORKER_KEYS;
+use lakehead::settings::security_keys::SECURITY_KEYS;
 
 const INTRODUCTION: &str = "# Settings
 
@@ -20,7 +23,7 @@ Every key of the worker and of its connectors, from the tables that the program 
 unknown. Names, types and defaults are Kafka Connect's, Confluent's, Aiven's and Lenses' own; keys that begin with `lakehead.`, and those whose text begins
 with \"Ours\", are ours. Secrets may stand behind config providers. What differs from upstream is in [compatibility.md](compatibility.md).
 
-Beside these, `key.converter.*`, `value.converter.*`, `transforms.*` and `consumer.override.*` belong to whom they name; `lakehead.store.option.<name>` goes to
+Beside these, `key.converter.*`, `value.converter.*`, `header.converter.*` and `transforms.*` belong to whom they name; `lakehead.store.option.<name>` goes to
 the store's client as it is (`object_store`'s configuration keys); and `s3.credentials.provider.sts.role.arn`, `.sts.role.session.name`,
 `.sts.role.external.id` and `.sts.region` belong to upstream's `AwsAssumeRoleCredentialsProvider`, and `.sts.role.session.duration` (seconds; ours) beside them.
 
@@ -66,10 +69,41 @@ fn section<'a>(text: &mut String, title: &str, class: Option<&str>, keys: impl I
     keys.into_iter().for_each(|key| row(text, key));
 }
 
+/// The properties of Java's clients, and what becomes of them.
+fn clients(text: &mut String) {
+    text.push_str(
+        "\n## Kafka's clients: `consumer.*`, `producer.*`, `admin.*`, and `consumer.override.*` and the like\n\n\
+         The worker's `consumer.*` are for the consumers of its sinks, `producer.*` and `admin.*` for its sources; a connector's `consumer.override.*`,\n\
+         `producer.override.*` and `admin.override.*` go before them. The worker's security settings hold for clients that have no `bootstrap.servers` of their\n\
+         own; the admin client has the worker's other properties of connections too. The clients are librdkafka's: its own properties (`queued.max.messages.kbytes`)\n\
+         pass as they are, and what it does not know is refused by name. Numbers beyond its bounds become the nearest within.\n\n\
+         | property | clients | |\n|---|---|---|\n",
+    );
+    let row = |name: String, key: &ClientKey| {
+        let fate = match key.fate {
+            Fate::Same => "acts".to_owned(),
+            Fate::As(name) => format!("acts, as `{name}`"),
+            Fate::Translated(how) => format!("acts: {how}"),
+            Fate::Without(why) => format!("taken, without effect: {why}"),
+            Fate::Refused(_, why) => format!("refused: {why}"),
+        };
+        format!("| `{name}` | {} | {fate} |\n", key.clients.names().join(", "))
+    };
+    CLIENT_KEYS.iter().for_each(|key| text.push_str(&row(key.name.to_owned(), key)));
+    CLIENT_PREFIXES.iter().for_each(|key| text.push_str(&row(format!("{}*", key.name), key)));
+}
+
 /// The whole file.
 fn settings() -> String {
     let mut text = INTRODUCTION.to_owned();
     section(&mut text, "Worker", None, WORKER_KEYS);
+    section(&mut text, "Distributed worker", None, DISTRIBUTED_KEYS);
+    text.push_str(
+        "\nFurther `config.storage.<setting>`, `offset.storage.<setting>` and `status.storage.<setting>` are settings of the topics when they are created, but for\n\
+         `cleanup.policy` and `config.storage.partitions`, which are what they must be. Standalone workers pass over all of these keys.\n",
+    );
+    section(&mut text, "Security of connections to brokers, and of listeners", None, SECURITY_KEYS);
+    clients(&mut text);
     section(&mut text, "Every connector", None, CONNECTOR_KEYS);
     section(&mut text, "Every sink connector", None, SINK_KEYS);
     section(&mut text, "Every source connector", None, SOURCE_KEYS);
@@ -121,7 +155,9 @@ fn every_key_says_what_it_does() {
         .chain(SINK_KEYS)
         .chain(SOURCE_KEYS)
         .chain(GROUP_KEYS)
-        .chain(WORKER_KEYS);
+        .chain(WORKER_KEYS)
+        .chain(DISTRIBUTED_KEYS)
+        .chain(SECURITY_KEYS);
     let silent: Vec<&str> = keys.filter(|key| key.doc.len() < 10).map(|key| key.name).collect();
     assert!(silent.is_empty(), "{silent:?}");
 }

@@ -313,12 +313,12 @@ fn what_shows_an_effect_is_there() {
 }
 
 /// The file has a test of that name, and names the key.
-fn is_test(file: &Path, test: &str, key: &str) -> Result<(), String> {
+pub(crate) fn is_test(file: &Path, test: &str, key: &str) -> Result<(), String> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let is_here = |line: &&str| line.starts_with(&format!("fn {test}(")) || line.starts_with(&format!("async fn {test}("));
     let at = lines.iter().position(is_here).ok_or_else(|| format!("{} has no function {test}", file.display()))?;
-    let is_test = lines[at.saturating_sub(4)..at].iter().any(|line| ["#[test]", "#[tokio::test]"].contains(line));
+    let is_test = lines[at.saturating_sub(4)..at].iter().any(|line| *line == "#[test]" || line.starts_with("#[tokio::test"));
     let last = key.rsplit('.').next().unwrap_or(key);
     match (is_test, text.contains(key) || (text.contains("{prefix}.{name}") && text.contains(&format!("\"{last}\"")))) {
         (false, _) => Err(format!("{test} in {} is no test", file.display())),

@@ -22,9 +22,6 @@ pub mod security;
 use connection::{Asked, Connection};
 use security::Security;
 
-/// A connection that was idle for longer is not used again: the broker may have closed it (`connections.max.idle.ms`).
-const IDLE: Duration = Duration::from_millis(540_000);
-
 /// Where a broker listens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
@@ -65,6 +62,8 @@ pub struct Network {
     client_id: String,
     clock: Clock,
     setup_timeout: Duration,
+    /// `connections.max.idle.ms`: a connection that was idle for longer is not used again, since the broker may have closed it.
+    idle: Duration,
     /// `request.timeout.ms`: how long an answer is waited for that does not wait for others itself.
     pub request_timeout: Duration,
     /// Between tries.
@@ -89,11 +88,15 @@ impl Network {
         if bootstrap.is_empty() {
             return Err(invalid("bootstrap.servers", servers, "give host:port of some brokers, separated by commas"));
         }
+        // As in Java, a negative number is no bound.
+        let is_unbounded = props.get("connections.max.idle.ms").is_some_and(|value| value.trim().starts_with('-'));
+        let idle = if is_unbounded { Duration::MAX } else { millis(props, "connections.max.idle.ms", 540_000)? };
         Ok(Self {
             bootstrap,
             security: Security::from_props(props)?,
             client_id: client_id.to_owned(),
             clock,
+            idle,
             setup_timeout: millis(props, "socket.connection.setup.timeout.ms", 10_000)?,
             request_timeout: millis(props, "request.timeout.ms", 40_000)?,
             backoff: Backoff { first: millis(props, "retry.backoff.ms", 100)?, most: millis(props, "retry.backoff.max.ms", 1_000)? },
@@ -162,7 +165,7 @@ impl Lane {
     /// [`KafkaError`]: what happened on the way. What the broker says is in its answer.
     pub async fn ask<R: Asked>(&self, to: &Address, request: &R, patience: Duration) -> Result<R::Response, KafkaError> {
         let mut open = self.open.lock().await;
-        let usable = open.take().filter(|(connection, used)| connection.peer() == to && used.elapsed() < IDLE && !connection.is_over());
+        let usable = open.take().filter(|(connection, used)| connection.peer() == to && used.elapsed() < self.network.idle && !connection.is_over());
         let mut connection = match usable {
             Some((connection, _)) => connection,
             None => self.network.connect(to).await?,
@@ -264,6 +267,7 @@ mod tests {
             (vec![], "bootstrap.servers"),
             (vec![("bootstrap.servers", "a:x")], "\"a:x\""),
             (vec![("bootstrap.servers", "a:1"), ("request.timeout.ms", "soon")], "request.timeout.ms=\"soon\""),
+            (vec![("bootstrap.servers", "a:1"), ("connections.max.idle.ms", "x")], "connections.max.idle.ms=\"x\""),
         ] {
             let message = of(&pairs).expect_err("refused");
             assert!(message.contains(says), "{message}");
