@@ -214,7 +214,7 @@ pub async fn internal_fence(State(api): State<Arc<Api>>, headers: HeaderMap, bod
 
 /// As upstream, a task's number that is no integer makes the path an unknown one.
 fn task_number(text: &str) -> Answer<u32> {
-    let number: i32 = text.parse().map_err(|_| ApiError::NOT_FOUND)?;
+    let number: i32 = text.parse().map_err(|_| ApiError::new(StatusCode::NOT_FOUND, "HTTP 404 Not Found"))?;
     Ok(u32::try_from(number).unwrap_or(u32::MAX))
 }
 

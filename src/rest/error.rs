@@ -15,6 +15,8 @@ pub struct ApiError {
     message: Cow<'static, str>,
     /// The worker that can answer the request.
     elsewhere: Option<String>,
+    /// Answered without a `Content-Type`, as upstream where no resource of its own makes the answer; the body is the same JSON.
+    is_untyped: bool,
 }
 
 /// Where a request is to be sent on to, beside an answer that says that it was not done here.
@@ -34,20 +36,22 @@ struct Body<'a> {
 
 impl ApiError {
     /// There is no such path.
-    pub const NOT_FOUND: Self = Self { status: StatusCode::NOT_FOUND, message: Cow::Borrowed("HTTP 404 Not Found"), elsewhere: None };
+    pub const NOT_FOUND: Self = Self::untyped(StatusCode::NOT_FOUND, "HTTP 404 Not Found");
     /// The path does not take this method.
-    pub const METHOD_NOT_ALLOWED: Self =
-        Self { status: StatusCode::METHOD_NOT_ALLOWED, message: Cow::Borrowed("HTTP 405 Method Not Allowed"), elsewhere: None };
+    pub const METHOD_NOT_ALLOWED: Self = Self::untyped(StatusCode::METHOD_NOT_ALLOWED, "HTTP 405 Method Not Allowed");
     /// The client takes no JSON.
-    pub const NOT_ACCEPTABLE: Self = Self { status: StatusCode::NOT_ACCEPTABLE, message: Cow::Borrowed("HTTP 406 Not Acceptable"), elsewhere: None };
-    /// The request's body is no JSON.
-    pub const UNSUPPORTED_MEDIA_TYPE: Self =
-        Self { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, message: Cow::Borrowed("HTTP 415 Unsupported Media Type"), elsewhere: None };
+    pub const NOT_ACCEPTABLE: Self = Self::untyped(StatusCode::NOT_ACCEPTABLE, "HTTP 406 Not Acceptable");
+    /// What the request brings is no JSON.
+    pub const UNSUPPORTED_MEDIA_TYPE: Self = Self::untyped(StatusCode::UNSUPPORTED_MEDIA_TYPE, "HTTP 415 Unsupported Media Type");
+
+    const fn untyped(status: StatusCode, message: &'static str) -> Self {
+        Self { status, message: Cow::Borrowed(message), elsewhere: None, is_untyped: true }
+    }
 
     /// An error with that status and message.
     #[must_use]
     pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, message: message.into(), elsewhere: None }
+        Self { status, message: message.into(), elsewhere: None, is_untyped: false }
     }
 
     /// 500 with that message: what upstream answers to everything that it did not foresee, unreadable bodies included.
@@ -77,11 +81,10 @@ impl From<HerderError> for ApiError {
 }
 
 impl IntoResponse for ApiError {
-    /// As upstream, 405, 406 and 415 have no `Content-Type`, although their body is the same JSON.
     fn into_response(self) -> Response {
         let body = Body { error_code: self.status.as_u16(), message: &self.message };
         let mut response = (self.status, axum::Json(body)).into_response();
-        if matches!(self.status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_ACCEPTABLE | StatusCode::UNSUPPORTED_MEDIA_TYPE) {
+        if self.is_untyped {
             let _: Option<HeaderValue> = response.headers_mut().remove(header::CONTENT_TYPE);
         }
         if let Some(url) = self.elsewhere {

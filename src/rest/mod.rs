@@ -12,9 +12,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
+use hyper::ext::ReasonPhrase;
 
 use crate::runtime::HerderHandle;
 use crate::telemetry::Loggers;
@@ -102,18 +103,21 @@ fn regular(routes: Router, api: &Arc<Api>) -> Router {
         .fallback_service(routes)
         .layer(from_fn(options))
         .layer(from_fn(acceptable))
+        .layer(from_fn(consumable))
         .layer(from_fn(regular_path))
         .layer(from_fn_with_state(Arc::clone(api), in_time))
+        .layer(map_response(phrased))
 }
 
 async fn method_not_allowed() -> ApiError {
     ApiError::METHOD_NOT_ALLOWED
 }
 
-/// Trailing slashes are taken as upstream does; so is its refusal of empty segments and encoded slashes, which come as an HTML page from its HTTP server.
+/// Trailing slashes are taken as upstream does; so is its refusal of empty segments, encoded slashes and what is no UTF-8, which come as an HTML page from its
+/// HTTP server.
 async fn regular_path(mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if path.contains("//") || path.to_ascii_lowercase().contains("%2f") {
+    if path.contains("//") || path.to_ascii_lowercase().contains("%2f") || percent_encoding::percent_decode_str(path).decode_utf8().is_err() {
         let page = format!("<html><head><title>Error 400</title></head><body><h2>HTTP ERROR 400 Ambiguous URI path</h2><p>{}</p></body></html>", escape(path));
         return (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "text/html;charset=iso-8859-1")], page).into_response();
     }
@@ -155,13 +159,51 @@ async fn acceptable(request: Request, next: Next) -> Response {
     if takes_json {
         return next.run(request).await;
     }
-    // Nothing may be changed for a client that cannot read the answer, so the request goes on as OPTIONS, which only tells whether there is such a path.
+    refused(request, next, ApiError::NOT_ACCEPTABLE).await
+}
+
+/// Whatever a request says that it brings is JSON, a body or none, where upstream's resources say so: those that workers use between them and the root do not.
+async fn consumable(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_free = matches!(path, "/" | "/health")
+        || path.ends_with("/fence")
+        || (path.ends_with("/tasks") && request.method() == Method::POST)
+        || request.method() == Method::OPTIONS;
+    let kind = request.headers().get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
+    let kind = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    match kind {
+        Some(kind) if !is_free && !JSON_RANGES.iter().any(|taken| kind.eq_ignore_ascii_case(taken)) => {
+            refused(request, next, ApiError::UNSUPPORTED_MEDIA_TYPE).await
+        }
+        _ => next.run(request).await,
+    }
+}
+
+/// Media types that mean JSON.
+const JSON_RANGES: [&str; 3] = ["application/json", "application/*", "*/*"];
+
+/// The error, where there is such a path and it takes this method. Nothing may be changed for a client that gets one, so the request goes on as OPTIONS, which
+/// only tells what there is.
+async fn refused(request: Request, next: Next, error: ApiError) -> Response {
+    let method = request.method().clone();
     let mut probe = request;
     *probe.method_mut() = Method::OPTIONS;
-    match next.run(probe).await.status() {
-        StatusCode::NOT_FOUND => ApiError::NOT_FOUND.into_response(),
-        _ => ApiError::NOT_ACCEPTABLE.into_response(),
+    let found = next.run(probe).await;
+    let allowed = found.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok()).unwrap_or_default();
+    let is_allowed = allowed.split(',').any(|allowed| allowed.trim() == method.as_str());
+    match found.status() {
+        StatusCode::NOT_FOUND => found,
+        StatusCode::OK if !is_allowed => ApiError::METHOD_NOT_ALLOWED.into_response(),
+        _ => error.into_response(),
     }
+}
+
+/// A reason that Jetty gives in other words than the standard: clients print it.
+async fn phrased(mut response: Response) -> Response {
+    if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+        response.extensions_mut().insert(ReasonPhrase::from_static(b"Server Error"));
+    }
+    response
 }
 
 fn takes_json(headers: &HeaderMap) -> bool {
@@ -169,7 +211,7 @@ fn takes_json(headers: &HeaderMap) -> bool {
     accept.peek().is_none()
         || accept.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|range| {
             let kind = range.split(';').next().unwrap_or_default().trim();
-            ["*/*", "*", "application/*", "application/json", ""].iter().any(|taken| kind.eq_ignore_ascii_case(taken))
+            JSON_RANGES.iter().chain(&["*", ""]).any(|taken| kind.eq_ignore_ascii_case(taken))
         })
 }
 
