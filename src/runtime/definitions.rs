@@ -14,6 +14,7 @@ use crate::connect::config::display::{self, Row, Width};
 use crate::connect::config::{Check, ConfigKey, Importance, Type, shown};
 use crate::connect::{Connector, Kind, Props};
 use crate::runtime::herder::HerderError;
+use crate::runtime::sink_keys::VERSION;
 use crate::runtime::validate::{Checked, RawConfig, framework_keys, inspect};
 use crate::runtime::{classes, converter_keys, topic_creation};
 use crate::settings::Settings;
@@ -128,8 +129,40 @@ fn framework(kind: Kind) -> Vec<Key> {
     let keys = framework_keys(kind).into_iter().flatten();
     let mut keys: Vec<Key> = keys.map(|key| Key::new(key, "", key.group, display::find(key, "").1)).collect();
     keys.sort_by_key(|key| key.key.name.starts_with("topics") || key.key.name.starts_with("errors.deadletterqueue."));
+    for key in keys.iter_mut().filter(|key| key.key.name == "connector.plugin.version") {
+        key.definition.default_value = Some(VERSION.to_owned());
+    }
     keys
 }
+
+/// The converters that the worker gives where a connector names none are the defaults of its keys (KIP-891).
+fn of_worker(keys: &mut [Key], settings: &Settings) {
+    for key in keys {
+        let name = key.key.name;
+        if CONVERTERS.contains(&name) {
+            let class = settings.props.get(name).map_or("org.apache.kafka.connect.storage.SimpleHeaderConverter", |class| class.trim());
+            key.definition.default_value = Some(wire::find(class).map_or(class, |wire| class_of(wire.name, wire.aliases)).to_owned());
+        } else if name.ends_with("converter.plugin.version") {
+            key.definition.default_value = Some(VERSION.to_owned());
+        }
+    }
+}
+
+/// Values that a form offers.
+fn recommended(key: &Key, connectors: &[&'static dyn Connector], class: &str) -> Vec<String> {
+    let name = key.key.name;
+    let of_kind = |wanted: PluginKind| plugins(connectors).into_iter().filter(|(_, kind)| *kind == wanted).map(|(class, _)| class.to_owned()).collect();
+    match name {
+        _ if !key.prefix.is_empty() => Vec::new(),
+        "header.converter" => of_kind("header_converter"),
+        _ if CONVERTERS.contains(&name) => of_kind("converter"),
+        _ if name.ends_with(".plugin.version") => vec![VERSION.to_owned()],
+        _ => display::recommended(name, class).iter().map(|value| (*value).to_owned()).collect(),
+    }
+}
+
+/// The keys that name a converter of their own.
+const CONVERTERS: [&str; 3] = ["header.converter", "key.converter", "value.converter"];
 
 /// The keys of the groups of topics that a configuration names.
 fn of_topic_creation(props: &Props) -> Vec<Key> {
@@ -231,7 +264,7 @@ fn of_transforms(props: &Props) -> Vec<Key> {
 /// The keys of the converters that a connector names for itself.
 fn of_converters(props: &Props) -> Vec<Key> {
     let mut keys = Vec::new();
-    for place in ["header.converter", "key.converter", "value.converter"] {
+    for place in CONVERTERS {
         let Some(converter) = props.get(place).and_then(|class| wire::find(class.trim())) else { continue };
         let prefix = format!("{place}.");
         keys.extend(converter_keys::of(converter.name).iter().map(|key| without_group(Key::new(key, &prefix, key.group, converter_keys::row(key.name)))));
@@ -257,6 +290,7 @@ pub(super) fn describe(connectors: &[&'static dyn Connector], settings: &Setting
     }
     let mut groups: Vec<String> = Vec::new();
     let mut keys = framework(class.kind());
+    of_worker(&mut keys, settings);
     keys.extend(of_transforms(&props));
     if class.kind() == Kind::Source && settings.creates_topics {
         keys.extend(of_topic_creation(&props));
@@ -277,7 +311,7 @@ pub(super) fn describe(connectors: &[&'static dyn Connector], settings: &Setting
         let (definition, name) = (key.definition.clone(), key.definition.name.clone());
         let value = Value {
             value: value_of(key, &name, &raw, &props),
-            recommended_values: display::recommended(key.key.name, class.class()).iter().map(|value| (*value).to_owned()).collect(),
+            recommended_values: recommended(key, connectors, class.class()),
             errors: problems.remove(&name).unwrap_or_default(),
             visible: !key.prefix.is_empty() || display::is_visible(&name, text),
             name,
@@ -324,7 +358,6 @@ pub(super) fn of_plugin(connectors: &[&'static dyn Connector], plugin: &str) -> 
 
 /// Every plugin, by kind in upstream's order, each sorted by class.
 pub(super) fn plugins(connectors: &[&'static dyn Connector]) -> Vec<(&'static str, PluginKind)> {
-    let class_of = |name: &'static str, aliases: &[&'static str]| aliases.iter().copied().find(|alias| alias.contains('.')).unwrap_or(name);
     let mut all: Vec<(usize, &'static str, PluginKind)> = Vec::new();
     all.extend(connectors.iter().map(|c| (if c.kind() == Kind::Sink { 0 } else { 1 }, c.class(), c.kind().as_str())));
     all.extend(transform::TRANSFORMS.iter().map(|plugin| (2, class_of(plugin.name, plugin.aliases), "transformation")));
@@ -332,4 +365,9 @@ pub(super) fn plugins(connectors: &[&'static dyn Connector]) -> Vec<(&'static st
     all.extend(payload::for_headers().map(|writer| (5, class_of(writer.name, writer.aliases), "header_converter")));
     all.sort_unstable();
     all.into_iter().map(|(_, class, kind)| (class, kind)).collect()
+}
+
+/// Upstream's class of a plugin.
+fn class_of(name: &'static str, aliases: &[&'static str]) -> &'static str {
+    aliases.iter().copied().find(|alias| alias.contains('.')).unwrap_or(name)
 }

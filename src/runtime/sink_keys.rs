@@ -3,6 +3,9 @@
 
 use crate::connect::config::{Check, ConfigKey, Importance, Type};
 
+/// The one version of every plugin.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 const COMMON: &str = "Common";
 const TRANSFORMS: &str = "Transforms";
 const PREDICATES: &str = "Predicates";
@@ -40,7 +43,7 @@ pub static CONNECTOR_KEYS: &[ConfigKey] = &[
         "connector.plugin.version",
         Type::String,
         None,
-        Check::Only(&["", "latest"], "there is one version of every connector: the one that is built in"),
+        Check::Only(&["", "latest", VERSION], "there is one version of every connector: the one that is built in"),
         COMMON,
         "Version of the connector.",
     ),
@@ -62,6 +65,14 @@ pub static CONNECTOR_KEYS: &[ConfigKey] = &[
         "Converter of record keys; the worker's where absent. Its settings follow as `key.converter.*`.",
     )),
     low(key(
+        "key.converter.plugin.version",
+        Type::String,
+        None,
+        Check::Only(&["", "latest", VERSION], "there is one version of every converter"),
+        COMMON,
+        "Version of the key converter.",
+    )),
+    low(key(
         "value.converter",
         Type::Class,
         None,
@@ -69,38 +80,22 @@ pub static CONNECTOR_KEYS: &[ConfigKey] = &[
         COMMON,
         "Converter of record values; the worker's where absent. Its settings follow as `value.converter.*`.",
     )),
-    low(key("header.converter", Type::Class, None, Check::Any, COMMON, "Converter of record headers; the worker's where absent.")),
-    low(key(
-        "key.converter.plugin.version",
-        Type::String,
-        None,
-        Check::Only(&["", "latest"], "there is one version of every converter"),
-        COMMON,
-        "Version of the key converter.",
-    )),
     low(key(
         "value.converter.plugin.version",
         Type::String,
         None,
-        Check::Only(&["", "latest"], "there is one version of every converter"),
+        Check::Only(&["", "latest", VERSION], "there is one version of every converter"),
         COMMON,
         "Version of the value converter.",
     )),
+    low(key("header.converter", Type::Class, None, Check::Any, COMMON, "Converter of record headers; the worker's where absent.")),
     low(key(
         "header.converter.plugin.version",
         Type::String,
         None,
-        Check::Only(&["", "latest"], "there is one version of every converter"),
+        Check::Only(&["", "latest", VERSION], "there is one version of every converter"),
         COMMON,
         "Version of the header converter.",
-    )),
-    low(key(
-        "config.action.reload",
-        Type::String,
-        Some("restart"),
-        Check::OneOfIgnoreCase(&["none", "restart"]),
-        COMMON,
-        "What to do when a config provider says that a value has expired; the built-in providers never say so.",
     )),
     low(key(
         "transforms",
@@ -111,6 +106,14 @@ pub static CONNECTOR_KEYS: &[ConfigKey] = &[
         "Aliases of the transforms, in the order in which they are applied: `transforms.<alias>.type`.",
     )),
     low(key("predicates", Type::List, Some(""), Check::Any, PREDICATES, "Aliases of predicates of transforms.")),
+    low(key(
+        "config.action.reload",
+        Type::String,
+        Some("restart"),
+        Check::OneOfIgnoreCase(&["none", "restart"]),
+        COMMON,
+        "What to do when a config provider says that a value has expired; the built-in providers never say so.",
+    )),
     key(
         "errors.retry.timeout",
         Type::Long,

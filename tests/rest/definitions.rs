@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 
+const STRING: &str = "org.apache.kafka.connect.storage.StringConverter";
 const S3: &str = "io.confluent.connect.s3.S3SinkConnector";
 
 /// A configuration of the S3 sink without a fault.
@@ -50,6 +51,15 @@ async fn a_configuration_is_shown_key_by_key_with_its_problems() {
         })
     );
     assert_eq!((&keys["topics"]["value"]["value"], &keys["depth"]["value"]["value"]), (&json!("a,b"), &json!("7")));
+    // What the worker gives where a connector says nothing.
+    for (key, given) in [("value.converter", STRING), ("header.converter", "org.apache.kafka.connect.storage.SimpleHeaderConverter")] {
+        assert_eq!((&keys[key]["definition"]["default_value"], &keys[key]["value"]["value"]), (&json!(given), &json!(given)), "{key}");
+    }
+    assert!(keys["value.converter"]["value"]["recommended_values"].as_array().unwrap().contains(&json!(STRING)));
+    for key in ["connector.plugin.version", "key.converter.plugin.version"] {
+        let version = json!(env!("CARGO_PKG_VERSION"));
+        assert_eq!((&keys[key]["value"]["value"], &keys[key]["value"]["recommended_values"]), (&version, &json!([version])), "{key}");
+    }
 
     let bad = json!({"connector.class": "BlackholeSink", "tasks.max": "x", "topics": "t", "mode": "idle", "foo": null});
     let bad = validate(&world, "BlackholeSink", bad).await;
