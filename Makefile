@@ -5,7 +5,7 @@ SETUP := tests/servers/setup.sh
 BENCH_RECORDS ?= 3000000
 MODEL_RECORDS ?= 4
 
-.PHONY: help demo test conformance model readers chaos soak lint bench bench-job memory
+.PHONY: help demo test conformance clients model readers chaos soak lint bench bench-job memory
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -22,6 +22,10 @@ test: ## set up every server that the tests need, and run all tests
 conformance: ## play the storage sinks' vectors (LAKEHEAD_CONFORMANCE_DIR: another folder of them); the last lines count what passed, differs on purpose, failed
 	@$(SETUP) toolchain
 	@$(CARGO) test --quiet --test conformance -- --nocapture
+
+clients: ## have REST clients that others wrote do their work at Java's worker and at ours; prints a table of calls and of what is different, with the reasons
+	@$(SETUP) toolchain kafka connect clients
+	@$(CARGO) test --quiet --test cluster clients -- --nocapture
 
 model: ## check every interleaving of owners, crashes and late answers over the commit protocol (MODEL_RECORDS, 4 by default; each one more takes about 15 times as long)
 	@$(SETUP) toolchain

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One worker of Kafka Connect in Java, distributed, with its file and test connectors.
+# One worker of Kafka Connect in Java, with its file and test connectors: distributed where WORKER.PROPERTIES has a group.id, standalone where not.
 #
 #   connect.sh start WORKER.PROPERTIES DIR    starts it and does not wait: its REST API answers when it is ready
 #   connect.sh stop WORKER.PROPERTIES DIR     ends it, in order
@@ -15,9 +15,10 @@ start() {
   [ -d "$LAKEHEAD_TOOLS/connect" ] || die "the Java worker's jars are missing: run tests/servers/setup.sh connect"
   alive "$pidfile" && die "$pidfile belongs to a process that is running: stop it first"
   mkdir -p "$dir"
-  local heap=${CONNECT_HEAP:-256m}
+  local heap=${CONNECT_HEAP:-256m} class=ConnectStandalone
+  ! grep -q '^group\.id=' "$worker" || class=ConnectDistributed
   setsid java "-Xms$heap" "-Xmx$heap" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$LAKEHEAD_TOOLS/connect/*" \
-    "-Dlog4j2.configurationFile=$SERVERS/connect-log4j2.properties" org.apache.kafka.connect.cli.ConnectDistributed "$worker" >>"$log" 2>&1 </dev/null &
+    "-Dlog4j2.configurationFile=$SERVERS/connect-log4j2.properties" "org.apache.kafka.connect.cli.$class" "$worker" >>"$log" 2>&1 </dev/null &
   echo $! >"$pidfile"
 }
 

