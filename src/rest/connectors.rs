@@ -61,7 +61,7 @@ pub async fn create(State(api): State<Arc<Api>>, headers: HeaderMap, request: Cr
     let CreateConnector { name, config, initial_state } = request;
     let config = named(&name, config)?;
     let put = api.herder.create(&name, config, initial_state).await?;
-    Ok(created(&headers, put))
+    Ok(created(&api, &headers, put))
 }
 
 /// `GET /connectors/{name}`.
@@ -83,7 +83,7 @@ pub async fn config(State(api): State<Arc<Api>>, Path(name): Path<String>) -> An
 /// `PUT /connectors/{name}/config`.
 pub async fn put_config(State(api): State<Arc<Api>>, Path(name): Path<String>, headers: HeaderMap, ConfigBody(config): ConfigBody) -> Answer<Response> {
     let put = api.herder.put(&name, named(&name, config)?).await?;
-    if put.created { Ok(created(&headers, put)) } else { Ok(Json(ConnectorInfo::from(put.info)).into_response()) }
+    if put.created { Ok(created(&api, &headers, put)) } else { Ok(Json(ConnectorInfo::from(put.info)).into_response()) }
 }
 
 /// `PATCH /connectors/{name}/config` (KIP-477). As upstream, the name in it is not looked at.
@@ -232,16 +232,16 @@ fn named(name: &str, mut config: RawConfig) -> Answer<RawConfig> {
 }
 
 /// The absolute address of a connector, as the client reaches this worker.
-pub(super) fn address(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
+pub(super) fn address(api: &Api, headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
     let host = headers.get(header::HOST)?.to_str().ok()?;
-    let mut url = url::Url::parse(&format!("http://{host}/")).ok()?;
+    let mut url = url::Url::parse(&format!("{}://{host}/", api.scheme)).ok()?;
     url.set_path(&format!("/connectors/{name}"));
     HeaderValue::try_from(url.to_string()).ok()
 }
 
 /// 201 with the address of the new connector.
-fn created(headers: &HeaderMap, put: Put) -> Response {
-    let location = address(headers, &put.info.name);
+fn created(api: &Api, headers: &HeaderMap, put: Put) -> Response {
+    let location = address(api, headers, &put.info.name);
     let mut response = (StatusCode::CREATED, Json(ConnectorInfo::from(put.info))).into_response();
     if let Some(location) = location {
         drop(response.headers_mut().insert(header::LOCATION, location));

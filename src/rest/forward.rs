@@ -43,7 +43,7 @@ pub async fn sent_on(State(api): State<Arc<Api>>, request: Request, next: Next) 
     tracing::debug!(url, target, "a request is sent on");
     match api.herder.peers().forward(&url, head.method, &target, &head.headers, body.to_vec()).await {
         Ok(answered) => {
-            let location = location(answered.status, &head.headers, &answered.body);
+            let location = location(&api, answered.status, &head.headers, &answered.body);
             let mut response = as_answered(answered.status, answered.content_type, answered.body);
             if let Some(location) = location {
                 drop(response.headers_mut().insert(header::LOCATION, location));
@@ -63,12 +63,12 @@ fn target(path: &str, query: &str, left: u8) -> String {
 }
 
 /// Where a connector that was made elsewhere is found: here, as upstream.
-fn location(status: u16, headers: &HeaderMap, body: &[u8]) -> Option<HeaderValue> {
+fn location(api: &Api, status: u16, headers: &HeaderMap, body: &[u8]) -> Option<HeaderValue> {
     if status != StatusCode::CREATED {
         return None;
     }
     let made: serde_json::Value = serde_json::from_slice(body).ok()?;
-    address(headers, made["name"].as_str()?)
+    address(api, headers, made["name"].as_str()?)
 }
 
 fn as_answered(status: u16, content_type: Option<HeaderValue>, body: Vec<u8>) -> Response {

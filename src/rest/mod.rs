@@ -18,6 +18,7 @@ use axum::routing::{get, post, put};
 use hyper::ext::ReasonPhrase;
 
 use crate::runtime::HerderHandle;
+use crate::settings::Scheme;
 use crate::telemetry::Loggers;
 
 mod access;
@@ -48,6 +49,8 @@ pub struct Api {
     pub timeout: Duration,
     /// The process's loggers.
     pub loggers: Loggers,
+    /// How clients speak to the listener that serves it.
+    pub scheme: Scheme,
 }
 
 /// The API as a service, with the admin endpoints where these have no listeners of their own.

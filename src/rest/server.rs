@@ -29,8 +29,12 @@ impl fmt::Debug for Socket {
 }
 
 impl Socket {
+    fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
     fn url(&self) -> String {
-        format!("{}://{}", if self.tls.is_some() { Scheme::Https } else { Scheme::Http }, self.address)
+        format!("{}://{}", self.scheme(), self.address)
     }
 
     /// Serves until it is told to stop.
@@ -100,11 +104,11 @@ impl Bound {
         for socket in &self.admin {
             tracing::info!(worker_id = &**herder.worker_id(), "admin endpoints listening on {}", socket.url());
         }
-        let api = Arc::new(Api { herder, timeout: REQUEST_TIMEOUT, loggers });
+        let api = |socket: &Socket| Arc::new(Api { herder: herder.clone(), timeout: REQUEST_TIMEOUT, loggers: loggers.clone(), scheme: socket.scheme() });
         let stop = CancellationToken::new();
         let mut serving = JoinSet::new();
-        let admin = self.admin.into_iter().map(|socket| (socket, admin_router(&api)));
-        for (socket, router) in self.sockets.into_iter().map(|socket| (socket, router(Arc::clone(&api)))).chain(admin) {
+        let admin = self.admin.into_iter().map(|socket| (admin_router(&api(&socket)), socket));
+        for (router, socket) in self.sockets.into_iter().map(|socket| (router(api(&socket)), socket)).chain(admin) {
             let stop = stop.clone();
             serving.spawn(async move {
                 if let Err(error) = socket.serve(router, stop).await {

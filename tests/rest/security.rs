@@ -62,6 +62,10 @@ async fn https_and_http_serve_the_same_side_by_side() {
     let (anybody, known) = (trusting().build().unwrap(), trusting().identity(Identity::from_pem(&pem("client.pem")).unwrap()).build().unwrap());
     let api = format!("https://{}/connectors", world.address);
     assert_eq!(get(&anybody, &api).await.unwrap(), (200, "[]".to_owned()));
+    let config = serde_json::json!({"name": "c", "config": {"connector.class": "BlackholeSink", "topics": "t", "depth": "1"}});
+    let made = anybody.post(&api).json(&config).send().await.unwrap();
+    assert_eq!((made.status().as_u16(), made.headers()["location"].to_str().unwrap()), (201, format!("{api}/c").as_str()));
+    assert_eq!(anybody.delete(format!("{api}/c")).send().await.unwrap().status(), 204);
     assert!(get(&Client::new(), &api).await.is_err(), "the authority is unknown to the system");
     assert!(get(&Client::new(), &api.replace("https", "http")).await.is_err(), "the listener speaks TLS alone");
     let admin = format!("https://{}/admin/loggers/root", world.admin_address.unwrap());
