@@ -14,23 +14,26 @@ set -euo pipefail
 KC_VERSION=1.0.0
 KAFKA_CONNECT_CLI_VERSION=0.2.5
 HEALTHCHECK_VERSION=0.3.0
+LEGACY_CGI_VERSION=2.6.4
 NPM_CLIENT_VERSION=2.3.0
 
-# python_client PART PACKAGE==VERSION: a virtual environment with that package.
+# python_client PART PACKAGE==VERSION…: a virtual environment with these packages.
 python_client() {
-  local target=$LAKEHEAD_TOOLS/connect-clients/$1 python=${PYTHON:-python3}
-  done_already "client-$1" "$2" && [ -d "$target" ] && return 0
-  say "setting up $2 in $target"
+  local part=$1 target=$LAKEHEAD_TOOLS/connect-clients/$1 python=${PYTHON:-python3}
+  shift
+  done_already "client-$part" "$*" && [ -d "$target" ] && return 0
+  say "setting up $1 in $target"
   needs "$python" "Python 3.9 or later, or name it in PYTHON"
   rm -rf "$target"
   mkdir -p "$(dirname "$target")"
   "$python" -m venv "$target" 2>/dev/null || { needs virtualenv python3-virtualenv; virtualenv -q -p "$python" "$target" >&2; }
-  "$target/bin/pip" install -q --disable-pip-version-check "$2" >&2
-  mark_done "client-$1" "$2"
+  "$target/bin/pip" install -q --disable-pip-version-check "$@" >&2
+  mark_done "client-$part" "$*"
 }
 
 setup_kc() { python_client kc "kafka-connect-py==$KC_VERSION"; }
-setup_kafka_connect() { python_client kafka_connect "kafka-connect-cli==$KAFKA_CONNECT_CLI_VERSION"; }
+# It uses a module that Python 3.13 has not any more.
+setup_kafka_connect() { python_client kafka_connect "kafka-connect-cli==$KAFKA_CONNECT_CLI_VERSION" "legacy-cgi==$LEGACY_CGI_VERSION; python_version >= '3.13'"; }
 setup_healthcheck() { python_client healthcheck "kafka-connect-healthcheck==$HEALTHCHECK_VERSION"; }
 
 setup_npm() {
