@@ -233,6 +233,7 @@ async fn whoever_has_no_password_gets_upstreams_answers() {
         }
     }
     assert_eq!(world.send("GET", "/connectors", &[("Accept", "text/plain")], None).await.status, 406);
+    assert_eq!(world.send("PUT", "/connectors/x/pause", &[("Content-Type", "text/plain")], None).await.status, 415);
     let head = world.send("HEAD", "/connectors", &[], None).await;
     assert_eq!((head.status, head.headers["content-length"].to_str().unwrap(), head.text.as_str()), (401, "32", ""));
     world.stop().await;
