@@ -3,7 +3,14 @@
 use serde_json::{Map, Value};
 
 /// Plugins that both have; each has others beside them.
-const SHARED: [&str; 9] = [
+const SHARED: [&str; 17] = [
+    "org.apache.kafka.connect.converters.BooleanConverter",
+    "org.apache.kafka.connect.converters.ByteArrayConverter",
+    "org.apache.kafka.connect.converters.DoubleConverter",
+    "org.apache.kafka.connect.converters.FloatConverter",
+    "org.apache.kafka.connect.converters.IntegerConverter",
+    "org.apache.kafka.connect.converters.LongConverter",
+    "org.apache.kafka.connect.converters.ShortConverter",
     "org.apache.kafka.connect.file.FileStreamSinkConnector",
     "org.apache.kafka.connect.file.FileStreamSourceConnector",
     "org.apache.kafka.connect.tools.MockSinkConnector",
@@ -12,6 +19,7 @@ const SHARED: [&str; 9] = [
     "org.apache.kafka.connect.tools.VerifiableSinkConnector",
     "org.apache.kafka.connect.tools.VerifiableSourceConnector",
     "org.apache.kafka.connect.json.JsonConverter",
+    "org.apache.kafka.connect.storage.SimpleHeaderConverter",
     "org.apache.kafka.connect.storage.StringConverter",
 ];
 
@@ -42,10 +50,8 @@ pub(super) fn plain(value: &Value) -> Value {
         Value::Object(members) => {
             let kept = members.iter().filter(|(name, _)| *name != "lakehead");
             let mut plain: Map<String, Value> = kept.map(|(name, value)| (name.clone(), of_member(name, value))).collect();
-            match members.get("name").and_then(Value::as_str) {
-                Some(name) if name.ends_with(".plugin.version") => plain.values_mut().for_each(hide_version),
-                Some("header.converter") => plain.retain(|name, _| !["recommended_values", "recommendedValues"].contains(&name.as_str())),
-                _ => {}
+            if members.get("name").and_then(Value::as_str).is_some_and(|name| name.ends_with(".plugin.version")) {
+                plain.values_mut().for_each(hide_version);
             }
             Value::Object(plain)
         }
