@@ -11,11 +11,12 @@ use crate::cluster::board::Board;
 use crate::cluster::broker::Network;
 use crate::cluster::coordinator::Broker;
 use crate::cluster::group::{self, Group};
-use crate::connect::Props;
+use crate::cluster::log::{Isolation, Purpose, Topic};
+use crate::cluster::membership::Membership as _;
 use crate::kafka::Kafka;
+use crate::runtime::connector_offsets::OffsetTopics;
 use crate::runtime::herder::{Cluster, SetLevel};
-use crate::runtime::offset_topic::OffsetTopic;
-use crate::settings::{Host, Mode, Settings};
+use crate::settings::{ExactlyOnce, Host, Mode, Settings, clients};
 use crate::standalone::{ExitError, Running, ended, stop};
 use crate::telemetry::Loggers;
 
@@ -24,28 +25,35 @@ use crate::telemetry::Loggers;
 /// # Errors
 /// [`ExitError`] with one line that names the file, or what of it cannot be used.
 pub fn read(worker: &Path) -> Result<Arc<Settings>, ExitError> {
-    let settings = Settings::load(worker, Mode::Distributed, &Host::detect()).map_err(ExitError::failure)?;
-    let named = |message: &str| Err(ExitError::failure(format!("worker file {}: {message}", worker.display())));
-    let exactly_once = settings.props.get("exactly.once.source.support").map_or("disabled", |value| value.trim());
-    if !exactly_once.eq_ignore_ascii_case("disabled") {
-        return named(&format!("exactly.once.source.support=\"{exactly_once}\" is not there yet; the value must be \"disabled\""));
+    let mut settings = Settings::load(worker, Mode::Distributed, &Host::detect()).map_err(ExitError::failure)?;
+    settings.is_distributed = true;
+    match ExactlyOnce::from_props(&settings.props) {
+        Ok(exactly_once) => settings.exactly_once = exactly_once,
+        Err(why) => return Err(ExitError::failure(format!("worker file {}: {why}", worker.display()))),
     }
     Ok(Arc::new(settings))
 }
 
 /// The group of a worker whose REST API is at `url`: reads what it has written down, and begins to join it.
-async fn join(props: &Props, url: &str) -> Result<Cluster, ExitError> {
+async fn join(worker: &Settings, kafka: Arc<dyn Kafka>, url: &str) -> Result<Cluster, ExitError> {
+    let props = &worker.props;
     let clock = Clock::system();
     let settings = group::Settings::from_props(props, url).map_err(ExitError::failure)?;
     let group_id = props.get("group.id").map_or("", |group| group.trim());
     let address = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/');
     let client_id = props.get("client.id").filter(|id| !id.trim().is_empty()).map_or_else(|| format!("connect-{address}"), Clone::clone);
     let network = Arc::new(Network::new(props, &client_id, clock).map_err(ExitError::failure)?);
-    let (joined, offsets) = tokio::try_join!(Board::join(props, clock), OffsetTopic::open(props, clock)).map_err(ExitError::start)?;
+    let is_reserved = worker.exactly_once != ExactlyOnce::Disabled;
+    let isolation = if is_reserved { Isolation::Settled } else { Isolation::Committed };
+    let (joined, offsets) = tokio::try_join!(Board::join(props, isolation, clock), OffsetTopics::open(props, clock)).map_err(ExitError::start)?;
     let (board, changes) = joined;
     let board = Arc::new(board);
     let coordinator = Broker::new(&network, group_id, settings.session_timeout, settings.rebalance_timeout);
     let membership = Group::join(settings, Arc::new(coordinator), Arc::clone(&board) as Arc<_>, clock);
+    if is_reserved {
+        let topic = Topic::from_props(props, Purpose::Configs).map_err(ExitError::failure)?.name;
+        board.reserve(kafka, clients::internal_props(props), group_id, &topic, membership.standing());
+    }
     Ok(Cluster { board, changes, membership: Box::new(membership), source_offsets: Some(Arc::new(offsets)), is_alone: false })
 }
 
@@ -58,7 +66,8 @@ pub async fn run(settings: Arc<Settings>, kafka: Arc<dyn Kafka>, loggers: Logger
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let started = Running::start(&settings, kafka, loggers.clone(), async |url| join(&settings.props, &url).await);
+    let clients = Arc::clone(&kafka);
+    let started = Running::start(&settings, kafka, loggers.clone(), async |url| join(&settings, clients, &url).await);
     tokio::pin!(ended);
     let running = tokio::select! {
         running = started => running?,

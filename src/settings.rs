@@ -81,6 +81,36 @@ impl OverridePolicy {
     }
 }
 
+/// Whether source connectors deliver exactly once: `exactly.once.source.support` (KIP-618), of workers in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExactlyOnce {
+    /// They deliver at least once.
+    #[default]
+    Disabled,
+    /// The leader writes as it must; tasks do not yet. All workers of a group are set so before the first one is enabled.
+    Preparing,
+    /// They do.
+    Enabled,
+}
+
+impl ExactlyOnce {
+    /// From a worker's properties.
+    ///
+    /// # Errors
+    /// One line that names the property.
+    pub fn from_props(props: &Props) -> Result<Self, String> {
+        let value = props.get("exactly.once.source.support").map_or("disabled", |value| value.trim());
+        match value.to_ascii_lowercase().as_str() {
+            "disabled" => Ok(Self::Disabled),
+            "preparing" => Ok(Self::Preparing),
+            "enabled" => Ok(Self::Enabled),
+            _ => Err(format!(
+                "Invalid value {value} for configuration exactly.once.source.support: String must be one of (case insensitive): disabled, enabled, preparing"
+            )),
+        }
+    }
+}
+
 /// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -115,6 +145,10 @@ pub struct Settings {
     pub tracks_topics: bool,
     /// `topic.tracking.allow.reset`.
     pub allows_topic_reset: bool,
+    /// True for a worker of a group.
+    pub is_distributed: bool,
+    /// `exactly.once.source.support`; always disabled outside of groups.
+    pub exactly_once: ExactlyOnce,
     /// `connector.client.config.override.policy`.
     pub override_policy: OverridePolicy,
     /// `config.providers`.
@@ -224,6 +258,8 @@ impl Settings {
         let log_filter = ["LAKEHEAD_LOG", "RUST_LOG"].iter().find_map(|name| host.environment.get(*name)).map_or("info", String::as_str);
         Ok(Self {
             rest,
+            is_distributed: false,
+            exactly_once: ExactlyOnce::Disabled,
             offset_file: values.non_blank("offset.storage.file.filename").map(PathBuf::from),
             creates_topics: values.boolean("topic.creation.enable"),
             tracks_topics: values.boolean("topic.tracking.enable"),
@@ -367,6 +403,24 @@ mod tests {
             let environment = temporary.map(|dir: &str| ("TMPDIR".to_owned(), dir.to_owned())).into_iter().collect();
             let settings = Settings::from_props(&properties::parse(base.as_bytes()).unwrap(), &Host { environment, ..Host::default() }).unwrap();
             assert_eq!(settings.spill_dir.as_deref(), expected.map(Path::new), "{text}");
+        }
+    }
+
+    #[test]
+    fn how_sources_deliver() {
+        for (value, expected) in [
+            (None, Ok(ExactlyOnce::Disabled)),
+            (Some(" Disabled"), Ok(ExactlyOnce::Disabled)),
+            (Some("preparing"), Ok(ExactlyOnce::Preparing)),
+            (Some("ENABLED"), Ok(ExactlyOnce::Enabled)),
+            (Some("on"), Err("Invalid value on for configuration exactly.once.source.support")),
+        ] {
+            let props = value.map(|value| ("exactly.once.source.support".to_owned(), value.to_owned())).into_iter().collect();
+            match (ExactlyOnce::from_props(&props), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+                (Err(found), Err(expected)) => assert!(found.starts_with(expected), "{found}"),
+                (found, expected) => panic!("{found:?}, not {expected:?}"),
+            }
         }
     }
 

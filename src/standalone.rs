@@ -20,7 +20,7 @@ use crate::plugins;
 use crate::rest::{Bound, Server};
 use crate::runtime::{Cluster, Herder, HerderHandle};
 use crate::settings::connector_file::{self, ConnectorFile};
-use crate::settings::{Host, Mode, Settings};
+use crate::settings::{ExactlyOnce, Host, Mode, Settings};
 use crate::spill::Spill;
 use crate::store::urls::Urls;
 use crate::telemetry::Loggers;
@@ -66,6 +66,12 @@ impl Plan {
     /// [`ExitError`] with one line that names the file.
     pub fn read(worker: &Path, connectors: &[PathBuf]) -> Result<Self, ExitError> {
         let settings = Settings::load(worker, Mode::Standalone, &Host::detect()).map_err(ExitError::failure)?;
+        let named = |message: &str| ExitError::failure(format!("worker file {}: {message}", worker.display()));
+        if ExactlyOnce::from_props(&settings.props).map_err(|why| named(&why))? != ExactlyOnce::Disabled {
+            return Err(named(
+                "exactly.once.source.support is for workers of a group (`lakehead distributed`): standalone sources deliver at least once; leave it out",
+            ));
+        }
         let connectors = connectors.iter().map(|path| connector_file::read(path)).collect::<Result<_, _>>().map_err(ExitError::start)?;
         Ok(Self { settings: Arc::new(settings), connectors })
     }

@@ -4,21 +4,23 @@
 //! it writes records, waits until they are read back, looks at the [`Snapshot`], and is told of every [`Change`] in the order of the records.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Record;
 use super::broker::Network;
+use super::configs::records;
 use super::configs::{Change, Replay, Snapshot};
 use super::log::{Entry, Isolation, Log, Purpose, Topic};
-use super::membership::{Configs, Configured};
+use super::membership::{Configs, Configured, Standing};
+use super::privilege::Privilege;
 use super::statuses::{Statuses, Write};
 use crate::clock::Clock;
-use crate::kafka::{KafkaError, KafkaErrorKind, Props};
+use crate::kafka::{Kafka, KafkaError, KafkaErrorKind, Props};
 
 /// How long what was written may take to be read back (upstream's `READ_WRITE_TOTAL_TIMEOUT_MS`).
 const READ_BACK: Duration = Duration::from_secs(30);
@@ -32,7 +34,17 @@ pub struct Board {
     state: Arc<State>,
     configs: Store,
     statuses: mpsc::UnboundedSender<Told>,
+    /// Where only the leader may write configurations.
+    privilege: OnceLock<Leading>,
     _writer: AbortOnDropHandle<()>,
+}
+
+/// The leader's right, and the standing that it follows.
+#[derive(Debug)]
+struct Leading {
+    privilege: Arc<Privilege>,
+    standing: watch::Receiver<Standing>,
+    _follower: AbortOnDropHandle<()>,
 }
 
 /// A status to be written, or somebody who wants to know when those before it are.
@@ -108,11 +120,12 @@ impl Board {
     }
 
     /// The board of a group: reads `config.storage.topic` and `status.storage.topic` to their ends, and creates them where they are not there. Changes from
-    /// then on come out of the receiver.
+    /// then on come out of the receiver. `isolation` is that of configurations: [`Isolation::Settled`] where they are [reserved](Self::reserve) for the leader, who
+    /// writes transactions and waits until he has read them.
     ///
     /// # Errors
     /// What a person must mend; trouble with brokers is waited for.
-    pub async fn join(props: &Props, clock: Clock) -> Result<(Self, mpsc::UnboundedReceiver<Change>), KafkaError> {
+    pub async fn join(props: &Props, isolation: Isolation, clock: Clock) -> Result<(Self, mpsc::UnboundedReceiver<Change>), KafkaError> {
         let network = |name: &str| {
             let group = props.get("group.id").map_or("", String::as_str);
             Network::new(props, &format!("{group}-{name}"), clock).map(Arc::new)
@@ -122,8 +135,8 @@ impl Board {
         let apply_config = move |entry: Entry| of_configs.apply_config(entry.offset, entry.key.as_deref(), entry.value.as_deref());
         let apply_status = move |entry: Entry| of_statuses.apply_status(entry.key.as_deref(), entry.value.as_deref());
         let (configs, statuses) = tokio::try_join!(
-            open(network("configs")?, Topic::from_props(props, Purpose::Configs)?, apply_config),
-            open(network("statuses")?, Topic::from_props(props, Purpose::Statuses)?, apply_status),
+            open(network("configs")?, Topic::from_props(props, Purpose::Configs)?, isolation, apply_config),
+            open(network("statuses")?, Topic::from_props(props, Purpose::Statuses)?, Isolation::Committed, apply_status),
         )?;
         let changes = state.listen();
         Ok((Self::new(state, Store::Topic(Box::new(configs)), Store::Topic(Box::new(statuses))), changes))
@@ -132,7 +145,16 @@ impl Board {
     fn new(state: Arc<State>, configs: Store, statuses: Store) -> Self {
         let (sender, told) = mpsc::unbounded_channel();
         let writer = write_statuses(Arc::clone(&state), statuses, told);
-        Self { state, configs, statuses: sender, _writer: AbortOnDropHandle::new(tokio::spawn(writer)) }
+        Self { state, configs, statuses: sender, privilege: OnceLock::new(), _writer: AbortOnDropHandle::new(tokio::spawn(writer)) }
+    }
+
+    /// From now on only the leader writes configurations, as that standing says who leads. `props` are those of the producer with which it does.
+    pub fn reserve(&self, kafka: Arc<dyn Kafka>, props: Props, group: &str, topic: &str, standing: watch::Receiver<Standing>) {
+        let privilege = Arc::new(Privilege::new(kafka, props, group, topic));
+        let (following, followed) = (Arc::clone(&privilege), standing.clone());
+        let follower = AbortOnDropHandle::new(tokio::spawn(async move { following.follow(followed).await }));
+        // A second reservation changes nothing.
+        drop(self.privilege.set(Leading { privilege, standing, _follower: follower }));
     }
 
     /// The configurations, as far as they were read.
@@ -144,7 +166,8 @@ impl Board {
     /// Writes configurations, and returns when they are in the [`snapshot`](Self::snapshot).
     ///
     /// # Errors
-    /// [`KafkaErrorKind::Transient`] when that took longer than 30 s: they may be written or not.
+    /// [`KafkaErrorKind::Transient`] when that took longer than 30 s: they may be written or not. [`KafkaErrorKind::Fenced`] when they are not, because another
+    /// worker writes as leader.
     pub async fn write(&self, records: &[Record]) -> Result<(), KafkaError> {
         match &self.configs {
             Store::Memory => {
@@ -156,7 +179,13 @@ impl Board {
             }
             Store::Topic(log) => {
                 let written = async {
-                    log.write(records).await?;
+                    match self.privilege.get() {
+                        Some(leading) if !records::are_anyones(records) => {
+                            let generation = leading.standing.borrow().rebalances;
+                            leading.privilege.write(records, generation, READ_BACK).await?;
+                        }
+                        _ => log.write(records).await?,
+                    }
                     log.read_to_end(READ_BACK).await
                 };
                 let late = |_| KafkaError::new(KafkaErrorKind::Transient, format!("the config topic did not take a record in {} s", READ_BACK.as_secs()));
@@ -211,9 +240,9 @@ impl Configs for Board {
 }
 
 /// Opens a log and reads it to its end.
-async fn open(network: Arc<Network>, topic: Topic, apply: impl FnMut(Entry) + Send + 'static) -> Result<Log, KafkaError> {
+async fn open(network: Arc<Network>, topic: Topic, isolation: Isolation, apply: impl FnMut(Entry) + Send + 'static) -> Result<Log, KafkaError> {
     let name = topic.name.clone();
-    let log = Log::open(&network, topic, Isolation::Committed, apply).await?;
+    let log = Log::open(&network, topic, isolation, apply).await?;
     while let Err(error) = log.read_to_end(FIRST_READ).await {
         match error.kind {
             KafkaErrorKind::Transient => tracing::warn!(topic = name, %error, "the topic is being read"),

@@ -69,6 +69,8 @@ pub enum Isolation {
     Uncommitted,
     /// What was committed; the log ends where a transaction is open.
     Committed,
+    /// What was committed; the log ends at its last record, so that its end is reached when transactions that are open now have ended.
+    Settled,
 }
 
 /// A log that is followed.
@@ -206,10 +208,12 @@ impl Source {
         StrBytes::from(self.topic.name.clone()).into()
     }
 
-    fn isolation_level(&self) -> i8 {
+    /// The level at which records are fetched, and that at which the log's end is asked for.
+    fn isolation_levels(&self) -> (i8, i8) {
         match self.isolation {
-            Isolation::Uncommitted => 0,
-            Isolation::Committed => 1,
+            Isolation::Uncommitted => (0, 0),
+            Isolation::Committed => (1, 1),
+            Isolation::Settled => (1, 0),
         }
     }
 
@@ -217,7 +221,7 @@ impl Source {
     async fn offsets(&self, lane: &Lane, leader: &Address, partitions: &[i32], which: i64) -> Result<Vec<(i32, i64)>, KafkaError> {
         let asked = partitions.iter().map(|partition| ListOffsetsPartition::default().with_partition_index(*partition).with_timestamp(which));
         let topic = ListOffsetsTopic::default().with_name(self.name()).with_partitions(asked.collect());
-        let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_isolation_level(self.isolation_level()).with_topics(vec![topic]);
+        let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_isolation_level(self.isolation_levels().1).with_topics(vec![topic]);
         let answer = lane.ask(leader, &request, self.network.request_timeout).await?;
         let results = answer.topics.into_iter().flat_map(|topic| topic.partitions);
         let offset = |result: kafka_protocol::messages::list_offsets_response::ListOffsetsPartitionResponse| match result.error_code.err() {
@@ -249,7 +253,7 @@ impl Source {
             .with_max_wait_ms(FETCH_WAIT_MS)
             .with_min_bytes(1)
             .with_max_bytes(FETCH_BYTES.0)
-            .with_isolation_level(self.isolation_level())
+            .with_isolation_level(self.isolation_levels().0)
             .with_session_epoch(-1) // every request says everything
             .with_topics(vec![topic]);
         let answer = lane.ask(leader, &request, self.network.request_timeout).await?;
@@ -261,7 +265,7 @@ impl Source {
             let Some(next) = from.get_mut(&index) else { continue };
             match partition.error_code.err() {
                 None => {
-                    let aborted = (self.isolation == Isolation::Committed).then(|| partition.aborted_transactions.unwrap_or_default());
+                    let aborted = (self.isolation != Isolation::Uncommitted).then(|| partition.aborted_transactions.unwrap_or_default());
                     let read = batches::read(partition.records.unwrap_or_default(), index.cast_unsigned(), *next, aborted.as_deref());
                     let read = read.map_err(|why| transient(format!("{doing}, partition {index}: {why}")))?;
                     *next = read.next;

@@ -6,7 +6,7 @@
 //! one, and [`session`] the signatures of requests between workers.
 //!
 //! All of these are pure: bytes and the time go in as values, values come out. What talks to brokers is below them: [`broker`] connects and authenticates, [`topic_ids`] asks which topics there are,
-//! [`log`] follows and writes the topics, [`board`] is what they say, and [`membership`] says what a worker is to do, be it alone or in a [`group`], whose [`coordinator`] is a broker.
+//! [`log`] follows and writes the topics, [`board`] is what they say (only the leader may say some of it: [`privilege`]), and [`membership`] says what a worker is to do, be it alone or in a [`group`], whose [`coordinator`] is a broker.
 
 pub mod work;
 
@@ -41,6 +41,8 @@ mod pulse;
 pub mod group;
 
 pub mod log;
+
+mod privilege;
 
 pub mod board;
 

@@ -87,6 +87,13 @@ pub trait Connector: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether a source connector with that configuration delivers exactly once where workers are set so (upstream's `exactlyOnceSupport`); `None` where it does not
+    /// say, as connectors of older versions.
+    fn delivers_exactly_once(&self, props: &Props) -> Option<bool> {
+        let _ = props;
+        None
+    }
+
     /// Looks at offsets of a source connector that somebody wants to change, and tells whether nothing else has to be done for that (upstream's `alterOffsets`).
     ///
     /// # Errors

@@ -99,6 +99,10 @@ impl Kafka for Librdkafka {
         Ok(Box::new(Sender::new(config, log_level())?))
     }
 
+    fn transactional_producer(&self, config: &Props, transactional_id: &str) -> Result<Box<dyn Producer>, KafkaError> {
+        Ok(Box::new(Sender::transactional(config, transactional_id, log_level())?))
+    }
+
     fn topics(&self, config: &Props) -> Result<Arc<dyn Topics>, KafkaError> {
         Ok(Arc::new(Admin::new(config, log_level())?))
     }

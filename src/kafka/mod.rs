@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -70,6 +71,16 @@ pub trait Kafka: fmt::Debug + Send + Sync {
     fn producer(&self, config: &Props) -> Result<Box<dyn Producer>, KafkaError> {
         let id = config.get("client.id").map_or("", String::as_str);
         Err(KafkaError::new(KafkaErrorKind::Config, format!("{id}: these clients produce nothing")))
+    }
+
+    /// A producer under that `transactional.id`, which takes the place of whatever the configuration says of transactions, idempotence and how long a record may
+    /// take: a record is given up with its transaction (`transaction.timeout.ms`).
+    ///
+    /// # Errors
+    /// As [`producer`](Self::producer).
+    fn transactional_producer(&self, config: &Props, transactional_id: &str) -> Result<Box<dyn Producer>, KafkaError> {
+        let _ = config;
+        Err(KafkaError::new(KafkaErrorKind::Config, format!("{transactional_id}: these clients have no transactions")))
     }
 
     /// The cluster's topics. Nothing is asked of the broker yet.
@@ -154,8 +165,50 @@ pub trait Producer: fmt::Debug + Send {
     /// What the client waits for (broker down, for example), if anything.
     fn trouble(&self) -> Option<String>;
 
+    /// Makes the `transactional.id` this producer's: whoever had it can write nothing more, and what it had not committed is aborted. To be called again after
+    /// [`KafkaErrorKind::Transient`].
+    ///
+    /// # Errors
+    /// [`KafkaErrorKind::Transient`] after `patience`; anything else is not healed by trying again.
+    async fn init_transactions(&mut self, patience: Duration) -> Result<(), KafkaError> {
+        let _ = patience;
+        Err(no_transactions())
+    }
+
+    /// What is sent from now on is part of a transaction. Asks nobody.
+    ///
+    /// # Errors
+    /// [`KafkaErrorKind::Fenced`] when the `transactional.id` is another producer's.
+    fn begin_transaction(&mut self) -> Result<(), KafkaError> {
+        Err(no_transactions())
+    }
+
+    /// Waits until Kafka has what was sent, and makes it visible, all at once. To be called again after [`KafkaErrorKind::Transient`], when it is not known whether it
+    /// is.
+    ///
+    /// # Errors
+    /// [`KafkaErrorKind::Fenced`] when the `transactional.id` is another producer's; after anything else but [`KafkaErrorKind::Transient`] the transaction can
+    /// only be [aborted](Self::abort_transaction).
+    async fn commit_transaction(&mut self, patience: Duration) -> Result<(), KafkaError> {
+        let _ = patience;
+        Err(no_transactions())
+    }
+
+    /// Drops what was sent since the transaction began.
+    ///
+    /// # Errors
+    /// As [`init_transactions`](Self::init_transactions).
+    async fn abort_transaction(&mut self, patience: Duration) -> Result<(), KafkaError> {
+        let _ = patience;
+        Err(no_transactions())
+    }
+
     /// Ends the client. Records that have not settled are dropped.
     async fn close(&mut self);
+}
+
+fn no_transactions() -> KafkaError {
+    KafkaError::new(KafkaErrorKind::Config, "these clients have no transactions")
 }
 
 /// A topic that is to be made.
@@ -327,7 +380,7 @@ pub enum KafkaErrorKind {
     Transient,
     /// A rebalance has to be handled first; then try again.
     Interrupted,
-    /// The member's generation is over; nothing more may be committed for the old assignment.
+    /// The member's generation is over; nothing more may be committed for the old assignment. Of a producer: its `transactional.id` is another producer's.
     Fenced,
     /// The group has members, and only they may change what it has committed.
     Active,

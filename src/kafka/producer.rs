@@ -4,23 +4,24 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, Message as _};
 use tokio::sync::Notify;
 
-use super::{KafkaError, NotQueued, OutgoingRecord, Producer, Props, Settled, errors, properties};
+use super::{KafkaError, KafkaErrorKind, NotQueued, OutgoingRecord, Producer, Props, Settled, errors, properties};
 
 /// A producer.
 pub(super) struct Sender {
     shared: Arc<Shared>,
     /// Taken by `close`.
-    client: Option<ThreadedProducer<Context>>,
+    client: Option<Arc<ThreadedProducer<Context>>>,
 }
 
 /// What the client's thread tells.
@@ -85,14 +86,62 @@ fn explain(error: &RdError, doing: &str) -> KafkaError {
 impl Sender {
     pub(super) fn new(java: &Props, level: RDKafkaLogLevel) -> Result<Self, KafkaError> {
         let doing = format!("producing as {}", java.get("client.id").map_or("", String::as_str));
+        Self::of(properties::producer(java)?, doing, level)
+    }
+
+    pub(super) fn transactional(java: &Props, id: &str, level: RDKafkaLogLevel) -> Result<Self, KafkaError> {
+        Self::of(properties::transactional_producer(java, id)?, format!("producing under the transactional.id {id}"), level)
+    }
+
+    fn of(props: Props, doing: String, level: RDKafkaLogLevel) -> Result<Self, KafkaError> {
         let mut config = ClientConfig::new();
         config.set_log_level(level);
-        for (key, value) in properties::producer(java)? {
+        for (key, value) in props {
             config.set(key, value);
         }
         let shared = Arc::new(Shared { doing, settled: Mutex::default(), trouble: Mutex::default(), rung: Notify::new() });
-        let client = config.create_with_context(Context(Arc::clone(&shared))).map_err(|error| errors::explain(&error, &shared.doing, ""))?;
-        Ok(Self { shared, client: Some(client) })
+        let client: ThreadedProducer<Context> =
+            config.create_with_context(Context(Arc::clone(&shared))).map_err(|error| errors::explain(&error, &shared.doing, ""))?;
+        Ok(Self { shared, client: Some(Arc::new(client)) })
+    }
+
+    /// Has the client do what waits for brokers, beside the async threads. It goes on when this is dropped.
+    #[expect(clippy::disallowed_methods, reason = "librdkafka's transactions block; they wait for the network, not for a CPU")]
+    async fn block(&self, what: &str, work: impl FnOnce(&ThreadedProducer<Context>) -> Result<(), RdError> + Send + 'static) -> Result<(), KafkaError> {
+        let client = self.client.clone().ok_or_else(|| self.closed())?;
+        match tokio::task::spawn_blocking(move || work(&client)).await {
+            Ok(done) => done.map_err(|error| self.of_transaction(&error, what)),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    fn closed(&self) -> KafkaError {
+        KafkaError::new(KafkaErrorKind::Fatal, format!("{}: the client was closed", self.shared.doing))
+    }
+
+    /// What the caller can do about an error of a transaction.
+    fn of_transaction(&self, error: &RdError, what: &str) -> KafkaError {
+        let explained = errors::explain(error, &format!("{}: {what}", self.shared.doing), "");
+        let (code, is_retriable) = match error {
+            RdError::Transaction(inner) => (Some(inner.code()), inner.is_retriable()),
+            other => (errors::code(other), false),
+        };
+        let kind = match code {
+            Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => KafkaErrorKind::Fenced,
+            _ if is_retriable => KafkaErrorKind::Transient,
+            _ if explained.kind == KafkaErrorKind::Denied => KafkaErrorKind::Denied,
+            _ => KafkaErrorKind::Fatal,
+        };
+        let reason = match error {
+            RdError::Transaction(inner) => format!(" ({inner})"),
+            _ => String::new(),
+        };
+        let advice = match (kind, code) {
+            (KafkaErrorKind::Fenced, _) => "; another producer has this transactional.id now, or the transaction took longer than transaction.timeout.ms",
+            (_, Some(Code::TransactionalIdAuthorizationFailed)) => "; the principal needs WRITE and DESCRIBE on the transactional.id",
+            _ => "",
+        };
+        KafkaError::new(kind, format!("{}{reason}{advice}", explained.message))
     }
 }
 
@@ -100,7 +149,7 @@ impl Sender {
 impl Producer for Sender {
     fn send(&mut self, token: usize, record: OutgoingRecord<'_>) -> Result<(), NotQueued> {
         let Some(client) = &self.client else {
-            return Err(NotQueued::Refused(KafkaError::new(super::KafkaErrorKind::Fatal, format!("{}: the client was closed", self.shared.doing))));
+            return Err(NotQueued::Refused(self.closed()));
         };
         let mut out = BaseRecord::<[u8], [u8], usize>::with_opaque_to(record.topic, token);
         (out.partition, out.timestamp) = (record.partition, record.timestamp);
@@ -128,6 +177,23 @@ impl Producer for Sender {
 
     fn trouble(&self) -> Option<String> {
         locked(&self.shared.trouble).clone()
+    }
+
+    async fn init_transactions(&mut self, patience: Duration) -> Result<(), KafkaError> {
+        self.block("taking over the transactional.id", move |client| client.init_transactions(patience)).await
+    }
+
+    fn begin_transaction(&mut self) -> Result<(), KafkaError> {
+        let client = self.client.as_ref().ok_or_else(|| self.closed())?;
+        client.begin_transaction().map_err(|error| self.of_transaction(&error, "beginning a transaction"))
+    }
+
+    async fn commit_transaction(&mut self, patience: Duration) -> Result<(), KafkaError> {
+        self.block("committing a transaction", move |client| client.commit_transaction(patience)).await
+    }
+
+    async fn abort_transaction(&mut self, patience: Duration) -> Result<(), KafkaError> {
+        self.block("aborting a transaction", move |client| client.abort_transaction(patience)).await
     }
 
     #[expect(clippy::disallowed_methods, reason = "ending the client waits for the network and its thread, not for a CPU")]

@@ -47,6 +47,19 @@ pub fn producer(java: &Props) -> Result<Props, KafkaError> {
     of(PRODUCER, java)
 }
 
+/// Translates the properties of a producer with transactions, as [`producer`] those of one without. What they say of transactions and idempotence does not count;
+/// a record is given up with its transaction.
+///
+/// # Errors
+/// [`KafkaErrorKind::Config`] names the property and says what to do.
+pub fn transactional_producer(java: &Props, transactional_id: &str) -> Result<Props, KafkaError> {
+    let mut plain = java.clone();
+    plain.retain(|key, _| !["transactional.id", "enable.idempotence", "delivery.timeout.ms", "retries"].contains(&key.as_str()));
+    let mut out = producer(&plain)?;
+    out.insert("transactional.id".to_owned(), transactional_id.to_owned());
+    Ok(out)
+}
+
 /// Translates an admin client's properties, as [`consumer`] a consumer's.
 ///
 /// # Errors
@@ -112,7 +125,7 @@ fn plain(client: Clients, java: &Props) -> Result<Props, Refusal> {
         _ => &[],
     };
     if client == PRODUCER && java.contains_key("transactional.id") {
-        return Err(Refusal::new("transactional.id", "transactions are not supported yet; leave it out"));
+        return Err(Refusal::new("transactional.id", "tasks have one of their own where the workers have exactly.once.source.support=enabled; leave it out"));
     }
     let mut out = translated(java, defaults)?;
     if client == PRODUCER && java.get("partitioner.ignore.keys").is_some_and(|value| value.trim().eq_ignore_ascii_case("true")) {
@@ -329,6 +342,10 @@ mod tests {
             let error = producer(&props(&[(key, value)])).unwrap_err();
             assert!(error.message.starts_with(&format!("producer property {key}: ")), "{error}");
         }
+        let base = [("acks", "all"), ("enable.idempotence", "false"), ("delivery.timeout.ms", "2147483647"), ("transactional.id", "mine"), ("linger.ms", "3")];
+        let out = transactional_producer(&props(&base), "g-c-0").unwrap();
+        assert_eq!((out["transactional.id"].as_str(), out["linger.ms"].as_str(), out["acks"].as_str()), ("g-c-0", "3", "all"));
+        assert!(!out.contains_key("enable.idempotence") && !out.contains_key("delivery.timeout.ms"), "librdkafka's own for transactions");
         assert_eq!(admin(&props(&[("request.timeout.ms", "90"), ("metric.reporters", "x")])).unwrap(), props(&[("socket.timeout.ms", "90")]));
     }
 

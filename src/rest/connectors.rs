@@ -202,14 +202,13 @@ fn verify(api: &Api, headers: &HeaderMap, body: &[u8]) -> Answer<()> {
 }
 
 /// `PUT /connectors/{name}/fence`: between workers only.
-pub async fn internal_fence(State(api): State<Arc<Api>>, headers: HeaderMap, body: Bytes) -> ApiError {
+pub async fn internal_fence(State(api): State<Arc<Api>>, Path(name): Path<String>, headers: HeaderMap, body: Bytes) -> Answer<StatusCode> {
     if api.herder.is_alone() {
-        return ApiError::internal("Kafka Connect in standalone mode does not support exactly-once source connectors.");
+        return Err(ApiError::internal("Kafka Connect in standalone mode does not support exactly-once source connectors."));
     }
-    match verify(&api, &headers, &body) {
-        Err(refused) => refused,
-        Ok(()) => ApiError::internal("this worker leads without exactly.once.source.support and fences no tasks; set it to the same on all workers"),
-    }
+    verify(&api, &headers, &body)?;
+    api.herder.fence(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// As upstream, a task's number that is no integer makes the path an unknown one.

@@ -31,10 +31,10 @@ use crate::cluster::membership::{Membership, Solo, Standing};
 use crate::cluster::protocol::Protocol;
 use crate::cluster::session::{self, SessionKey};
 use crate::cluster::{Record, Work};
-use crate::connect::source::OffsetStore;
 use crate::connect::{Connector, Props};
 use crate::env::Env;
-use crate::kafka::KafkaError;
+use crate::kafka::{KafkaError, KafkaErrorKind};
+use crate::runtime::connector_offsets::{OffsetTopics, SourceStores};
 use crate::runtime::instance::Instance as Beside;
 use crate::runtime::offset_file::OffsetFile;
 use crate::runtime::offsets;
@@ -42,9 +42,10 @@ use crate::runtime::peers::Peers;
 use crate::runtime::status::{ActiveTopics, ConnectorStatus, Live, State, TaskId, TopicFound};
 use crate::runtime::validate::{self, RawConfig, Valid};
 use crate::runtime::worker::{self, Worker};
-use crate::settings::Settings;
+use crate::settings::{ExactlyOnce, Settings};
 
 mod answers;
+mod fencing;
 pub mod handle;
 mod reconcile;
 
@@ -64,7 +65,7 @@ pub struct Cluster {
     /// What of it is ours.
     pub membership: Box<dyn Membership>,
     /// Where source connectors have read to; by default the worker's own file.
-    pub source_offsets: Option<Arc<dyn OffsetStore>>,
+    pub source_offsets: Option<Arc<OffsetTopics>>,
     /// True when there can be nobody else: answers wait until what they promise is so, and some are those of upstream's standalone worker.
     pub is_alone: bool,
 }
@@ -87,6 +88,8 @@ pub struct Herder {
     board: Arc<Board>,
     changes: mpsc::UnboundedReceiver<Change>,
     membership: Box<dyn Membership>,
+    /// To itself, for tasks that ask before they start.
+    requests: mpsc::WeakSender<Request>,
     standing: watch::Receiver<Standing>,
     is_alone: bool,
     /// What this worker is to run.
@@ -182,14 +185,14 @@ impl Herder {
         cluster: Cluster,
     ) -> Result<HerderHandle, String> {
         let peers = Arc::new(Peers::new(&settings.props, &settings.rest)?);
-        let file = || Arc::new(OffsetFile::new(settings.offset_file.clone(), env.compute.clone())) as Arc<dyn OffsetStore>;
-        let source_offsets = cluster.source_offsets.clone().unwrap_or_else(file);
+        let file = || SourceStores::Worker(Arc::new(OffsetFile::new(settings.offset_file.clone(), env.compute.clone())));
+        let source_offsets = cluster.source_offsets.clone().map_or_else(file, SourceStores::Topics);
         let about = Arc::new(About {
             worker_id: worker_id.into(),
             connectors,
             settings: Arc::clone(&settings),
             kafka: Arc::clone(&env.kafka),
-            source_offsets: Arc::clone(&source_offsets),
+            source_offsets: source_offsets.clone(),
             clock: env.clock,
             cluster_id: OnceLock::new(),
             ready: watch::Sender::new(false),
@@ -211,6 +214,7 @@ impl Herder {
             changes,
             standing: membership.standing(),
             membership,
+            requests: sender.downgrade(),
             is_alone,
             mine: Work::default(),
             generation: 0,
@@ -338,7 +342,10 @@ impl Herder {
             }
             Ok(())
         };
-        self.step(connector, write, then);
+        self.step(connector, write, |herder, written: Result<(), KafkaError>| {
+            herder.see_who_leads(written.as_ref().is_err_and(|error| error.kind == KafkaErrorKind::Fenced));
+            then(herder, written);
+        });
     }
 
     /// Writes records for a client, and goes on when they are read back; where nobody else is, when they are carried out.
@@ -437,6 +444,7 @@ impl Herder {
             Command::Restart { include_tasks, only_failed, reply } => self.restart(&name, include_tasks, only_failed, reply),
             Command::RestartTask(task, reply) => self.restart_task(&name, task, reply),
             Command::ChangeOffsets(change, reply) => self.change_offsets(&name, change, reply),
+            Command::Fence(reply) => self.fence(&name, reply),
         }
     }
 
@@ -609,22 +617,38 @@ impl Herder {
         if snapshot.target_state(name) != Some(TargetState::Stopped) || snapshot.task_count(name) > 0 {
             return answer(reply, Err(offsets::not_stopped(name)));
         }
-        let offsets = match self.about.offsets(name, &given(config)) {
+        let config = given(config);
+        let offsets = match self.about.offsets(name, &config) {
             Ok(offsets) => offsets,
             Err(error) => return answer(reply, Err(error)),
         };
+        // As upstream, no task of an exactly-once source may write once its offsets are others.
+        let fences = self.settings.exactly_once == ExactlyOnce::Enabled && offsets.are_of_source();
         let (ending, grace, connector) = (self.ending.clone(), self.settings.task_shutdown_graceful_timeout, Arc::clone(name));
+        let about = Arc::clone(&self.about);
         let work = async move {
             let too_late = async {
                 ending.cancelled().await;
                 tokio::time::sleep(grace).await;
             };
+            let changed = async {
+                if fences {
+                    about.fence(&connector, &config).await.map_err(|error| {
+                        tracing::error!(%connector, %error, "former tasks of the source connector not fenced");
+                        HerderError::Internal("Failed to perform zombie fencing for source connector prior to modifying offsets".to_owned())
+                    })?;
+                }
+                offsets.change(&change).await
+            };
             tokio::select! {
-                done = offsets.change(&change) => done,
+                done = changed => done,
                 () = too_late => Err(HerderError::Internal(format!("the worker ended before the offsets of connector {connector} were changed; look at what they are"))),
             }
         };
-        self.step(name, work, |_, done| answer(reply, done));
+        self.step(name, work, move |herder, done| {
+            herder.see_who_leads(fences && done.is_err());
+            answer(reply, done);
+        });
     }
 }
 

@@ -1,4 +1,7 @@
 //! The source offsets of a group: `offset.storage.topic`, in the bytes of Java's workers (upstream's `KafkaOffsetBackingStore`).
+//!
+//! Only what was committed counts, and the topic is read to its last record: another task's transaction that is open may stand before an offset of this
+//! connector, which must not be missed. So reading waits for such transactions to end.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +23,9 @@ const READING: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct OffsetTopic {
     log: Log,
+    /// The key that names the topic, for messages.
+    key: &'static str,
+    name: String,
     offsets: Arc<Mutex<SourceOffsets>>,
 }
 
@@ -28,13 +34,29 @@ fn locked(offsets: &Mutex<SourceOffsets>) -> MutexGuard<'_, SourceOffsets> {
 }
 
 impl OffsetTopic {
-    /// Creates the topic if it is not there, and begins to read it.
+    /// The worker's: creates the topic if it is not there, and begins to read it.
     ///
     /// # Errors
     /// What a person must mend; trouble with brokers is waited for.
     pub async fn open(props: &Props, clock: Clock) -> Result<Self, KafkaError> {
         let group = props.get("group.id").map_or("", String::as_str);
         let network = Arc::new(Network::new(props, &format!("{group}-offsets"), clock)?);
+        Self::of(&network, Topic::from_props(props, Purpose::Offsets)?, "offset.storage.topic").await
+    }
+
+    /// A connector's own, which is made as the worker's properties say of theirs; `clients` are the properties of who reads and writes it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_own(name: &str, worker: &Props, clients: &Props, clock: Clock) -> Result<Self, KafkaError> {
+        let id = clients.get("client.id").map_or("", String::as_str);
+        let network = Arc::new(Network::new(clients, id, clock)?);
+        let topic = Topic { name: name.to_owned(), ..Topic::from_props(worker, Purpose::Offsets)? };
+        Self::of(&network, topic, "offsets.storage.topic").await
+    }
+
+    async fn of(network: &Arc<Network>, topic: Topic, key: &'static str) -> Result<Self, KafkaError> {
+        let name = topic.name.clone();
         let offsets = Arc::new(Mutex::new(SourceOffsets::new()));
         let read = Arc::clone(&offsets);
         let apply = move |entry: Entry| {
@@ -42,13 +64,53 @@ impl OffsetTopic {
                 tracing::warn!("{why}");
             }
         };
-        let log = Log::open(&network, Topic::from_props(props, Purpose::Offsets)?, Isolation::Committed, apply).await?;
-        Ok(Self { log, offsets })
+        let log = Log::open(network, topic, Isolation::Settled, apply).await?;
+        Ok(Self { log, key, name, offsets })
     }
 
-    async fn read(&self) -> Result<MutexGuard<'_, SourceOffsets>, OffsetError> {
-        self.log.read_to_end(READING).await.map_err(|error| OffsetError(format!("offset.storage.topic: {error}")))?;
+    /// The topic's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn failed(&self, error: &KafkaError) -> OffsetError {
+        OffsetError(format!("{}: {error}", self.key))
+    }
+
+    /// What the topic says, read to its end.
+    ///
+    /// # Errors
+    /// [`OffsetError`] when that takes too long.
+    pub async fn read(&self) -> Result<MutexGuard<'_, SourceOffsets>, OffsetError> {
+        self.log.read_to_end(READING).await.map_err(|error| self.failed(&error))?;
         Ok(locked(&self.offsets))
+    }
+
+    /// Waits until the topic is read to its end, however long that takes.
+    pub async fn read_at_last(&self) -> MutexGuard<'_, SourceOffsets> {
+        while let Err(error) = self.log.read_to_end(READING).await {
+            tracing::warn!(topic = self.name, %error, "waiting for the offsets topic: a transaction may be open in it");
+        }
+        locked(&self.offsets)
+    }
+
+    /// The records that make these changes.
+    ///
+    /// # Errors
+    /// [`OffsetError`] where they cannot be written.
+    pub fn records(&self, connector: &str, changes: &[(Fields, Option<Fields>)]) -> Result<Vec<Record>, OffsetError> {
+        let offsets = locked(&self.offsets);
+        let records = changes.iter().map(|(partition, offset)| offsets.records(connector, partition, offset.as_ref()));
+        Ok(records.collect::<Result<Vec<_>, _>>().map_err(OffsetError)?.into_iter().flatten().collect())
+    }
+
+    /// Writes records.
+    ///
+    /// # Errors
+    /// [`OffsetError`].
+    pub async fn write(&self, records: &[Record]) -> Result<(), OffsetError> {
+        self.log.write(records).await.map_err(|error| self.failed(&error))
     }
 }
 
@@ -64,11 +126,7 @@ impl OffsetStore for OffsetTopic {
     }
 
     async fn set(&self, connector: &str, changes: &[(Fields, Option<Fields>)]) -> Result<(), OffsetError> {
-        let records: Vec<Record> = {
-            let offsets = locked(&self.offsets);
-            let records = changes.iter().map(|(partition, offset)| offsets.records(connector, partition, offset.as_ref()));
-            records.collect::<Result<Vec<_>, _>>().map_err(OffsetError)?.into_iter().flatten().collect()
-        };
-        self.log.write(&records).await.map_err(|error| OffsetError(format!("offset.storage.topic: {error}")))
+        let records = self.records(connector, changes)?;
+        self.write(&records).await
     }
 }

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::batch::{Commits, TopicPartition};
-use crate::connect::source::OffsetStore;
 use crate::connect::{Connector, Kind, Props};
 use crate::kafka::{Group, Kafka, KafkaError, KafkaErrorKind, OffsetChanges};
 use crate::runtime::HerderError;
+use crate::runtime::connector_offsets::SourceStores;
 use crate::settings::{self, Settings};
 
 const TOPIC: &str = "kafka_topic";
@@ -115,9 +115,9 @@ pub(super) enum Offsets {
 impl Offsets {
     /// Those of a connector with that configuration.
     pub(super) fn new(
-        kafka: &dyn Kafka,
+        kafka: &Arc<dyn Kafka>,
         worker: &Settings,
-        store: &Arc<dyn OffsetStore>,
+        stores: &SourceStores,
         connector: &Arc<str>,
         class: &'static dyn Connector,
         config: &Props,
@@ -127,9 +127,14 @@ impl Offsets {
             HerderError::Internal(lines.join("\n"))
         })?;
         Ok(match class.kind() {
-            Kind::Sink => Self::Sink(GroupOffsets::new(kafka, worker, connector, &config)?),
-            Kind::Source => Self::Source(source::SourceOffsets::new(store, connector, class, config)),
+            Kind::Sink => Self::Sink(GroupOffsets::new(kafka.as_ref(), worker, connector, &config)?),
+            Kind::Source => Self::Source(source::SourceOffsets::new(kafka, worker, stores, connector, class, config)),
         })
+    }
+
+    /// True for those of a source.
+    pub(super) fn are_of_source(&self) -> bool {
+        matches!(self, Self::Source(_))
     }
 
     /// Where the connector goes on.

@@ -95,8 +95,7 @@ impl Peers {
     /// # Errors
     /// What went wrong, in one line.
     pub async fn set_tasks(&self, leader: &str, connector: &str, configs: &[RawConfig], key: Option<&SessionKey>) -> Result<(), String> {
-        let mut url = url::Url::parse(leader).map_err(|error| format!("the leader's URL \"{leader}\" is none: {error}"))?;
-        url.path_segments_mut().map_err(|()| format!("the leader's URL \"{leader}\" has no path"))?.pop_if_empty().extend(["connectors", connector, "tasks"]);
+        let url = of_connector(leader, connector, "tasks")?;
         let body = serde_json::to_vec(configs).map_err(|error| error.to_string())?;
         let mut request =
             self.client()?.post(url).header(CONTENT_TYPE, "application/json").header(ACCEPT, "application/json").header(USER_AGENT, "kafka-connect");
@@ -109,6 +108,20 @@ impl Peers {
             return Ok(());
         }
         Err(format!("{status}: {}", answer.text().await.unwrap_or_default()))
+    }
+
+    /// Has the leader, whose API is at `leader`, fence the former tasks of a connector. The request has no body, and the signature is over no bytes.
+    ///
+    /// # Errors
+    /// What went wrong, in one line.
+    pub async fn fence(&self, leader: &str, connector: &str, key: Option<&SessionKey>) -> Result<(), String> {
+        let mut request = self.client()?.put(of_connector(leader, connector, "fence")?).header(ACCEPT, "application/json").header(USER_AGENT, "kafka-connect");
+        if let Some(key) = key {
+            request = request.header(SIGNATURE_HEADER, key.sign(self.signing, &[])).header(ALGORITHM_HEADER, self.signing.name());
+        }
+        let answer = request.send().await.map_err(|error| told(&error))?;
+        let status = answer.status();
+        if status.is_success() { Ok(()) } else { Err(format!("{status}: {}", answer.text().await.unwrap_or_default())) }
     }
 
     /// Sends a client's request on to the worker whose API is at `url`. Of its headers only `Authorization` goes along, as upstream.
@@ -132,6 +145,13 @@ impl Peers {
 
 fn builder() -> ClientBuilder {
     Client::builder().redirect(Policy::none()).connect_timeout(CONNECTING).timeout(PATIENCE)
+}
+
+/// What of a connector the leader is asked for.
+fn of_connector(leader: &str, connector: &str, what: &str) -> Result<url::Url, String> {
+    let mut url = url::Url::parse(leader).map_err(|error| format!("the leader's URL \"{leader}\" is none: {error}"))?;
+    url.path_segments_mut().map_err(|()| format!("the leader's URL \"{leader}\" has no path"))?.pop_if_empty().extend(["connectors", connector, what]);
+    Ok(url)
 }
 
 /// An error with its causes.

@@ -4,8 +4,6 @@
 use super::sink_keys::{key, low};
 use crate::connect::config::{Check, ConfigKey, Type};
 
-const NO_TRANSACTIONS: &str = "sources write without transactions, at least once";
-
 /// Framework keys that only sources have.
 pub static SOURCE_KEYS: &[ConfigKey] = &[
     low(key(
@@ -20,9 +18,9 @@ pub static SOURCE_KEYS: &[ConfigKey] = &[
         "exactly.once.support",
         Type::String,
         Some("requested"),
-        Check::Only(&["requested"], NO_TRANSACTIONS),
+        Check::OneOfIgnoreCase(&["requested", "required"]),
         "Exactly Once Support",
-        "Whether the connector must be able to deliver exactly once: `requested` or `required`.",
+        "`required`: the connector is refused unless it is able to deliver exactly once, and the workers have `exactly.once.source.support=enabled`.",
     ),
     key(
         "transaction.boundary",
@@ -30,7 +28,7 @@ pub static SOURCE_KEYS: &[ConfigKey] = &[
         Some("poll"),
         Check::OneOfIgnoreCase(&["poll", "connector", "interval"]),
         "Exactly Once Support",
-        "When transactions end; without effect while there are none.",
+        "When transactions end, where the workers have `exactly.once.source.support=enabled`: with each batch that was polled, or at intervals. None of the connectors here says so itself.",
     ),
     low(key(
         "transaction.boundary.interval.ms",
@@ -38,7 +36,7 @@ pub static SOURCE_KEYS: &[ConfigKey] = &[
         None,
         Check::Range(0, i64::MAX),
         "Exactly Once Support",
-        "Milliseconds between ends of transactions; without effect while there are none.",
+        "Milliseconds between ends of transactions with `transaction.boundary=interval`; unless given, `offset.flush.interval.ms`.",
     )),
     low(key(
         "offsets.storage.topic",
@@ -46,6 +44,6 @@ pub static SOURCE_KEYS: &[ConfigKey] = &[
         None,
         Check::NotBlank,
         "offsets.topic",
-        "Topic for the connector's own offsets. As upstream, without effect in standalone mode, where offsets are in a file.",
+        "Topic for the connector's own offsets, beside the workers' topic, which gets a copy. As upstream, without effect in standalone mode, where offsets are in a file.",
     )),
 ];

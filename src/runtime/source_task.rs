@@ -1,7 +1,8 @@
 //! One source task: a connector's [`SourceTask`], transforms and converters, and a producer.
 //!
 //! Stands for Kafka Connect's `WorkerSourceTask`. Records are polled, sent in order, and acknowledged in any; [`outbox`] says which source offsets may be kept,
-//! and they are kept each `offset.flush.interval.ms` and at the end: at least once. Whatever heals by itself is waited for; nothing is polled meanwhile.
+//! and they are kept each `offset.flush.interval.ms` and at the end: at least once. Where workers have `exactly.once.source.support=enabled`, they are written in
+//! the records' own transaction ([`exact`]). Whatever heals by itself is waited for; nothing is polled meanwhile.
 //!
 //! Bounds: one poll's records are prepared at a time, the producer's queue takes those that were sent (`buffer.memory`), and nothing is polled while the memory
 //! budget is used up.
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use self::exact::{Boundary, ExactlyOnce, Transactions};
 use self::outbox::{Held, Origin, Outbox};
 use self::prepare::{Piece, Stages};
 use super::sink_task::{TaskControl, TaskSpec};
@@ -27,6 +29,7 @@ use crate::memory::Budget;
 use crate::settings;
 use crate::transform::Chain;
 
+pub mod exact;
 mod outbox;
 mod prepare;
 
@@ -37,11 +40,20 @@ const IDLE: Duration = Duration::from_millis(100);
 /// How long to wait before brokers that did not answer are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Where a task's offsets are, and how they get there.
+#[derive(Debug)]
+pub enum Keeping {
+    /// They are set when Kafka has the records.
+    AtLeastOnce(Arc<dyn OffsetStore>),
+    /// They are part of the records' transactions.
+    ExactlyOnce(ExactlyOnce),
+}
+
 /// Runs until stopped (`Ok`: the offsets of what Kafka has are kept) or failed.
 ///
 /// # Errors
 /// [`TaskError`]: why the task is FAILED.
-pub async fn run(spec: TaskSpec, offsets: Arc<dyn OffsetStore>, control: TaskControl) -> Result<(), TaskError> {
+pub async fn run(spec: TaskSpec, keeping: Keeping, control: TaskControl) -> Result<(), TaskError> {
     let TaskControl { paused, stop, live } = control;
     let (worker, props) = (&spec.worker, &spec.props);
     let is = |key: &str, wanted: &str| props.get(key).is_some_and(|value| value.trim().eq_ignore_ascii_case(wanted));
@@ -57,9 +69,20 @@ pub async fn run(spec: TaskSpec, offsets: Arc<dyn OffsetStore>, control: TaskCon
     let config = |errors: Vec<crate::connect::config::ConfigError>| TaskError::bad_config(&errors);
     let writers = writing::writers(props, &worker.props).map_err(config)?;
     let chain = Chain::from_props(props).map_err(config)?;
-    let mut source = spec.class.source_task(props, SourceContext { task: cx, offsets: Arc::clone(&offsets) })?;
     let producer_props = settings::producer_props(&worker.props, &spec.connector, props, spec.task);
-    let producer = spec.env.kafka.producer(&producer_props).map_err(|error| refused(&error))?;
+    let (offsets, transactions, producer) = match keeping {
+        Keeping::AtLeastOnce(offsets) => (offsets, None, spec.env.kafka.producer(&producer_props).map_err(|error| refused(&error))?),
+        Keeping::ExactlyOnce(ExactlyOnce { offsets, transactional_id, guard }) => {
+            let mut producer = spec.env.kafka.transactional_producer(&producer_props, &transactional_id).map_err(|error| refused(&error))?;
+            tokio::select! {
+                taken = exact::take_over(producer.as_mut(), guard.as_ref(), &live.health) => taken?,
+                () = stop.cancelled() => return Ok(()),
+            }
+            let transactions = Transactions::new(Arc::clone(&offsets), Boundary::from_props(props, worker.offset_flush_interval));
+            (offsets as Arc<dyn OffsetStore>, Some(transactions), producer)
+        }
+    };
+    let mut source = spec.class.source_task(props, SourceContext { task: cx, offsets: Arc::clone(&offsets) })?;
     let creation = TopicCreation::from_props(props).filter(|_| worker.creates_topics);
     let creation = creation.map(|groups| {
         let admin = settings::admin_props(&worker.props, &spec.connector, props, spec.task);
@@ -70,17 +93,20 @@ pub async fn run(spec: TaskSpec, offsets: Arc<dyn OffsetStore>, control: TaskCon
         started = source.start() => started?,
         () = stop.cancelled() => return Ok(()),
     }
+    let guarantee = if transactions.is_some() { "exactly-once" } else { "at-least-once" };
     let task = Task {
         source,
         stages: Stages { chain, writers },
         producer,
         creation,
         offsets,
+        transactions,
+        batch_ended: false,
         outbox: Outbox::default(),
         outgoing: VecDeque::new(),
         failure: None,
         next_poll: Instant::now(),
-        report: TaskReport { guarantee: "at-least-once".to_owned(), ..TaskReport::default() },
+        report: TaskReport { guarantee: guarantee.to_owned(), ..TaskReport::default() },
         live,
         memory: spec.env.memory.clone(),
         connector: spec.connector,
@@ -125,6 +151,10 @@ struct Task {
     producer: Box<dyn Producer>,
     creation: Option<Creation>,
     offsets: Arc<dyn OffsetStore>,
+    /// Of a task that delivers exactly once.
+    transactions: Option<Transactions>,
+    /// A batch was sent whole since a transaction ended.
+    batch_ended: bool,
     outbox: Outbox,
     /// What was polled and not sent yet.
     outgoing: VecDeque<Piece>,
@@ -148,7 +178,20 @@ struct Task {
 
 impl Task {
     async fn run(mut self) -> Result<(), TaskError> {
-        let outcome = self.serve().await;
+        let outcome = match self.serve().await {
+            // What was sent is committed, however far the batch had come; what was not sent is read again.
+            Ok(()) => self.commit_if_due(true).await,
+            failed => failed,
+        };
+        if let Some(transactions) = &mut self.transactions {
+            if outcome.is_err() {
+                transactions.give_up(self.producer.as_mut(), self.stop_patience).await;
+            }
+            self.source.stop().await;
+            self.producer.close().await;
+            self.show();
+            return outcome;
+        }
         // As upstream, also a task that fails keeps the offsets of what Kafka has.
         let settled = self.settle(Instant::now() + self.stop_patience).await;
         self.keep_offsets(self.stop_patience).await;
@@ -172,11 +215,15 @@ impl Task {
                 return Err(failure);
             }
             let is_short = self.memory.is_used_up();
+            let rests = is_short || *self.paused.borrow();
+            if self.outgoing.is_empty() {
+                self.commit_if_due(rests).await?;
+            }
             let polls = self.outgoing.is_empty() && !is_short && !*self.paused.borrow();
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ok(()),
-                _ = flush.tick() => self.keep_offsets(self.flush_patience).await,
+                _ = flush.tick(), if self.transactions.is_none() => self.keep_offsets(self.flush_patience).await,
                 polled = poll(self.source.as_mut(), self.next_poll), if polls => self.polled(polled?),
                 settled = self.producer.settled(), if self.outbox.unsettled() > 0 => self.take(settled)?,
                 () = self.memory.room(), if is_short => {}
@@ -184,6 +231,28 @@ impl Task {
                 _ = ticker.tick() => self.show(),
             }
         }
+    }
+
+    /// Commits the transaction that is open when it is time for that, or in a hurry.
+    async fn commit_if_due(&mut self, hurries: bool) -> Result<(), TaskError> {
+        let Some(transactions) = &mut self.transactions else { return Ok(()) };
+        if !transactions.is_open() {
+            transactions.committed(self.source.as_mut()); // those that were left out wait for nothing
+        }
+        if !transactions.is_due(self.batch_ended, hurries) {
+            return Ok(());
+        }
+        transactions.commit(self.producer.as_mut(), &self.connector, &self.live.health).await?;
+        self.batch_ended = false;
+        while self.outbox.unsettled() > 0 {
+            let settled = self.producer.settled().await;
+            self.take(settled)?;
+        }
+        drop(self.outbox.take_ready());
+        if let Some(transactions) = &mut self.transactions {
+            transactions.committed(self.source.as_mut());
+        }
+        Ok(())
     }
 
     /// Takes what the connector gave through the stages.
@@ -195,6 +264,7 @@ impl Task {
             if self.failure.is_some() {
                 break; // what comes after a record that ends the task is polled again
             }
+            self.batch_ended = true; // once `outgoing` is empty
             let permit = self.memory.take(batch.memory_bytes());
             let held = Held::new(batch, Some(permit));
             let prepared = self.stages.prepare(&held, self.tolerates);
@@ -206,12 +276,15 @@ impl Task {
         }
     }
 
-    fn leave_out(&mut self, held: &Held, row: usize, reason: &str) {
+    fn leave_out(&mut self, held: &Arc<Held>, row: usize, reason: &str) {
         self.live.add_rejected(1);
         if self.logs_rejects {
             tracing::error!(connector = %self.connector, task = self.number, topic = %held.batch.topic, reason, "bad record left out (errors.tolerance=all)");
         }
-        self.source.delivered(&held.batch, row);
+        match &mut self.transactions {
+            Some(transactions) => transactions.passed(held, row),
+            None => self.source.delivered(&held.batch, row),
+        }
     }
 
     /// Sends what the producer has room for.
@@ -222,15 +295,21 @@ impl Task {
                 return Ok(()); // stopped
             }
             let Some(piece) = self.outgoing.front_mut() else { break };
+            if let Some(transactions) = self.transactions.as_mut().filter(|_| piece.next_row().is_some()) {
+                transactions.before(self.producer.as_mut(), &topic)?;
+            }
+            let tolerates = self.tolerates && self.transactions.is_none();
             while let Some(row) = piece.next_row() {
                 let headers = piece.headers();
                 match self.producer.send(self.outbox.next(), piece.record(&headers)) {
                     Ok(()) => {
                         self.report.bytes += piece.bytes();
-                        self.outbox.sent(Origin { held: Arc::clone(&piece.held), row, topic: Arc::clone(&topic) });
+                        let origin = Origin { held: Arc::clone(&piece.held), row, topic: Arc::clone(&topic) };
+                        self.transactions.iter_mut().for_each(|transactions| transactions.sent(&origin));
+                        self.outbox.sent(origin);
                     }
                     Err(NotQueued::Full) => return Ok(()),
-                    Err(NotQueued::Refused(error)) if !self.tolerates => return Err(refused(&error).with("connector", &self.connector)),
+                    Err(NotQueued::Refused(error)) if !tolerates => return Err(refused(&error).with("connector", &self.connector)),
                     Err(NotQueued::Refused(error)) => {
                         let held = Arc::clone(&piece.held);
                         piece.step();
@@ -285,8 +364,9 @@ impl Task {
     fn take(&mut self, settled: Vec<Settled>) -> Result<(), TaskError> {
         let mut failure = None;
         for Settled { token, outcome } in settled {
+            // A transaction cannot go on without one of its records.
             if let Err(error) = &outcome
-                && !self.tolerates
+                && (!self.tolerates || self.transactions.is_some())
             {
                 failure = failure.or_else(|| Some(refused(error).with("connector", &self.connector)));
                 continue;
@@ -296,7 +376,10 @@ impl Task {
                 Ok(()) => {
                     self.report.rows += 1;
                     self.live.topics.note(&topic);
-                    self.source.delivered(&held.batch, row);
+                    match &mut self.transactions {
+                        Some(transactions) => transactions.passed(&held, row),
+                        None => self.source.delivered(&held.batch, row),
+                    }
                 }
                 Err(error) => self.leave_out(&held, row, &error.message),
             }

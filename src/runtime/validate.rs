@@ -16,7 +16,7 @@ use crate::runtime::sink_keys::{CONNECTOR_KEYS, PREFIXES, SINK_KEYS};
 use crate::runtime::source_keys::SOURCE_KEYS;
 use crate::runtime::topic_creation;
 use crate::settings::clients::{ADMIN_OVERRIDE, CONSUMER_OVERRIDE, PRODUCER_OVERRIDE, below};
-use crate::settings::{self, Settings};
+use crate::settings::{self, ExactlyOnce, Settings};
 use crate::transform::Chain;
 
 /// A configuration as a request brings it: a value may be null, which is an error of its own.
@@ -79,6 +79,9 @@ pub(super) fn inspect(connectors: &[&'static dyn Connector], settings: &Settings
     };
     let class = classes::find(connectors, class.trim()).map_err(HerderError::BadRequest)?;
     errors.extend(framework(class.kind(), &props, settings));
+    if class.kind() == Kind::Source {
+        errors.extend(deliveries(class, &props, settings, &errors));
+    }
     let report = class.validate(&props);
     let is_ours =
         |key: &str| framework_keys(class.kind()).into_iter().flatten().any(|k| k.name == key) || PREFIXES.iter().any(|prefix| key.starts_with(prefix));
@@ -161,6 +164,35 @@ fn framework(kind: Kind, props: &Props, settings: &Settings) -> Vec<ConfigError>
     errors
 }
 
+/// Whether a source can deliver as its configuration asks for: `DistributedHerder.validateSourceConnectorConfig`. A key that has an error already has enough.
+fn deliveries(class: &dyn Connector, props: &Props, settings: &Settings, found: &[ConfigError]) -> Vec<ConfigError> {
+    let asks =
+        |key: &str, value: &str| props.get(key).is_some_and(|text| text.trim().eq_ignore_ascii_case(value)) && found.iter().all(|error| error.key != key);
+    let mut errors = Vec::new();
+    if asks("exactly.once.support", "required") {
+        let mut refuse = |message: &str| errors.push(ConfigError::new("exactly.once.support", message));
+        if settings.exactly_once != ExactlyOnce::Enabled {
+            refuse("This worker does not have exactly-once source support enabled.");
+        }
+        match class.delivers_exactly_once(props) {
+            Some(true) => {}
+            Some(false) => refuse("The connector does not support exactly-once semantics with the provided configuration."),
+            None => refuse(
+                "The connector does not implement the API required for preflight validation of exactly-once source support. Please consult the documentation for \
+                 the connector to determine whether it supports exactly-once semantics, and then consider reconfiguring the connector to use the value \
+                 \"requested\" for this property (which will disable this preflight check and allow the connector to be created).",
+            ),
+        }
+    }
+    // Without effect where there is no group, as upstream.
+    if settings.is_distributed && asks("transaction.boundary", "connector") {
+        let message = "The connector does not support connector-defined transaction boundaries with the given configuration. Please reconfigure it to use a \
+                       different transaction boundary definition.";
+        errors.push(ConfigError::new("transaction.boundary", message));
+    }
+    errors
+}
+
 /// `ConfigDef.NonEmptyStringWithoutControlChars`.
 fn check_name(name: &str) -> Option<ConfigError> {
     let why = |why: String| Some(ConfigError::new("name", format!("Invalid value {name} for configuration name: {why}")));
@@ -199,10 +231,11 @@ fn check_overrides(prefix: &str, props: &Props, settings: &Settings) -> Vec<Conf
             return Some(format!("The '{name}' policy does not allow '{setting}' to be overridden in the connector configuration."));
         }
         let auto_commit = prefix == CONSUMER_OVERRIDE && setting == "enable.auto.commit" && !value.trim().eq_ignore_ascii_case("false");
-        let transactional = prefix == PRODUCER_OVERRIDE && setting == "transactional.id";
+        // Where tasks have ids of their own, the worker's comes before it, as upstream.
+        let transactional = prefix == PRODUCER_OVERRIDE && setting == "transactional.id" && settings.exactly_once != ExactlyOnce::Enabled;
         let why = match (auto_commit, transactional) {
             (true, _) => "offsets are committed only when records are durable",
-            (_, true) => "transactions are not supported yet; leave it out",
+            (_, true) => "tasks have one of their own where the workers have exactly.once.source.support=enabled; leave it out",
             _ => return None,
         };
         Some(format!("Invalid value {value} for configuration {prefix}{setting}: {why}"))
@@ -309,14 +342,52 @@ mod tests {
     fn sources_have_keys_of_their_own() {
         let source = |worker: &[(&str, &str)], connector: &[(&str, &str)]| messages_of(Kind::Source, worker, connector);
         assert!(source(&[], &[]).is_empty(), "no topics are asked for");
-        let exactly = source(&[], &[("exactly.once.support", "required")]);
-        assert!(exactly.len() == 1 && exactly[0].contains("exactly.once.support: sources write without transactions"), "{exactly:?}");
         let incomplete = [("topic.creation.default.partitions", "1")];
         assert_eq!(source(&[], &incomplete).len(), 1, "a replication factor is missing");
         assert!(source(&[("topic.creation.enable", "false")], &incomplete).is_empty(), "as upstream, it is not looked at");
         let overrides = [("producer.override.linger.ms", "1"), ("consumer.override.fetch.min.bytes", "1"), ("producer.override.transactional.id", "t")];
         assert_eq!(source(&[("connector.client.config.override.policy", "None")], &overrides).len(), 2);
         assert_eq!(source(&[], &overrides).len(), 1);
+    }
+
+    #[test]
+    fn how_a_source_delivers_is_checked_in_upstreams_words() {
+        #[derive(Debug)]
+        struct Source(Option<bool>);
+        impl Connector for Source {
+            fn class(&self) -> &'static str {
+                "Source"
+            }
+            fn kind(&self) -> Kind {
+                Kind::Source
+            }
+            fn delivers_exactly_once(&self, _props: &Props) -> Option<bool> {
+                self.0
+            }
+        }
+        let worker = ["bootstrap.servers", "key.converter", "value.converter"].map(|key| (key.to_owned(), "x".to_owned())).into();
+        let base = Settings { is_distributed: true, ..Settings::from_props(&worker, &Host::default()).unwrap() };
+        let (required, boundary) = (("exactly.once.support", "Required"), ("transaction.boundary", "CONNECTOR"));
+        let cases: [(ExactlyOnce, Option<bool>, (&str, &str), &[&str]); 8] = [
+            (ExactlyOnce::Enabled, Some(true), required, &[]),
+            (ExactlyOnce::Enabled, Some(false), required, &["The connector does not support exactly-once semantics with the provided configuration."]),
+            (ExactlyOnce::Enabled, None, required, &["The connector does not implement the API required for preflight validation"]),
+            (ExactlyOnce::Preparing, Some(true), required, &["This worker does not have exactly-once source support enabled."]),
+            (ExactlyOnce::Disabled, None, required, &["This worker does not have exactly-once source support enabled.", "The connector does not implement"]),
+            (ExactlyOnce::Disabled, None, ("exactly.once.support", "requested"), &[]),
+            (ExactlyOnce::Disabled, Some(true), boundary, &["The connector does not support connector-defined transaction boundaries"]),
+            (ExactlyOnce::Enabled, Some(true), ("transaction.boundary", "interval"), &[]),
+        ];
+        for (exactly_once, says, (key, value), expected) in cases {
+            let settings = Settings { exactly_once, ..base.clone() };
+            let props = Props::from([(key.to_owned(), value.to_owned())]);
+            let found = deliveries(&Source(says), &props, &settings, &[]);
+            let same = found.len() == expected.len() && found.iter().zip(expected).all(|(error, start)| error.key == key && error.message.starts_with(start));
+            assert!(same, "{exactly_once:?} {says:?} {value}: {found:?}");
+            assert!(deliveries(&Source(says), &props, &settings, &[ConfigError::new(key, "wrong")]).is_empty(), "one problem of a key is enough");
+        }
+        let alone = Settings { is_distributed: false, ..base };
+        assert!(deliveries(&Source(None), &Props::from([(boundary.0.to_owned(), boundary.1.to_owned())]), &alone, &[]).is_empty(), "without effect there");
     }
 
     #[test]

@@ -10,13 +10,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::connect::source::OffsetStore;
 use crate::connect::{Connector, Kind, Props, TaskError};
 use crate::env::Env;
+use crate::runtime::connector_offsets::SourceStores;
 use crate::runtime::sink_task::{self, TaskControl, TaskSpec};
-use crate::runtime::source_task;
+use crate::runtime::source_task::exact::{ExactlyOnce, Guard};
+use crate::runtime::source_task::{self, Keeping};
 use crate::runtime::status::{ActiveTopics, Live, State, TaskId};
-use crate::settings::Settings;
+use crate::settings::{self, Settings, clients};
 
 /// How long a dropped task may take to be gone.
 pub(super) const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -27,7 +28,7 @@ pub struct Worker {
     settings: Arc<Settings>,
     env: Env,
     /// Where source connectors have read to.
-    offsets: Arc<dyn OffsetStore>,
+    offsets: SourceStores,
     running: BTreeMap<TaskId, Running>,
     /// Told of every task that ended.
     ended: mpsc::UnboundedSender<TaskId>,
@@ -47,12 +48,13 @@ struct Running {
 impl Worker {
     /// A worker without tasks. `ended` is told of each that ends.
     #[must_use]
-    pub fn new(settings: Arc<Settings>, env: Env, offsets: Arc<dyn OffsetStore>, ended: mpsc::UnboundedSender<TaskId>) -> Self {
+    pub fn new(settings: Arc<Settings>, env: Env, offsets: SourceStores, ended: mpsc::UnboundedSender<TaskId>) -> Self {
         Self { settings, env, offsets, running: BTreeMap::new(), ended }
     }
 
-    /// Starts a task and returns what it shows; `topics` are the connector's. `props` is its configuration with references resolved.
-    pub fn start(&mut self, id: TaskId, class: &'static dyn Connector, props: Props, topics: ActiveTopics, paused: bool) -> Arc<Live> {
+    /// Starts a task and returns what it shows; `topics` are the connector's. `props` is its configuration with references resolved;
+    /// `guard` looks after it if it delivers exactly once.
+    pub fn start(&mut self, id: TaskId, class: &'static dyn Connector, props: Props, topics: ActiveTopics, paused: bool, guard: Box<dyn Guard>) -> Arc<Live> {
         debug_assert!(!self.running.contains_key(&id), "{id} runs already");
         let live = Arc::new(Live::of(topics));
         let stop = CancellationToken::new();
@@ -61,7 +63,7 @@ impl Worker {
         let control = TaskControl { paused: paused_rx, stop: stop.clone(), live: Arc::clone(&live) };
         live.set_state(if paused { State::Paused } else { State::Running });
         tracing::info!(connector = %id.connector, task = id.task, "task started");
-        let task = self.spawn(spec, control);
+        let task = self.spawn(spec, control, guard);
         let abort = task.abort_handle();
         let (watched, ended) = (watch(task, id.clone(), stop.clone(), Arc::clone(&live)), self.ended.clone());
         let of = id.clone();
@@ -73,10 +75,19 @@ impl Worker {
         live
     }
 
-    fn spawn(&self, spec: TaskSpec, control: TaskControl) -> JoinHandle<Result<(), TaskError>> {
+    fn spawn(&self, spec: TaskSpec, control: TaskControl, guard: Box<dyn Guard>) -> JoinHandle<Result<(), TaskError>> {
         match spec.class.kind() {
             Kind::Sink => tokio::spawn(Box::pin(sink_task::run(spec, control))),
-            Kind::Source => tokio::spawn(Box::pin(source_task::run(spec, Arc::clone(&self.offsets), control))),
+            Kind::Source => {
+                let keeping = match &self.offsets {
+                    SourceStores::Topics(topics) if self.settings.exactly_once == settings::ExactlyOnce::Enabled => {
+                        let transactional_id = clients::transactional_id(&self.settings.props, &spec.connector, spec.task);
+                        Keeping::ExactlyOnce(ExactlyOnce { offsets: Arc::new(topics.of(&spec.connector, &spec.props)), transactional_id, guard })
+                    }
+                    stores => Keeping::AtLeastOnce(stores.of(&spec.connector, &spec.props)),
+                };
+                tokio::spawn(Box::pin(source_task::run(spec, keeping, control)))
+            }
         }
     }
 

@@ -59,6 +59,36 @@ pub fn admin_props(worker: &Props, connector_name: &str, connector: &Props, task
     admin
 }
 
+/// The configuration of a client of the worker itself: none of `producer.*` and the like.
+#[must_use]
+pub fn internal_props(worker: &Props) -> crate::kafka::Props {
+    worker.iter().filter(|(key, _)| is_shared(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// The configuration of the client by which the leader fences a source connector's tasks: upstream's `Worker.fenceZombies`.
+#[must_use]
+pub fn fencing_props(worker: &Props, connector_name: &str, connector: &Props) -> crate::kafka::Props {
+    let mut props = admin_props(worker, connector_name, connector, 0);
+    if props.get("client.id").is_some_and(|id| *id == format!("connector-adminclient-{connector_name}-0")) {
+        props.insert("client.id".to_owned(), format!("connector-worker-adminclient-{connector_name}"));
+    }
+    props
+}
+
+/// The `transactional.id` of a source task.
+#[must_use]
+pub fn transactional_id(worker: &Props, connector_name: &str, task: u32) -> String {
+    format!("{}-{connector_name}-{task}", worker.get("group.id").map_or("", |group| group.trim()))
+}
+
+/// The configuration of what reads and writes a source connector's own offsets topic. Later wins, as in [`consumer_props`]. It has no part in a group.
+#[must_use]
+pub fn offsets_props(worker: &Props, connector_name: &str, connector: &Props) -> crate::kafka::Props {
+    let mut props = Props::from([("client.id".to_owned(), format!("connector-consumer-{connector_name}"))]);
+    layer(&mut props, worker, "consumer.", connector, CONSUMER_OVERRIDE);
+    props
+}
+
 /// Adds the worker's settings for every client, those for its clients of a kind, and the connector's own. Who has brokers of its own is not given how the
 /// worker's are protected: as upstream, that is then said beside them.
 fn layer(client: &mut Props, worker: &Props, prefix: &str, connector: &Props, overrides: &str) {
@@ -157,6 +187,18 @@ mod tests {
             let consumer = consumer_props(&worker, "c", &props(connector.as_slice()), 0);
             assert_eq!((consumer["bootstrap.servers"].as_str(), consumer.get("security.protocol").map(String::as_str)), expected);
         }
+    }
+
+    #[test]
+    fn what_fences_and_reads_offsets_is_configured_as_upstream() {
+        let worker = props(&[("bootstrap.servers", "b:9092"), ("group.id", "g"), ("admin.retries", "2"), ("consumer.x", "1"), ("producer.linger.ms", "1")]);
+        let connector = props(&[("admin.override.retries", "3"), ("consumer.override.y", "2")]);
+        let expected = props(&[("bootstrap.servers", "b:9092"), ("client.id", "connector-worker-adminclient-c"), ("retries", "3")]);
+        assert_eq!(fencing_props(&worker, "c", &connector), expected);
+        let expected = props(&[("bootstrap.servers", "b:9092"), ("client.id", "connector-consumer-c"), ("x", "1"), ("y", "2")]);
+        assert_eq!(offsets_props(&worker, "c", &connector), expected);
+        assert_eq!(internal_props(&worker), props(&[("bootstrap.servers", "b:9092")]));
+        assert_eq!(transactional_id(&worker, "c", 7), "g-c-7");
     }
 
     #[test]

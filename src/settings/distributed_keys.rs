@@ -78,7 +78,7 @@ pub static DISTRIBUTED_KEYS: &[ConfigKey] = &[
         Some("disabled"),
         Check::OneOfIgnoreCase(&["disabled", "preparing", "enabled"]),
         GROUP,
-        "Whether source connectors may write exactly once.",
+        "Whether source connectors deliver exactly once: `disabled`, `enabled`, or `preparing`, which all workers of a group are set to before the first is enabled.",
     ),
     key(
         "client.id",

@@ -1,10 +1,11 @@
-//! What workers share in a cluster, against a real broker: membership in a Connect group, internal topics, ways to reach brokers, and Java's own
+//! What workers share in a cluster, against a real broker: membership in a Connect group, internal topics, who writes them, ways to reach brokers, and Java's own
 //! worker beside ours.
 //!
 //! The broker is started once for all tests, but for [`security`] (`tests/servers`); groups and topics have names of their own. Nothing waits for a fixed time.
 #![expect(clippy::expect_used, reason = "whatever goes wrong in a harness fails the test")]
 
 mod java;
+mod leader;
 mod log;
 mod membership;
 mod security;

@@ -211,7 +211,6 @@ fn what_a_source_cannot_do_is_refused_by_name() {
     let Folder { input, offsets, .. } = folder();
     let worker = worker(&offsets, &[]);
     for (key, value) in [
-        ("exactly.once.support", "required"),
         ("value.converter", "io.confluent.connect.avro.AvroConverter"),
         ("topic.creation.default.partitions", "1"),
         ("producer.override.transactional.id", "mine"),
@@ -219,6 +218,8 @@ fn what_a_source_cannot_do_is_refused_by_name() {
         let (status, body) = worker.create(&source("refused", &input).with(key, value));
         assert!(status == 400 && body.to_string().contains(key.strip_suffix("partitions").unwrap_or(key)), "{key}: {status} {body}");
     }
+    let (status, body) = worker.create(&source("refused", &input).with("exactly.once.support", "required"));
+    assert!(status == 400 && body.to_string().contains("This worker does not have exactly-once source support enabled."), "{status} {body}");
     let paused = source("paused", &input);
     assert_eq!(worker.create(&paused).0, 201);
     assert_eq!(worker.rest("PUT", &format!("/connectors/{}/pause", paused.name), None).0, 202);

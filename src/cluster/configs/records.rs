@@ -72,6 +72,13 @@ pub fn session_key(key: &SessionKey) -> Record {
     Record::new(SESSION_KEY.to_owned(), &value)
 }
 
+/// True for what any member may write: upstream has everything else written by the leader alone.
+#[must_use]
+pub fn are_anyones(records: &[Record]) -> bool {
+    let starts = |record: &Record, prefix: &str| record.key.starts_with(prefix.as_bytes());
+    records.iter().all(|record| record.value.is_some() && (starts(record, TARGET_STATE) || starts(record, LOGGER)))
+}
+
 /// A level for the loggers of a namespace, on all workers. Any member may write it, and never in a transaction.
 #[must_use]
 pub fn logger_level(namespace: &str, level: &str) -> Record {

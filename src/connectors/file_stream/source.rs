@@ -78,6 +78,11 @@ impl Connector for FileStreamSource {
         vec![KEYS]
     }
 
+    /// As long as the file is only appended to. Standard input has no offsets.
+    fn delivers_exactly_once(&self, props: &Props) -> Option<bool> {
+        Some(props.get(FILE).is_some_and(|file| !file.is_empty()))
+    }
+
     /// There is one file.
     fn task_configs(&self, props: &Props, _tasks_max: u32) -> Vec<Props> {
         vec![props.clone()]
@@ -309,6 +314,14 @@ mod tests {
             (json!({}), json!({"position": 1}), Err("Partition objects should contain the key 'filename'")),
         ] {
             assert_eq!(alter(partition, offset), expected.map_err(str::to_owned));
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_exactly_once_and_standard_input_is_not() {
+        for (pairs, expected) in [(&[("file", "/f")][..], true), (&[("file", "")], false), (&[], false)] {
+            let props = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            assert_eq!(FileStreamSource.delivers_exactly_once(&props), Some(expected), "{pairs:?}");
         }
     }
 

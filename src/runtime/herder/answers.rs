@@ -44,6 +44,7 @@ impl Herder {
                 self.topics_of(&name).reset();
                 answer(reply, Ok(()));
             }
+            Read::Owns(id, generation, reply) => answer(reply, self.owns(&id, generation)),
             Read::Status(name, reply) => answer(reply, self.status_of(&name).ok_or_else(|| no_status(format!("connector {name}")))),
             Read::TaskStatus(name, task, reply) => {
                 let id = TaskId { connector: Arc::clone(&name), task };

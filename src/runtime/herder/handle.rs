@@ -10,14 +10,14 @@ use crate::cluster::configs::{RawConfig as Written, records};
 use crate::cluster::membership::Standing;
 use crate::cluster::protocol::Protocol;
 use crate::cluster::session::{self, Refusal, Signature};
-use crate::connect::source::OffsetStore;
 use crate::connect::{Connector, Props};
 use crate::kafka::Kafka;
 use crate::runtime::classes;
+use crate::runtime::connector_offsets::SourceStores;
 use crate::runtime::definitions::{self, ConfigInfos, Definition, PluginKind};
 use crate::runtime::offsets::{Change, ConnectorOffset, Offsets};
 use crate::runtime::peers::Peers;
-use crate::runtime::status::{ConnectorStatus, Live, TaskStatus};
+use crate::runtime::status::{ConnectorStatus, Live, TaskId, TaskStatus};
 use crate::runtime::validate::RawConfig;
 use crate::settings::Settings;
 
@@ -123,6 +123,7 @@ pub(super) enum Read {
     Live(Arc<str>, Reply<Vec<Arc<Live>>>),
     Topics(Arc<str>, Reply<Vec<Arc<str>>>),
     ResetTopics(Arc<str>, Reply<()>),
+    Owns(TaskId, Option<u32>, Reply<()>),
 }
 
 /// Changes of one connector: one after the other, in the order in which they came.
@@ -137,6 +138,7 @@ pub(super) enum Command {
     Restart { include_tasks: bool, only_failed: bool, reply: Reply<ConnectorStatus> },
     RestartTask(u32, Reply<()>),
     ChangeOffsets(Change, Reply<String>),
+    Fence(Reply<()>),
 }
 
 /// What everybody may know without asking the herder.
@@ -147,7 +149,7 @@ pub(super) struct About {
     pub(super) settings: Arc<Settings>,
     pub(super) kafka: Arc<dyn Kafka>,
     /// Where source connectors have read to.
-    pub(super) source_offsets: Arc<dyn OffsetStore>,
+    pub(super) source_offsets: SourceStores,
     pub(super) clock: Clock,
     pub(super) cluster_id: OnceLock<String>,
     pub(super) ready: watch::Sender<bool>,
@@ -174,7 +176,7 @@ impl About {
     pub(super) fn offsets(&self, name: &Arc<str>, config: &Props) -> Result<Offsets, HerderError> {
         let class = config.get("connector.class").map_or("", |class| class.trim());
         let class = classes::find(self.connectors, class).map_err(HerderError::Internal)?;
-        Offsets::new(self.kafka.as_ref(), &self.settings, &self.source_offsets, name, class, config)
+        Offsets::new(&self.kafka, &self.settings, &self.source_offsets, name, class, config)
     }
 
     /// A level for all workers came from the config topic.
@@ -323,6 +325,15 @@ impl HerderHandle {
     /// [`HerderError::NotFound`]; [`HerderError::Elsewhere`] when this worker does not lead.
     pub async fn set_tasks(&self, name: &str, configs: Vec<Written>) -> Result<(), HerderError> {
         self.write(name, |reply| Command::SetTasks(configs, reply)).await
+    }
+
+    /// Sees to it that no former task of an exactly-once source writes any more: what a worker that is about to start tasks asks of the leader.
+    ///
+    /// # Errors
+    /// [`HerderError::NotFound`]; [`HerderError::BadRequest`] for a sink; [`HerderError::Elsewhere`] when this worker does not lead; [`HerderError::Conflict`] when
+    /// the connector got other tasks meanwhile.
+    pub async fn fence(&self, name: &str) -> Result<(), HerderError> {
+        self.write(name, Command::Fence).await
     }
 
     /// Waits until this worker can be no member of its group any more, and says why.

@@ -232,7 +232,7 @@ impl Herder {
         let topics = self.topics.entry(Arc::clone(&id.connector)).or_default().of_task(&id, &self.found.0);
         let made = self.made_of(&plain);
         let live = match made {
-            Ok((class, props)) => self.worker.start(id.clone(), class, props, topics, is_paused),
+            Ok((class, props)) => self.worker.start(id.clone(), class, props, topics, is_paused, self.guard(&id)),
             Err(trace) => {
                 tracing::error!(connector = %id.connector, task = id.task, "task failed: {trace}");
                 let live = Arc::new(Live::of(topics));

@@ -1,11 +1,20 @@
-//! The offsets of a source connector, seen and changed in the worker's store: `Worker.modifySourceConnectorOffsets`.
+//! The offsets of a source connector, seen and changed: `Worker.modifySourceConnectorOffsets`. Where tasks deliver exactly once, a change is a transaction
+//! under the first task's `transactional.id`, so that no such task can write at the same time.
 
 use std::sync::Arc;
+
+use async_trait::async_trait;
 
 use super::{Change, ConnectorOffset};
 use crate::connect::source::{Fields, OffsetChange, OffsetError, OffsetStore};
 use crate::connect::{Connector, Props};
+use crate::kafka::{Kafka, KafkaError, KafkaErrorKind, NotQueued, OutgoingRecord, Producer};
 use crate::runtime::HerderError;
+use crate::runtime::connector_offsets::{ConnectorOffsets, SourceStores, Transactional as _};
+use crate::settings::{self, ExactlyOnce, Settings, clients};
+
+/// How long one step of a transaction may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// What a connector has in the store.
 #[derive(Debug)]
@@ -18,8 +27,24 @@ pub(in crate::runtime) struct SourceOffsets {
 
 impl SourceOffsets {
     /// `config` has its references resolved.
-    pub(super) fn new(store: &Arc<dyn OffsetStore>, connector: &Arc<str>, class: &'static dyn Connector, config: Props) -> Self {
-        Self { store: Arc::clone(store), connector: Arc::clone(connector), class, config }
+    pub(super) fn new(
+        kafka: &Arc<dyn Kafka>,
+        worker: &Settings,
+        stores: &SourceStores,
+        connector: &Arc<str>,
+        class: &'static dyn Connector,
+        config: Props,
+    ) -> Self {
+        let store: Arc<dyn OffsetStore> = match stores {
+            SourceStores::Topics(topics) if worker.exactly_once == ExactlyOnce::Enabled => Arc::new(InTransactions {
+                offsets: topics.of(connector, &config),
+                kafka: Arc::clone(kafka),
+                producer: settings::producer_props(&worker.props, connector, &config, 0),
+                transactional_id: clients::transactional_id(&worker.props, connector, 0),
+            }),
+            stores => stores.of(connector, &config),
+        };
+        Self { store, connector: Arc::clone(connector), class, config }
     }
 
     pub(super) async fn read(&self) -> Result<Vec<ConnectorOffset>, HerderError> {
@@ -68,6 +93,69 @@ impl SourceOffsets {
                  they will need to be manually {done} in the system that the connector uses."
             )
         })
+    }
+}
+
+/// Offsets that change in transactions.
+#[derive(Debug)]
+struct InTransactions {
+    offsets: ConnectorOffsets,
+    kafka: Arc<dyn Kafka>,
+    producer: crate::kafka::Props,
+    transactional_id: String,
+}
+
+impl InTransactions {
+    async fn write(&self, producer: &mut dyn Producer, records: &[crate::cluster::Record]) -> Result<(), KafkaError> {
+        producer.init_transactions(PATIENCE).await?;
+        producer.begin_transaction()?;
+        for (token, record) in records.iter().enumerate() {
+            let out = OutgoingRecord {
+                topic: self.offsets.topic(),
+                partition: None,
+                timestamp: None,
+                key: Some(&record.key),
+                value: record.value.as_deref(),
+                headers: &[],
+            };
+            while let Err(refused) = producer.send(token, out) {
+                match refused {
+                    NotQueued::Full => drop(producer.settled().await),
+                    NotQueued::Refused(error) => return Err(error),
+                }
+            }
+        }
+        while let Err(error) = producer.commit_transaction(PATIENCE).await {
+            if error.kind != KafkaErrorKind::Transient {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl OffsetStore for InTransactions {
+    async fn list(&self, connector: &str) -> Result<Vec<(Fields, Fields)>, OffsetError> {
+        self.offsets.list(connector).await
+    }
+
+    async fn get(&self, connector: &str, partition: &Fields) -> Result<Option<Fields>, OffsetError> {
+        self.offsets.get(connector, partition).await
+    }
+
+    async fn set(&self, connector: &str, changes: &[(Fields, Option<Fields>)]) -> Result<(), OffsetError> {
+        let failed = |error: KafkaError| OffsetError(error.message);
+        // Known texts of partitions are deleted and written under their own bytes.
+        drop(self.offsets.list(connector).await?);
+        let records = self.offsets.records(connector, changes).await?;
+        self.offsets.before(&records).await?;
+        let mut producer = self.kafka.transactional_producer(&self.producer, &self.transactional_id).map_err(failed)?;
+        let written = self.write(producer.as_mut(), &records).await;
+        producer.close().await;
+        written.map_err(failed)?;
+        self.offsets.after(records).await;
+        Ok(())
     }
 }
 

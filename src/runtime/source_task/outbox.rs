@@ -25,6 +25,11 @@ impl Held {
         let partition = batch.positions.as_ref().map(|positions| Value::Object(Fields::clone(&positions.partition)).to_string().into());
         Arc::new(Self { batch, partition, _permit: permit })
     }
+
+    /// A name for its source partition.
+    pub(super) fn partition(&self) -> Option<&Arc<str>> {
+        self.partition.as_ref()
+    }
 }
 
 /// A record by its batch and row.

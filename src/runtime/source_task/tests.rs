@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::exact::Guard;
 use super::*;
 use crate::clock::Clock;
+use crate::cluster::Record;
 use crate::compute::Compute;
 use crate::connect::Props;
 use crate::connect::source::{Fields, OffsetError};
@@ -17,6 +19,7 @@ use crate::connectors::file_stream::FileStreamSource;
 use crate::env::Env;
 use crate::env::fakes::Folder;
 use crate::kafka::{Consumer, Kafka, NewTopic, OutgoingRecord, Subscription};
+use crate::runtime::connector_offsets::Transactional;
 use crate::settings::{Host, Settings};
 
 /// What the brokers do with a record, by its value.
@@ -36,6 +39,10 @@ struct Brokers {
     topics: Mutex<Vec<NewTopic>>,
     /// How often making a topic fails before it works.
     deaf: AtomicUsize,
+    /// What was done about transactions, in order.
+    events: Mutex<Vec<String>>,
+    /// What becomes of the next commits; the others work.
+    commits: Mutex<VecDeque<KafkaErrorKind>>,
 }
 
 impl Brokers {
@@ -49,7 +56,13 @@ impl Brokers {
             verdict,
             topics: Mutex::default(),
             deaf: AtomicUsize::new(0),
+            events: Mutex::default(),
+            commits: Mutex::default(),
         })
+    }
+
+    fn note(&self, event: impl Into<String>) {
+        self.events.lock().unwrap().push(event.into());
     }
 
     fn values(&self) -> Vec<String> {
@@ -67,6 +80,11 @@ impl Kafka for Client {
 
     fn producer(&self, _config: &Props) -> Result<Box<dyn Producer>, KafkaError> {
         Ok(Box::new(Self(Arc::clone(&self.0))))
+    }
+
+    fn transactional_producer(&self, config: &Props, transactional_id: &str) -> Result<Box<dyn Producer>, KafkaError> {
+        self.0.note(transactional_id);
+        self.producer(config)
     }
 
     fn topics(&self, _config: &Props) -> Result<Arc<dyn Topics>, KafkaError> {
@@ -104,6 +122,30 @@ impl Producer for Client {
 
     fn trouble(&self) -> Option<String> {
         None
+    }
+
+    async fn init_transactions(&mut self, _patience: Duration) -> Result<(), KafkaError> {
+        self.0.note("init");
+        Ok(())
+    }
+
+    fn begin_transaction(&mut self) -> Result<(), KafkaError> {
+        self.0.note("begin");
+        Ok(())
+    }
+
+    async fn commit_transaction(&mut self, _patience: Duration) -> Result<(), KafkaError> {
+        if let Some(kind) = self.0.commits.lock().unwrap().pop_front() {
+            return Err(KafkaError::new(kind, "the commit was not taken"));
+        }
+        let sent = self.0.sent.lock().unwrap().len();
+        self.0.note(format!("commit {sent}"));
+        Ok(())
+    }
+
+    async fn abort_transaction(&mut self, _patience: Duration) -> Result<(), KafkaError> {
+        self.0.note("abort");
+        Ok(())
     }
 
     async fn close(&mut self) {}
@@ -157,6 +199,47 @@ impl OffsetStore for Kept {
     }
 }
 
+/// Written by transactions: to the topic `offsets`, a value for each position.
+#[async_trait]
+impl Transactional for Kept {
+    fn topic(&self) -> &str {
+        "offsets"
+    }
+
+    async fn records(&self, _connector: &str, changes: &[(Fields, Option<Fields>)]) -> Result<Vec<Record>, OffsetError> {
+        let value = |offset: &Option<Fields>| Some(format!("at {}", offset.as_ref().unwrap()["position"]).into_bytes());
+        Ok(changes.iter().map(|(_, offset)| Record { key: b"k".to_vec(), value: value(offset) }).collect())
+    }
+
+    async fn before(&self, _records: &[Record]) -> Result<(), OffsetError> {
+        Ok(())
+    }
+
+    async fn after(&self, _records: Vec<Record>) {}
+}
+
+/// A guard that has something against the task.
+#[derive(Debug)]
+struct Says(Arc<Brokers>, &'static str);
+
+impl Says {
+    fn say(&self, what: &str) -> Result<(), TaskError> {
+        self.0.note(what);
+        if self.1 == what { Err(TaskError::new(ErrorKind::BadRecord, format!("no {what}"))) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Guard for Says {
+    async fn fence(&self) -> Result<(), TaskError> {
+        self.say("fence")
+    }
+
+    async fn verify(&self) -> Result<(), TaskError> {
+        self.say("verify")
+    }
+}
+
 /// A running task.
 struct Running {
     brokers: Arc<Brokers>,
@@ -169,6 +252,18 @@ struct Running {
 
 /// Starts a task that reads that file, in batches of four lines, with more settings.
 fn start(file: &Path, brokers: Arc<Brokers>, kept: Arc<Kept>, more: &[(&str, &str)]) -> Running {
+    let store: Arc<dyn OffsetStore> = Arc::clone(&kept) as _;
+    start_with(file, brokers, kept, Keeping::AtLeastOnce(store), more)
+}
+
+/// The same for a task that delivers exactly once. `refuses`: what its guard has against it, `fence` or `verify`.
+fn start_exact(file: &Path, brokers: Arc<Brokers>, kept: Arc<Kept>, refuses: &'static str, more: &[(&str, &str)]) -> Running {
+    let guard = Box::new(Says(Arc::clone(&brokers), refuses));
+    let exact = ExactlyOnce { offsets: Arc::clone(&kept) as _, transactional_id: "g-c-0".to_owned(), guard };
+    start_with(file, brokers, kept, Keeping::ExactlyOnce(exact), more)
+}
+
+fn start_with(file: &Path, brokers: Arc<Brokers>, kept: Arc<Kept>, keeping: Keeping, more: &[(&str, &str)]) -> Running {
     let pairs = |pairs: &[(&str, &str)]| -> Props { pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect() };
     let string = "org.apache.kafka.connect.storage.StringConverter";
     let worker = pairs(&[
@@ -192,8 +287,7 @@ fn start(file: &Path, brokers: Arc<Brokers>, kept: Arc<Kept>, more: &[(&str, &st
     let (paused, paused_rx) = watch::channel(false);
     let (stop, live) = (CancellationToken::new(), Arc::new(Live::default()));
     let control = TaskControl { paused: paused_rx, stop: stop.clone(), live: Arc::clone(&live) };
-    let store: Arc<dyn OffsetStore> = Arc::clone(&kept) as _;
-    let task = tokio::spawn(run(spec, store, control));
+    let task = tokio::spawn(run(spec, keeping, control));
     Running { brokers, kept, live, paused, stop, task }
 }
 
@@ -381,4 +475,101 @@ async fn topics_are_made_under_the_names_that_transforms_give_them() {
     let (ended, _, brokers, _) = task.end().await;
     let error = ended.unwrap_err().to_string();
     assert!(error.starts_with("the task failed to create topic my-t: the replication factor is larger") && brokers.values().is_empty(), "{error}");
+}
+
+fn events(brokers: &Brokers) -> Vec<String> {
+    brokers.events.lock().unwrap().clone()
+}
+
+const BEGINNING: [&str; 4] = ["g-c-0", "fence", "init", "verify"];
+
+#[tokio::test]
+async fn each_batch_is_a_transaction_with_its_offsets() {
+    let folder = tempfile::tempdir().unwrap();
+    let task = start_exact(&file(&folder), Brokers::new(100, TAKES_ALL), Arc::default(), "", &[]);
+    task.until("committed", |task| events(&task.brokers).last().is_some_and(|last| last == "commit 13")).await;
+    let (ended, kept, brokers, live) = task.end().await;
+    ended.unwrap();
+    let mut expected = numbers(0..10);
+    for (at, offset) in [(4, "at 12"), (9, "at 24"), (12, "at 30")] {
+        expected.insert(at, offset.to_owned());
+    }
+    assert_eq!(brokers.values(), expected);
+    let transactions = ["begin", "commit 5", "begin", "commit 10", "begin", "commit 13"];
+    assert_eq!(events(&brokers), [BEGINNING.as_slice(), &transactions].concat());
+    assert!(kept.positions.lock().unwrap().is_empty(), "nothing is written beside the transactions");
+    assert_eq!((live.figures().report.rows, live.figures().report.guarantee.as_str()), (10, "exactly-once"));
+}
+
+#[tokio::test]
+async fn at_intervals_a_transaction_ends_in_time_when_it_is_paused_and_when_it_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let long = [("transaction.boundary", "interval"), ("transaction.boundary.interval.ms", "3600000")];
+    let append =
+        |line: &str| std::fs::File::options().append(true).open(&path).and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes())).unwrap();
+    let task = start_exact(&path, Brokers::new(100, TAKES_ALL), Arc::default(), "", &long);
+    task.until("sent", |task| task.brokers.values().len() == 10).await;
+    task.paused.send_replace(true);
+    task.until("committed", |task| events(&task.brokers).last().is_some_and(|last| last == "commit 11")).await;
+    task.paused.send_replace(false);
+    append("10\n");
+    task.until("sent", |task| task.brokers.values().len() == 12).await;
+    let (ended, _, brokers, _) = task.end().await;
+    ended.unwrap();
+    assert_eq!(brokers.values().last().map(String::as_str), Some("at 33"));
+    assert_eq!(events(&brokers), [BEGINNING.as_slice(), &["begin", "commit 11", "begin", "commit 13"]].concat());
+
+    let short = [("transaction.boundary", "interval"), ("transaction.boundary.interval.ms", "300")];
+    let task = start_exact(&path, Brokers::new(100, TAKES_ALL), Arc::default(), "", &short);
+    task.until("committed", |task| events(&task.brokers).last().is_some_and(|last| last.starts_with("commit"))).await;
+    task.end().await.0.unwrap();
+}
+
+#[tokio::test]
+async fn a_transaction_that_cannot_be_committed_ends_the_task() {
+    let folder = tempfile::tempdir().unwrap();
+    let brokers = Brokers::new(100, TAKES_ALL);
+    brokers.commits.lock().unwrap().extend([KafkaErrorKind::Transient, KafkaErrorKind::Fenced]);
+    let task = start_exact(&file(&folder), brokers, Arc::default(), "", &[]);
+    task.until("failed", |task| task.task.is_finished()).await;
+    let (ended, _, brokers, _) = task.end().await;
+    let error = ended.unwrap_err().to_string();
+    assert!(error.starts_with("the commit was not taken; records and offsets") && error.contains("another task of this number has taken over"), "{error}");
+    assert_eq!(events(&brokers), [BEGINNING.as_slice(), &["begin", "abort"]].concat());
+
+    // Also where bad records are tolerated, a transaction cannot go on without one of its records.
+    let refuses_3: Verdict = |value| Some(if value == "03" { Err(KafkaError::new(KafkaErrorKind::Transient, "too large")) } else { Ok(()) });
+    let task = start_exact(&file(&folder), Brokers::new(100, refuses_3), Arc::default(), "", &[("errors.tolerance", "all"), ("batch.size", "100")]);
+    task.until("failed", |task| task.task.is_finished()).await;
+    assert!(task.end().await.0.is_err());
+}
+
+#[tokio::test]
+async fn records_that_are_left_out_pass_with_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = [("errors.tolerance", "all"), ("value.converter", "org.apache.kafka.connect.converters.ByteArrayConverter")];
+    let task = start_exact(&file(&folder), Brokers::new(100, TAKES_ALL), Arc::default(), "", &more);
+    task.until("left out", |task| task.live.figures().rejected == 10).await;
+    let (ended, _, brokers, _) = task.end().await;
+    ended.unwrap();
+    assert_eq!(events(&brokers), BEGINNING, "there is nothing to commit");
+}
+
+#[tokio::test]
+async fn a_task_that_may_not_start_or_sends_to_its_offsets_topic_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    for (refuses, more, says, expected) in [
+        ("fence", &[][..], "no fence", &BEGINNING[..2]),
+        ("verify", &[], "no verify", &BEGINNING),
+        ("", &[("topic", "offsets")], "Source tasks may not produce to their own offsets topics when exactly-once support is enabled", &BEGINNING),
+    ] {
+        let task = start_exact(&file(&folder), Brokers::new(100, TAKES_ALL), Arc::default(), refuses, more);
+        task.until("failed", |task| task.task.is_finished()).await;
+        let (ended, _, brokers, _) = task.end().await;
+        let error = ended.unwrap_err().to_string();
+        assert!(error.starts_with(says), "{error}");
+        assert_eq!(events(&brokers), expected);
+        assert!(brokers.values().is_empty());
+    }
 }
