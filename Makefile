@@ -5,7 +5,7 @@ SETUP := tests/servers/setup.sh
 BENCH_RECORDS ?= 3000000
 MODEL_RECORDS ?= 4
 
-.PHONY: help demo test conformance clients model readers chaos soak lint bench bench-job memory
+.PHONY: help demo test conformance clients model readers chaos fleet soak lint bench bench-job memory
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -38,6 +38,10 @@ readers: ## have files of every type read by DuckDB, pyarrow, Polars, fastavro a
 chaos: ## kill, stop, starve and cut off everything there is while records come in; the last lines are the table of docs/reliability.md (CHAOS_KILLS, CHAOS_SEED)
 	@$(SETUP) toolchain kafka python stores chaos
 	@$(CARGO) test --quiet --release --test chaos -- --full
+
+fleet: ## kill, stop and restart three workers with 20 connectors and 100 tasks for FLEET_MINUTES (10), and see that each task runs once and nothing is lost (FLEET_SEED)
+	@$(SETUP) toolchain kafka python
+	@$(CARGO) test --quiet --release --test fleet -- --full
 
 soak: ## play simulations that nobody has played before for SOAK_MINUTES (10), on all cores; a seed that fails says how to play it again
 	@$(SETUP) toolchain

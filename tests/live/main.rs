@@ -7,8 +7,8 @@
 //! `tests/world` has the parts around the product. The tests: [`volume`] (a million records in each format), [`crash`] (kill -9, and members that come and go), [`bad_input`] (records and settings that
 //! are wrong), [`outage`] (parts that are down), [`distributed`] (workers of one group), [`exactly_once`] (sources whose records and offsets are one transaction), [`lost_records`] (records that are gone before they are read),
 //! [`management`] (offsets, topics and levels of loggers over REST), [`registry`] (schemas that refer to others), [`sources`] (connectors that write to Kafka),
-//! [`whole_sink`] (keys, headers, tombstones, versions and every
-//! language of schemas at once), [`audit`] (the proof of what was written).
+//! [`undisturbed`] (what is done to one connector, and the others), [`whole_sink`] (keys, headers, tombstones, versions and every language of schemas at once),
+//! [`audit`] (the proof of what was written).
 #![expect(clippy::expect_used, reason = "whatever goes wrong in a harness fails the test")]
 
 mod audit;
@@ -21,6 +21,7 @@ mod management;
 mod outage;
 mod registry;
 mod sources;
+mod undisturbed;
 mod volume;
 mod whole_sink;
 #[path = "../world/mod.rs"]

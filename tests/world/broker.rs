@@ -9,7 +9,8 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -150,6 +151,24 @@ impl Topic {
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         for removed in block_on(self.admin().delete_topics(&[&self.name], &options)).expect("an answer") {
             removed.expect("a topic that was there");
+        }
+    }
+
+    /// Looks at every record that is there now, partition by partition as they come.
+    pub(crate) fn each_record(&self, mut look: impl FnMut(&BorrowedMessage<'_>)) {
+        let mut list = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            list.add_partition_offset(&self.name, partition, Offset::Beginning).expect("an offset");
+        }
+        let consumer: BaseConsumer = self.client().set("group.id", "nobody").set("enable.partition.eof", "true").create().expect("a client");
+        consumer.assign(&list).expect("an assignment");
+        let mut ends = 0;
+        while ends < self.partitions {
+            match consumer.poll(PATIENCE).expect("an answer of the broker") {
+                Ok(message) => look(&message),
+                Err(KafkaError::PartitionEOF(_)) => ends += 1,
+                Err(error) => panic!("{} cannot be read: {error}", self.name),
+            }
         }
     }
 

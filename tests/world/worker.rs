@@ -210,6 +210,11 @@ impl Worker {
         self.process.id()
     }
 
+    /// The file that its standard output and error go to.
+    pub(crate) fn log_file(&self) -> PathBuf {
+        self.folder.join("worker.log")
+    }
+
     /// What it wrote to its standard output and error.
     pub(crate) fn log(&self) -> String {
         log_of(&self.folder)
