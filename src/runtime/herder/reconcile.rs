@@ -202,10 +202,21 @@ impl Herder {
                 }
             });
         }
+        // Nobody leads while work is being shared out. The assignment that ends this has the connector looked at again.
+        if self.standing.borrow().rebalancing {
+            return;
+        }
         let (leader, key) = (self.standing.borrow().leader_url.clone(), self.board.snapshot().session_key().cloned());
-        let peers = Arc::clone(&self.about.peers);
+        let (peers, mut standing) = (Arc::clone(&self.about.peers), self.standing.clone());
         let (connector, asked) = (Arc::clone(name), Arc::clone(name));
-        let ask = async move { peers.set_tasks(&leader, &asked, &configs, key.as_ref()).await };
+        let ask = async move {
+            let over = async { drop(standing.wait_for(|standing| standing.rebalancing).await) };
+            tokio::select! {
+                done = peers.set_tasks(&leader, &asked, &configs, key.as_ref()) => done,
+                // Somebody else may lead then: this worker even, and it would wait for itself.
+                () = over => Ok(()),
+            }
+        };
         self.step(name, ask, move |herder, done| {
             if let Err(error) = done {
                 tracing::warn!(%connector, error, "the leader did not take what the connector's tasks are; it is asked again");
