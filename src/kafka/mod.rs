@@ -26,6 +26,7 @@ pub mod log;
 mod poll;
 mod producer;
 pub mod properties;
+mod statistics;
 mod topics;
 
 /// Sets of batches that may wait between the poll thread and the task.

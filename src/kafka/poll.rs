@@ -18,13 +18,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance}
 use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::metadata::MetadataTopic;
-use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::batches::{Batches, Doubt, Message};
+use super::statistics::Statistics;
 use super::{Acknowledge, Jump, KafkaError, KafkaErrorKind, Logs, Polled, errors, librdkafka::PENDING_BYTES};
 use crate::batch::{Commits, Committed, OffsetRange, Offsets, RawBatch, TopicPartition};
 
@@ -160,20 +160,18 @@ impl ClientContext for Context {
         }
     }
 
-    fn stats(&self, statistics: Statistics) {
-        let is_up = statistics.brokers.values().any(|b| b.state == "UP" && b.nodeid >= 0);
-        if is_up && self.0.is_disconnected.load(Ordering::Acquire) {
+    fn stats_raw(&self, statistics: &[u8]) {
+        let statistics = match Statistics::parse(statistics) {
+            Ok(statistics) => statistics,
+            Err(error) => return tracing::warn!(%error, "the client's statistics cannot be read; how far logs reach is not known"),
+        };
+        if statistics.is_up && self.0.is_disconnected.load(Ordering::Acquire) {
             self.0.relieved();
         }
         let mut ends = self.0.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, topic) in &statistics.topics {
-            for (number, partition) in &topic.partitions {
-                if *number >= 0 && partition.hi_offset >= 0 && partition.fetch_state != "none" {
-                    let before = ends.insert(TopicPartition::new(name.as_str(), *number), partition.hi_offset);
-                    if before.is_some_and(|before| before > partition.hi_offset) {
-                        self.0.resets.fetch_add(1, Ordering::AcqRel);
-                    }
-                }
+        for (partition, end) in statistics.ends {
+            if ends.insert(partition, end).is_some_and(|before| before > end) {
+                self.0.resets.fetch_add(1, Ordering::AcqRel);
             }
         }
     }

@@ -31,6 +31,9 @@ impl Refusal {
     }
 }
 
+/// What the client keeps to push to brokers that ask for it (KIP-714) is some 400 KB for each client, whether or not one asks: only where it is wanted.
+const METRICS_PUSH: (&str, &str) = ("enable.metrics.push", "false");
+
 /// Translates a sink consumer's properties; the result is complete: defaults that differ between the clients are set as Java has them.
 ///
 /// # Errors
@@ -120,9 +123,16 @@ fn plain(client: Clients, java: &Props) -> Result<Props, Refusal> {
             ("fetch.wait.max.ms", "500"),
             ("enable.partition.eof", "false"),
             ("statistics.interval.ms", "1000"),
+            METRICS_PUSH,
         ],
-        PRODUCER => &[("partitioner", "murmur2_random"), ("queue.buffering.max.kbytes", "32768"), ("message.max.bytes", "1048576"), ("batch.size", "16384")],
-        _ => &[],
+        PRODUCER => &[
+            ("partitioner", "murmur2_random"),
+            ("queue.buffering.max.kbytes", "32768"),
+            ("message.max.bytes", "1048576"),
+            ("batch.size", "16384"),
+            METRICS_PUSH,
+        ],
+        _ => &[METRICS_PUSH],
     };
     if client == PRODUCER && java.contains_key("transactional.id") {
         return Err(Refusal::new("transactional.id", "tasks have one of their own where the workers have exactly.once.source.support=enabled; leave it out"));
@@ -346,7 +356,17 @@ mod tests {
         let out = transactional_producer(&props(&base), "g-c-0").unwrap();
         assert_eq!((out["transactional.id"].as_str(), out["linger.ms"].as_str(), out["acks"].as_str()), ("g-c-0", "3", "all"));
         assert!(!out.contains_key("enable.idempotence") && !out.contains_key("delivery.timeout.ms"), "librdkafka's own for transactions");
-        assert_eq!(admin(&props(&[("request.timeout.ms", "90"), ("metric.reporters", "x")])).unwrap(), props(&[("socket.timeout.ms", "90")]));
+        let out = admin(&props(&[("request.timeout.ms", "90"), ("metric.reporters", "x")])).unwrap();
+        assert_eq!(out, props(&[METRICS_PUSH, ("socket.timeout.ms", "90")]));
+    }
+
+    #[test]
+    fn metrics_are_pushed_where_that_is_asked_for() {
+        for translate in [consumer, producer, admin] {
+            for (java, expected) in [(vec![], "false"), (vec![("enable.metrics.push", "true")], "true")] {
+                assert_eq!(translate(&props(&java)).unwrap()["enable.metrics.push"], expected, "{java:?}");
+            }
+        }
     }
 
     #[test]
