@@ -35,6 +35,9 @@ use crate::kafka::{KafkaError, KafkaErrorKind, Props};
 
 /// How often reading the config topic is tried again by a member that keeps its work meanwhile.
 const UNSYNCED_TRIES: u32 = 5;
+/// The longest time between two heartbeats, where `heartbeat.interval.ms` is longer: members hear by their heartbeats that another one is lost and that they are to
+/// join, and what the lost one did waits for the last of them.
+const MOST_BETWEEN_BEATS: Duration = Duration::from_secs(1);
 /// How often members join again at once because they have read different amounts of the config topic; after that they take their time.
 const MISMATCHES: u32 = 3;
 
@@ -113,7 +116,7 @@ impl Group {
         let standing = watch::Sender::new(Standing { generation: -1, rebalancing: true, ..Standing::default() });
         let known = standing.subscribe();
         let patience = settings.lease().saturating_sub(settings.heartbeat_interval).max(settings.heartbeat_interval);
-        let pulse = Pulse::start(Arc::clone(&coordinator), settings.heartbeat_interval, patience, settings.backoff);
+        let pulse = Pulse::start(Arc::clone(&coordinator), settings.heartbeat_interval.min(MOST_BETWEEN_BEATS), patience, settings.backoff);
         let assignor = Assignor::new(u32::try_from(settings.max_delay.as_millis()).unwrap_or(u32::MAX));
         let (own, tries) = (Own { generation: -1, ..Own::default() }, Tries::default());
         let life = Life { settings, coordinator, configs, clock, events, wished, leaves, standing, pulse, assignor, own, tries };

@@ -180,6 +180,22 @@ async fn the_only_member_leads_and_gives_itself_everything() {
     assert_eq!(standing.leadership.and_then(|leads| leads.url_of_task(&super::super::TaskId::new("a", 0)).map(str::to_owned)), Some("http://me/".to_owned()));
 }
 
+/// What a lost member did goes on when the last of the others has heard that it is to join, so that nobody waits as long as `heartbeat.interval.ms` may be.
+#[tokio::test(start_paused = true)]
+async fn a_member_hears_of_a_rebalance_within_a_second_whatever_its_heartbeat_interval() {
+    for (interval, within_ms) in [("9000", 1_000), ("3000", 1_000), ("400", 400)] {
+        let script = Script::new(vec![Join::Follow(1, gives("a", ""))]);
+        let mut group = member(&script, &[("heartbeat.interval.ms", interval)], OFFSET, Some(OFFSET));
+        assert_eq!(next(&mut group).await, "1: a");
+        settle().await;
+        script.asked();
+        script.beats(Some(Refusal::Rebalancing));
+        sleep(Duration::from_millis(within_ms)).await;
+        settle().await;
+        assert_eq!(script.asked(), [r#""me" joins at 7 with a"#], "heartbeat.interval.ms={interval}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_revoked_has_ended_before_the_member_joins_again() {
     let script = Script::new(vec![Join::Follow(1, gives("a b", "")), Join::Follow(2, gives("", "b"))]);
