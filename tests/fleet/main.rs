@@ -191,7 +191,7 @@ fn judge(
     let instances: BTreeSet<&str> = cast.connectors.iter().map(|connector| connector.name.as_str()).collect();
     let tasks = cast.parts.iter().map(String::as_str).filter(|part| !instances.contains(part)).collect();
     let session = i64::try_from(effort.session.as_millis()).expect("a few seconds");
-    let story = Story { said: said.clone(), lives: Lives::of(workers), events: &crew.events, began, ended, session, tasks };
+    let story = Story { said: said.clone(), lives: Lives::of(workers), events: &crew.events, began, ended, session, tasks, is_strict: effort.is_full };
     troubles.extend(said.iter().flat_map(|said| said.failures.iter().cloned()));
     let zombies = story.zombies(troubles);
     let looked = story.look_at_quiet_moments(troubles);

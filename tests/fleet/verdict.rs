@@ -10,6 +10,9 @@ use crate::seen::Said;
 /// How much later than the session timeout the work of a lost worker may go on.
 pub(crate) const BEYOND_SESSION_MS: i64 = 2_000;
 
+/// After this time without an event no rebalance is under way.
+const CALM_MS: i64 = 3_000;
+
 /// How long a process that was stopped beyond its session may go on with its tasks when it wakes: `heartbeat.interval.ms`, in which upstream's workers hear
 /// of it, and `task.shutdown.graceful.timeout.ms`.
 pub(crate) const ZOMBIE_MS: i64 = 1_000 + 5_000;
@@ -41,6 +44,8 @@ pub(crate) struct Story<'a> {
     pub(crate) session: i64,
     /// All tasks.
     pub(crate) tasks: BTreeSet<&'a str>,
+    /// Whether seconds count: not without optimisation, beside other tests.
+    pub(crate) is_strict: bool,
 }
 
 impl Story<'_> {
@@ -53,6 +58,12 @@ impl Story<'_> {
         self.events.get(index + 1).map_or(self.ended, |next| next.at) - self.events[index].at
     }
 
+    /// Whether nothing had happened just before an event. A leader that is stopped between being told that it leads and saying who gets what is found out about after a
+    /// session, and what it did then after another one: as it is in upstream's groups.
+    fn is_in_the_calm(&self, index: usize) -> bool {
+        !self.is_strict || index == 0 || self.events[index].at - self.events[index - 1].at > CALM_MS
+    }
+
     /// Tasks that two workers ran at a time, but for those of woken processes; how long each of these had company.
     pub(crate) fn zombies(&self, troubles: &mut Vec<String>) -> Times {
         let (zombies, others): (Vec<_>, Vec<_>) = self.lives.twice().into_iter().partition(|twice| twice.is_zombie);
@@ -62,17 +73,17 @@ impl Story<'_> {
         Times { what: "a woken process beside its successor", measured, bound: ZOMBIE_MS }
     }
 
-    /// A while after each event without another one, every task ran, on one worker. How often that was looked at.
+    /// A while after each event without another one, every task ran, on one worker; where seconds do not count, on one at most. How often that was looked at.
     pub(crate) fn look_at_quiet_moments(&self, troubles: &mut Vec<String>) -> usize {
         let mut looked = 0;
         for (index, event) in self.events.iter().enumerate().filter(|(_, event)| event.at >= self.began) {
-            if self.quiet_after(index) <= self.bound() {
+            if self.quiet_after(index) <= self.bound() || !self.is_in_the_calm(index) {
                 continue;
             }
             looked += 1;
             for task in &self.tasks {
                 let who = self.lives.who(task, event.at + self.bound());
-                if who.len() != 1 {
+                if who.len() > 1 || (who.is_empty() && self.is_strict) {
                     troubles.push(format!("{task} runs on {who:?}, {} ms after {:?} of {}", self.bound(), event.lost, event.at - self.began));
                 }
             }
@@ -93,7 +104,7 @@ impl Story<'_> {
         for (index, event) in self.events.iter().enumerate().filter(|(_, event)| event.at >= self.began) {
             let Some((worker, of)) = event.lost.filter(|(_, of)| *of == fault) else { continue };
             debug_assert_eq!(of, fault);
-            if self.quiet_after(index) <= self.bound() {
+            if self.quiet_after(index) <= self.bound() || !self.is_in_the_calm(index) {
                 continue;
             }
             let never = i64::MAX;

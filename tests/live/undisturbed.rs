@@ -79,12 +79,12 @@ fn shares(workers: &[Worker], sink: &Connector) -> Vec<usize> {
 #[track_caller]
 fn await_tasks(workers: &[Worker], connector: &Connector, state: &str, count: usize) {
     let there = || {
-        let shown = workers.iter().map(|worker| worker.status(connector));
+        let mut shown = workers.iter().map(|worker| worker.status(connector));
         let is_so = |status: Value| {
             let tasks = status["tasks"].as_array().cloned().unwrap_or_default();
             status["connector"]["state"] == state && tasks.len() == count && tasks.iter().all(|task| task["state"] == state)
         };
-        shown.map(is_so).all(|is_so| is_so).then_some(())
+        shown.all(is_so).then_some(())
     };
     await_some(SOON, there, || format!("{count} tasks {state}: {}", workers[0].status(connector)));
 }
