@@ -5,7 +5,7 @@ SETUP := tests/servers/setup.sh
 BENCH_RECORDS ?= 3000000
 MODEL_RECORDS ?= 4
 
-.PHONY: help demo test conformance clients model readers chaos fleet soak lint bench bench-job memory
+.PHONY: help demo test conformance clients model readers chaos fleet soak lint bench bench-job memory runtime
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -65,3 +65,7 @@ bench-job: ## measure the whole job against a real broker and a real S3 server (
 memory: ## measure the peak resident memory of thousands of open files (MEMORY_CASES, MEMORY_ROWS, MEMORY_FOLDER: see benches/memory/main.rs)
 	@$(SETUP) toolchain
 	$(CARGO) bench --bench memory
+
+runtime: ## measure how soon workers start and take over, how fast they read their config topic and what idle ones hold, beside Kafka Connect's Java worker
+	@$(SETUP) toolchain kafka connect
+	$(CARGO) bench --bench runtime
