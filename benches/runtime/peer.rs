@@ -95,7 +95,7 @@ impl Peer {
             Kind::Java => {
                 let out = File::create(folder.join("start.log")).expect("a file for messages");
                 let mut script = Command::new(repository().join("tests/servers/connect.sh"));
-                script.arg("start").arg(&file).arg(&folder).args(&files).env("CONNECT_MODE", name).env("CONNECT_HEAP", heap);
+                script.arg("start").arg(&file).arg(&folder).args(&files).env("CONNECT_HEAP", heap);
                 let status = script.stdin(Stdio::null()).stdout(out.try_clone().expect("the same file twice")).stderr(out).status();
                 assert!(status.expect("connect.sh runs").success(), "{}", fs::read_to_string(folder.join("start.log")).unwrap_or_default());
                 None
