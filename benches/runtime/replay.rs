@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use lakehead::clock::Clock;
 use lakehead::cluster::board::Board;
 use lakehead::cluster::configs::{RawConfig, TargetState, records};
+use lakehead::cluster::log::Isolation;
 use lakehead::kafka::Props;
 
 use crate::figures::Figure;
@@ -38,7 +39,7 @@ fn name(number: usize) -> String {
 /// Fills a group's config topic; how many records and bytes that are.
 fn fill(group: &str, tasks: usize, state: TargetState) -> (usize, usize) {
     block_on(async {
-        let (board, _changes) = Board::join(&props(group), Clock::system()).await.expect("a board");
+        let (board, _changes) = Board::join(&props(group), Isolation::Committed, Clock::system()).await.expect("a board");
         let (mut count, mut bytes) = (0, 0);
         for first in (0..CONNECTORS).step_by(50) {
             let mut some = Vec::new();
@@ -63,7 +64,7 @@ pub(crate) fn of_the_library(rounds: usize) -> Figure {
     let round = |_| {
         block_on(async {
             let since = Instant::now();
-            let (board, _changes) = Board::join(&props("replay"), Clock::system()).await.expect("a board");
+            let (board, _changes) = Board::join(&props("replay"), Isolation::Committed, Clock::system()).await.expect("a board");
             let took = since.elapsed();
             assert_eq!(board.snapshot().connectors().count(), CONNECTORS);
             took

@@ -142,7 +142,12 @@ struct Instance {
     beside: Beside,
     /// As was written to the status topic last.
     told: Option<(State, i32)>,
+    /// What somebody else said of it, and was contradicted.
+    contradicted: Option<Said>,
 }
+
+/// Somebody's word on a state: the worker, its generation, the state.
+type Said = (String, i32, State);
 
 /// One task, running or ended.
 #[derive(Debug)]
@@ -150,6 +155,8 @@ struct Task {
     /// The configuration from which it was made.
     config: Arc<Written>,
     live: Arc<Live>,
+    /// What somebody else said of it, and was contradicted.
+    contradicted: Option<Said>,
 }
 
 impl fmt::Debug for Herder {
@@ -248,6 +255,7 @@ impl Herder {
                 _ = looks.tick() => {
                     self.rotate_key();
                     self.tell_failures();
+                    self.contradict();
                 }
                 request = requests.recv() => match request {
                     Some(Request::Read(question)) => self.tell(question),

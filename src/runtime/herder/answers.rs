@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::handle::Read;
-use super::{ConnectorInfo, Herder, Target, Task, TaskInfo, Written, answer, given, not_found};
+use super::{ConnectorInfo, Herder, Said, Target, Task, TaskInfo, Written, answer, given, not_found};
 use crate::cluster::configs::TargetState;
 use crate::cluster::statuses::{self, Put, Status};
 use crate::runtime::HerderError;
@@ -130,6 +130,35 @@ impl Herder {
         if instance.told.replace(now) != Some(now) {
             let trace = instance.failure();
             self.write_connector(name, now.0, trace);
+        }
+    }
+
+    /// Writes down what is here again where somebody else's word came later: a worker that was stopped for a while may say late what it had run before.
+    pub(super) fn contradict(&mut self) {
+        if self.is_alone || self.standing.borrow().rebalancing {
+            return;
+        }
+        let (me, generation) = (Arc::clone(&self.about.worker_id), self.generation);
+        let is_news = |known: Option<&Status>, contradicted: &mut Option<Said>| {
+            let Some(known) = known.filter(|known| *known.worker_id != *me && known.generation <= generation) else { return false };
+            let said = Some((known.worker_id.clone(), known.generation, known.state));
+            std::mem::replace(contradicted, said.clone()) != said
+        };
+        let (mut tasks, mut instances) = (Vec::new(), Vec::new());
+        {
+            let known = self.board.statuses();
+            for (id, task) in &mut self.tasks {
+                tasks.extend(is_news(known.task(id), &mut task.contradicted).then(|| id.clone()));
+            }
+            for (name, instance) in &mut self.instances {
+                instances.extend(is_news(known.connector(name), &mut instance.contradicted).then(|| Arc::clone(name)));
+            }
+        }
+        tasks.iter().for_each(|id| self.tell_task(id));
+        let snapshot = self.board.snapshot();
+        for name in instances {
+            self.instances.entry(Arc::clone(&name)).or_default().told = None;
+            self.tell_instance(&name, snapshot.target_state(&name).unwrap_or(TargetState::Started));
         }
     }
 

@@ -251,7 +251,7 @@ impl Herder {
                 live
             }
         };
-        self.tasks.insert(id.clone(), Task { config, live });
+        self.tasks.insert(id.clone(), Task { config, live, contradicted: None });
         self.tell_task(&id);
     }
 
