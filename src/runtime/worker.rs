@@ -6,6 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -76,8 +77,9 @@ impl Worker {
     }
 
     fn spawn(&self, spec: TaskSpec, control: TaskControl, guard: Box<dyn Guard>) -> JoinHandle<Result<(), TaskError>> {
-        match spec.class.kind() {
-            Kind::Sink => tokio::spawn(Box::pin(sink_task::run(spec, control))),
+        let begins = begins(control.paused.clone(), control.stop.clone());
+        let task: BoxFuture<'static, Result<(), TaskError>> = match spec.class.kind() {
+            Kind::Sink => Box::pin(sink_task::run(spec, control)),
             Kind::Source => {
                 let keeping = match &self.offsets {
                     SourceStores::Topics(topics) if self.settings.exactly_once == settings::ExactlyOnce::Enabled => {
@@ -86,9 +88,10 @@ impl Worker {
                     }
                     stores => Keeping::AtLeastOnce(stores.of(&spec.connector, &spec.props)),
                 };
-                tokio::spawn(Box::pin(source_task::run(spec, keeping, control)))
+                Box::pin(source_task::run(spec, keeping, control))
             }
-        }
+        };
+        tokio::spawn(async move { if begins.await { task.await } else { Ok(()) } })
     }
 
     /// Pauses or resumes tasks; those that do not run are left out.
@@ -119,6 +122,15 @@ impl Worker {
     #[must_use]
     pub fn ids(&self) -> Vec<TaskId> {
         self.running.keys().cloned().collect()
+    }
+}
+
+/// Waits until a task is not paused; false when it is to stop instead. As upstream, one that starts paused has nothing before: no client, no place in a group.
+async fn begins(mut paused: watch::Receiver<bool>, stop: CancellationToken) -> bool {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => false,
+        resumed = paused.wait_for(|paused| !*paused) => resumed.is_ok(),
     }
 }
 

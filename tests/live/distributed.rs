@@ -120,6 +120,12 @@ fn a_group_that_begins_again_is_as_it_was() {
     await_states(&after, &stopped, "STOPPED", 0, 1);
     assert_eq!(configs(&after), known);
     assert_eq!(after.rest("GET", &format!("/connectors/{}/topics", running.name), None).1[&running.name]["topics"], json!([topic.name]));
+    // What begins paused takes no place in its group before it is resumed.
+    let assigned = || after.whole_log().lines().any(|line| line.contains("assigned") && line.contains(&paused.name));
+    assert!(!assigned(), "{}", after.log());
+    assert_eq!(after.rest("PUT", &format!("/connectors/{}/resume", paused.name), None).0, 202);
+    after.await_end(&paused, &topic, JOB);
+    assert!(assigned(), "{}", after.log());
     after.terminate();
 }
 
