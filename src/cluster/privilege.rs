@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{sleep, timeout};
 
@@ -126,7 +127,11 @@ impl Privilege {
                 Held::No => drop(held),
                 Held::Fenced { at } => {
                     *held = Held::Fenced { at };
-                    return Err(self.fenced());
+                    // Who was elected since is about to have the right again.
+                    if at >= generation {
+                        return Err(self.fenced());
+                    }
+                    drop(held);
                 }
             }
             claimed.await;
@@ -181,7 +186,11 @@ impl Privilege {
         loop {
             match producer.commit_transaction(TRY).await {
                 Err(error) if error.kind == KafkaErrorKind::Transient => tracing::warn!(%error, topic = self.topic, "committing again"),
-                done => return done,
+                done => {
+                    // What has settled is of no use, and is not to pile up.
+                    drop(producer.settled().now_or_never());
+                    return done;
+                }
             }
         }
     }

@@ -145,6 +145,15 @@ impl Sender {
     }
 }
 
+impl Drop for Sender {
+    /// Ending the client waits for its thread: not on an async one.
+    fn drop(&mut self) {
+        if let (Some(client), Ok(runtime)) = (self.client.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn_blocking(move || drop(client));
+        }
+    }
+}
+
 #[async_trait]
 impl Producer for Sender {
     fn send(&mut self, token: usize, record: OutgoingRecord<'_>) -> Result<(), NotQueued> {

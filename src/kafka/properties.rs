@@ -50,6 +50,9 @@ pub fn producer(java: &Props) -> Result<Props, KafkaError> {
     of(PRODUCER, java)
 }
 
+/// `transaction.timeout.ms`, unless it is set.
+const TRANSACTION_TIMEOUT_MS: u64 = 60_000;
+
 /// Translates the properties of a producer with transactions, as [`producer`] those of one without. What they say of transactions and idempotence does not count;
 /// a record is given up with its transaction.
 ///
@@ -57,8 +60,18 @@ pub fn producer(java: &Props) -> Result<Props, KafkaError> {
 /// [`KafkaErrorKind::Config`] names the property and says what to do.
 pub fn transactional_producer(java: &Props, transactional_id: &str) -> Result<Props, KafkaError> {
     let mut plain = java.clone();
-    plain.retain(|key, _| !["transactional.id", "enable.idempotence", "delivery.timeout.ms", "retries"].contains(&key.as_str()));
+    for key in ["transactional.id", "enable.idempotence", "delivery.timeout.ms", "retries"] {
+        if plain.remove(key).is_some() {
+            tracing::warn!(key, transactional_id, "without effect on a producer with transactions");
+        }
+    }
     let mut out = producer(&plain)?;
+    // librdkafka takes no request that may last longer than its transaction.
+    let number = |key: &str| out.get(key).and_then(|value| value.parse::<u64>().ok());
+    let longest = number("transaction.timeout.ms").unwrap_or(TRANSACTION_TIMEOUT_MS);
+    if number("socket.timeout.ms").is_some_and(|timeout| timeout > longest) {
+        out.insert("socket.timeout.ms".to_owned(), longest.to_string());
+    }
     out.insert("transactional.id".to_owned(), transactional_id.to_owned());
     Ok(out)
 }
@@ -355,6 +368,8 @@ mod tests {
         let base = [("acks", "all"), ("enable.idempotence", "false"), ("delivery.timeout.ms", "2147483647"), ("transactional.id", "mine"), ("linger.ms", "3")];
         let out = transactional_producer(&props(&base), "g-c-0").unwrap();
         assert_eq!((out["transactional.id"].as_str(), out["linger.ms"].as_str(), out["acks"].as_str()), ("g-c-0", "3", "all"));
+        let slow = transactional_producer(&props(&[("request.timeout.ms", "120000")]), "g-c-0").unwrap();
+        assert_eq!(slow["socket.timeout.ms"], "60000");
         assert!(!out.contains_key("enable.idempotence") && !out.contains_key("delivery.timeout.ms"), "librdkafka's own for transactions");
         let out = admin(&props(&[("request.timeout.ms", "90"), ("metric.reporters", "x")])).unwrap();
         assert_eq!(out, props(&[METRICS_PUSH, ("socket.timeout.ms", "90")]));

@@ -113,6 +113,12 @@ pub trait Transactional: OffsetStore {
     /// [`OffsetError`] where they cannot be written.
     async fn records(&self, connector: &str, changes: &[(Fields, Option<Fields>)]) -> Result<Vec<Record>, OffsetError>;
 
+    /// The topic's partition that has such a record, as all who write it agree.
+    ///
+    /// # Errors
+    /// [`OffsetError`] where the topic cannot be opened.
+    async fn partition(&self, record: &Record) -> Result<i32, OffsetError>;
+
     /// To be called before a transaction with these records: what is deleted is deleted elsewhere first.
     ///
     /// # Errors
@@ -172,6 +178,10 @@ impl Transactional for ConnectorOffsets {
 
     async fn records(&self, connector: &str, changes: &[(Fields, Option<Fields>)]) -> Result<Vec<Record>, OffsetError> {
         self.primary().await?.records(connector, changes)
+    }
+
+    async fn partition(&self, record: &Record) -> Result<i32, OffsetError> {
+        Ok(self.primary().await?.partition_of(record))
     }
 
     async fn before(&self, records: &[Record]) -> Result<(), OffsetError> {

@@ -49,6 +49,7 @@ mod fencing;
 pub mod handle;
 mod reconcile;
 
+use fencing::Unfenced;
 use handle::{About, Command, Reply, Request};
 pub use handle::{ConnectorInfo, HerderError, HerderHandle, Put, SetLevel, Target, TaskInfo};
 
@@ -154,6 +155,8 @@ type Said = (String, i32, State);
 struct Task {
     /// The configuration from which it was made.
     config: Arc<Written>,
+    /// Of the tasks' configurations.
+    generation: Option<u32>,
     live: Arc<Live>,
     /// What somebody else said of it, and was contradicted.
     contradicted: Option<Said>,
@@ -641,21 +644,24 @@ impl Herder {
             };
             let changed = async {
                 if fences {
-                    about.fence(&connector, &config).await.map_err(|error| {
+                    about.fence(&connector, &config).await.map_err(|Unfenced { error, leads_no_more }| {
                         tracing::error!(%connector, %error, "former tasks of the source connector not fenced");
-                        HerderError::Internal("Failed to perform zombie fencing for source connector prior to modifying offsets".to_owned())
+                        let why = "Failed to perform zombie fencing for source connector prior to modifying offsets";
+                        Unfenced { error: HerderError::Internal(why.to_owned()), leads_no_more }
                     })?;
                 }
-                offsets.change(&change).await
+                Ok(offsets.change(&change).await?)
             };
             tokio::select! {
                 done = changed => done,
-                () = too_late => Err(HerderError::Internal(format!("the worker ended before the offsets of connector {connector} were changed; look at what they are"))),
+                () = too_late => {
+                    Err(HerderError::Internal(format!("the worker ended before the offsets of connector {connector} were changed; look at what they are")).into())
+                }
             }
         };
-        self.step(name, work, move |herder, done| {
-            herder.see_who_leads(fences && done.is_err());
-            answer(reply, done);
+        self.step(name, work, move |herder, done: Result<_, Unfenced>| {
+            herder.see_who_leads(done.as_ref().is_err_and(|unfenced| unfenced.leads_no_more));
+            answer(reply, done.map_err(|unfenced| unfenced.error));
         });
     }
 }

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::cluster::Record;
 use crate::cluster::broker::Network;
 use crate::cluster::log::{Entry, Isolation, Log, Purpose, Topic};
-use crate::cluster::source_offsets::SourceOffsets;
+use crate::cluster::source_offsets::{SourceOffsets, topic_partition};
 use crate::connect::source::{Fields, OffsetError, OffsetStore};
 use crate::kafka::{KafkaError, Props};
 
@@ -34,6 +34,12 @@ fn locked(offsets: &Mutex<SourceOffsets>) -> MutexGuard<'_, SourceOffsets> {
 }
 
 impl OffsetTopic {
+    /// The partition that has records of that key, as Java's producers choose it.
+    #[must_use]
+    pub fn partition_of(&self, record: &Record) -> i32 {
+        topic_partition(&record.key, self.log.partitions()).cast_signed()
+    }
+
     /// The worker's: creates the topic if it is not there, and begins to read it.
     ///
     /// # Errors

@@ -74,9 +74,9 @@ pub async fn run(spec: TaskSpec, keeping: Keeping, control: TaskControl) -> Resu
         Keeping::AtLeastOnce(offsets) => (offsets, None, spec.env.kafka.producer(&producer_props).map_err(|error| refused(&error))?),
         Keeping::ExactlyOnce(ExactlyOnce { offsets, transactional_id, guard }) => {
             let mut producer = spec.env.kafka.transactional_producer(&producer_props, &transactional_id).map_err(|error| refused(&error))?;
-            tokio::select! {
-                taken = exact::take_over(producer.as_mut(), guard.as_ref(), &live.health) => taken?,
-                () = stop.cancelled() => return Ok(()),
+            if !exact::take_over(producer.as_mut(), guard.as_ref(), &live.health, &stop).await? {
+                producer.close().await;
+                return Ok(());
             }
             let transactions = Transactions::new(Arc::clone(&offsets), Boundary::from_props(props, worker.offset_flush_interval));
             (offsets as Arc<dyn OffsetStore>, Some(transactions), producer)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::stream::{StreamExt, TryStreamExt};
+use futures::stream::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -57,9 +57,23 @@ impl Plan {
     }
 }
 
+/// Why former tasks are not fenced.
+#[derive(Debug)]
+pub(super) struct Unfenced {
+    pub(super) error: HerderError,
+    /// Another worker has written the config topic as leader.
+    pub(super) leads_no_more: bool,
+}
+
+impl From<HerderError> for Unfenced {
+    fn from(error: HerderError) -> Self {
+        Self { error, leads_no_more: false }
+    }
+}
+
 impl About {
     /// Fences what is to be fenced of a connector. The caller leads, and sees to it that nothing else is done about the connector.
-    pub(super) async fn fence(&self, connector: &str, config: &Props) -> Result<(), HerderError> {
+    pub(super) async fn fence(&self, connector: &str, config: &Props) -> Result<(), Unfenced> {
         let behind = |error: KafkaError| HerderError::Internal(format!("Failed to read to end of config topic before performing zombie fencing: {error}"));
         self.board.catch_up(SYNC).await.map_err(behind)?;
         let before = self.board.snapshot();
@@ -74,11 +88,15 @@ impl About {
             tracing::info!(connector, former, now, "former tasks are fenced");
             self.board.catch_up(SYNC).await.map_err(behind)?;
             if self.board.snapshot().task_generation(connector) != before.task_generation(connector) {
-                return Err(HerderError::Conflict("Fencing failed because new task configurations were generated for the connector".to_owned()));
+                let why = "Fencing failed because new task configurations were generated for the connector";
+                return Err(HerderError::Conflict(why.to_owned()).into());
             }
         }
         let written = self.board.write(&[records::task_count(connector, now)]).await;
-        written.map_err(|error| HerderError::Internal(format!("Failed to write to config topic; the request can be safely retried: {error}")))
+        written.map_err(|error| Unfenced {
+            leads_no_more: error.kind == KafkaErrorKind::Fenced,
+            error: HerderError::Internal(format!("Failed to write to config topic; the request can be safely retried: {error}")),
+        })
     }
 }
 
@@ -91,7 +109,9 @@ async fn take_over(kafka: &dyn Kafka, worker: &Props, connector: &str, config: &
         producer.close().await;
         taken
     };
-    futures::stream::iter(0..tasks).map(one).buffer_unordered(AT_ONCE).try_collect().await
+    // All are waited for, also where one fails: what is still on its way could take an id from a task that starts meanwhile.
+    let taken: Vec<_> = futures::stream::iter(0..tasks).map(one).buffer_unordered(AT_ONCE).collect().await;
+    taken.into_iter().collect()
 }
 
 impl Herder {
@@ -110,12 +130,12 @@ impl Herder {
         let work = async move {
             tokio::select! {
                 done = about.fence(&connector, &config) => done,
-                () = ending.cancelled() => Err(no_leader()),
+                () = ending.cancelled() => Err(no_leader().into()),
             }
         };
         self.step(name, work, |herder, done| {
-            herder.see_who_leads(matches!(done, Err(HerderError::Internal(_))));
-            answer(reply, done);
+            herder.see_who_leads(done.as_ref().is_err_and(|unfenced| unfenced.leads_no_more));
+            answer(reply, done.map_err(|unfenced| unfenced.error));
         });
     }
 
@@ -126,9 +146,8 @@ impl Herder {
         }
     }
 
-    /// Looks after a task that is about to start.
-    pub(super) fn guard(&self, id: &TaskId) -> Box<dyn Guard> {
-        let generation = self.board.snapshot().task_generation(&id.connector);
+    /// Looks after a task that is about to start with the configuration of that generation.
+    pub(super) fn guard(&self, id: &TaskId, generation: Option<u32>) -> Box<dyn Guard> {
         Box::new(Watch { id: id.clone(), generation, about: Arc::clone(&self.about), herder: self.requests.clone() })
     }
 

@@ -12,6 +12,7 @@ use crate::connect::config::ConfigError;
 use crate::connect::{Connector, Props};
 use crate::runtime::classes;
 use crate::runtime::status::{ActiveTopics, Live, State, TaskId};
+use crate::settings::ExactlyOnce;
 
 /// The key of a task's configuration that names its class.
 const TASK_CLASS: &str = "task.class";
@@ -110,7 +111,10 @@ impl Herder {
             return;
         }
         let wanted = self.wanted_tasks(name, &snapshot, target);
-        let is_wanted = |id: &TaskId, task: &Task| wanted.get(id).is_some_and(|config| *config == task.config);
+        let generation = snapshot.task_generation(name);
+        // Exactly-once tasks of an older generation are fenced, whatever their configuration is.
+        let is_outlived = |task: &Task| self.settings.exactly_once == ExactlyOnce::Enabled && task.generation != generation;
+        let is_wanted = |id: &TaskId, task: &Task| wanted.get(id).is_some_and(|config| *config == task.config) && !is_outlived(task);
         let outdated: Vec<TaskId> = self.tasks_of(name).filter(|(id, task)| !is_wanted(id, task)).map(|(id, _)| id.clone()).collect();
         if !outdated.is_empty() {
             // Those that stay begin again at once: nobody else may think that they are free.
@@ -120,7 +124,7 @@ impl Herder {
         let missing: Vec<_> = wanted.into_iter().filter(|(id, _)| !self.tasks.contains_key(id)).collect();
         self.set_paused(name, is_paused);
         for (id, config) in missing {
-            self.start_task(id, config, is_paused);
+            self.start_task(id, config, generation, is_paused);
         }
     }
 
@@ -237,13 +241,13 @@ impl Herder {
         self.step(name, wait, |_, ()| {});
     }
 
-    fn start_task(&mut self, id: TaskId, config: Arc<Written>, is_paused: bool) {
+    fn start_task(&mut self, id: TaskId, config: Arc<Written>, generation: Option<u32>, is_paused: bool) {
         let mut plain = (*config).clone();
         plain.remove(TASK_CLASS);
         let topics = self.topics.entry(Arc::clone(&id.connector)).or_default().of_task(&id, &self.found.0);
         let made = self.made_of(&plain);
         let live = match made {
-            Ok((class, props)) => self.worker.start(id.clone(), class, props, topics, is_paused, self.guard(&id)),
+            Ok((class, props)) => self.worker.start(id.clone(), class, props, topics, is_paused, self.guard(&id, generation)),
             Err(trace) => {
                 tracing::error!(connector = %id.connector, task = id.task, "task failed: {trace}");
                 let live = Arc::new(Live::of(topics));
@@ -251,7 +255,7 @@ impl Herder {
                 live
             }
         };
-        self.tasks.insert(id.clone(), Task { config, live, contradicted: None });
+        self.tasks.insert(id.clone(), Task { config, generation, live, contradicted: None });
         self.tell_task(&id);
     }
 

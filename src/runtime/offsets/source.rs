@@ -15,6 +15,8 @@ use crate::settings::{self, ExactlyOnce, Settings, clients};
 
 /// How long one step of a transaction may take.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+/// How often a commit is tried.
+const COMMITS: u32 = 3;
 
 /// What a connector has in the store.
 #[derive(Debug)]
@@ -110,9 +112,10 @@ impl InTransactions {
         producer.init_transactions(PATIENCE).await?;
         producer.begin_transaction()?;
         for (token, record) in records.iter().enumerate() {
+            let partition = self.offsets.partition(record).await.map_err(|error| KafkaError::new(KafkaErrorKind::Transient, error.0))?;
             let out = OutgoingRecord {
                 topic: self.offsets.topic(),
-                partition: None,
+                partition: Some(partition),
                 timestamp: None,
                 key: Some(&record.key),
                 value: record.value.as_deref(),
@@ -125,10 +128,13 @@ impl InTransactions {
                 }
             }
         }
+        let mut tries = 0;
         while let Err(error) = producer.commit_transaction(PATIENCE).await {
-            if error.kind != KafkaErrorKind::Transient {
+            tries += 1;
+            if error.kind != KafkaErrorKind::Transient || tries == COMMITS {
                 return Err(error);
             }
+            tracing::warn!(%error, "committing changed offsets again");
         }
         Ok(())
     }

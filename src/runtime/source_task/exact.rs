@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::outbox::{self, Held, Origin, Ready};
 use super::{ASK_AGAIN, refused};
@@ -21,6 +22,10 @@ use crate::runtime::connector_offsets::Transactional;
 
 /// How long one try to begin or end a transaction may take; then it is said what is waited for.
 const TRY: Duration = Duration::from_secs(10);
+/// The same for taking over an id, which a task that is to stop waits for.
+const FIRST_TRY: Duration = Duration::from_secs(3);
+/// How long a copy of offsets may take that nothing depends on.
+const COPY: Duration = Duration::from_secs(5);
 
 /// Looks after a task's right to be.
 #[async_trait]
@@ -70,19 +75,27 @@ impl Boundary {
     }
 }
 
-/// Makes the `transactional.id` this task's, and sees to it that the task is still to run.
-pub(super) async fn take_over(producer: &mut dyn Producer, guard: &dyn Guard, health: &Health) -> Result<(), TaskError> {
-    guard.fence().await?;
-    while let Err(error) = producer.init_transactions(TRY).await {
-        if error.kind != KafkaErrorKind::Transient {
-            return Err(refused(&error));
+/// Makes the `transactional.id` this task's, and sees to it that the task is still to run; false when it is to stop instead. A try that has begun is waited for: it
+/// could take the id from the task's next owner.
+pub(super) async fn take_over(producer: &mut dyn Producer, guard: &dyn Guard, health: &Health, stop: &CancellationToken) -> Result<bool, TaskError> {
+    let Some(fenced) = stop.run_until_cancelled(guard.fence()).await else { return Ok(false) };
+    fenced?;
+    while !stop.is_cancelled() {
+        match producer.init_transactions(FIRST_TRY).await {
+            Ok(()) => {
+                health.set("kafka", None);
+                let Some(verified) = stop.run_until_cancelled(guard.verify()).await else { return Ok(false) };
+                return verified.map(|()| true);
+            }
+            Err(error) if error.kind == KafkaErrorKind::Transient => {
+                tracing::warn!(%error, "waiting for transactions");
+                health.set("kafka", Some(error.message));
+                stop.run_until_cancelled(tokio::time::sleep(ASK_AGAIN)).await;
+            }
+            Err(error) => return Err(refused(&error)),
         }
-        tracing::warn!(%error, "waiting for transactions");
-        health.set("kafka", Some(error.message));
-        tokio::time::sleep(ASK_AGAIN).await;
     }
-    health.set("kafka", None);
-    guard.verify().await
+    Ok(false)
 }
 
 /// The transactions of a task.
@@ -155,7 +168,8 @@ impl Transactions {
         self.begin(producer)?;
         let topic = self.offsets.topic().to_owned();
         for (at, record) in records.iter().enumerate() {
-            let out = OutgoingRecord { topic: &topic, partition: None, timestamp: None, key: Some(&record.key), value: record.value.as_deref(), headers: &[] };
+            let partition = Some(self.offsets.partition(record).await.map_err(failed)?);
+            let out = OutgoingRecord { topic: &topic, partition, timestamp: None, key: Some(&record.key), value: record.value.as_deref(), headers: &[] };
             // No record of the task's has such a number.
             while let Err(error) = producer.send(usize::MAX - at, out) {
                 match error {
@@ -175,7 +189,9 @@ impl Transactions {
         health.set("kafka", None);
         (self.is_open, self.last) = (false, Instant::now());
         self.ready.clear();
-        self.offsets.after(records).await;
+        if tokio::time::timeout(COPY, self.offsets.after(records)).await.is_err() {
+            tracing::warn!(connector, "the worker's offsets topic took no copy of the connector's offsets in {} s", COPY.as_secs());
+        }
         Ok(())
     }
 

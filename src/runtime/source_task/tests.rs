@@ -202,6 +202,10 @@ impl OffsetStore for Kept {
 /// Written by transactions: to the topic `offsets`, a value for each position.
 #[async_trait]
 impl Transactional for Kept {
+    async fn partition(&self, _record: &Record) -> Result<i32, OffsetError> {
+        Ok(0)
+    }
+
     fn topic(&self) -> &str {
         "offsets"
     }

@@ -16,13 +16,16 @@ fn seen(member: &Member) -> Value {
     names.sort();
     let of = |name: &String| {
         let get = |what: &str| member.get(&format!("/connectors/{name}{what}"));
-        let mut info = get("");
+        let (mut info, mut offsets) = (get(""), get("/offsets"));
+        if let Some(offsets) = offsets["offsets"].as_array_mut() {
+            offsets.sort_by_key(Value::to_string); // Java lists them as its maps do
+        }
         if let Some(tasks) = info["tasks"].as_array_mut() {
             tasks.sort_by_key(|task| task["task"].as_i64());
         }
         let status = json!({"states": member.states(name), "type": get("/status")["type"]});
         let parts = json!({
-            "info": info, "config": get("/config"), "tasks": get("/tasks"), "status": status, "topics": get("/topics"), "offsets": get("/offsets")
+            "info": info, "config": get("/config"), "tasks": get("/tasks"), "status": status, "topics": get("/topics"), "offsets": offsets
         });
         (name.clone(), parts)
     };
