@@ -300,6 +300,12 @@ pub trait Consumer: fmt::Debug + Send {
     /// try again.
     async fn seek(&mut self, to: &Offsets) -> Result<(), KafkaError>;
 
+    /// Nothing of these partitions is wanted (`true`), or again; ends with their assignment. Records that are on their way may come all the same, and by default all
+    /// do: whoever asks passes over them, and [seeks](Self::seek) when they are wanted again.
+    fn set_paused(&mut self, partitions: &[TopicPartition], is_paused: bool) {
+        let _ = (partitions, is_paused);
+    }
+
     /// Leaves the group, so that others take over at once, and waits until that is done.
     async fn close(&mut self);
 
