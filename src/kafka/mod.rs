@@ -26,6 +26,7 @@ pub mod log;
 mod poll;
 mod producer;
 pub mod properties;
+pub mod scan;
 mod statistics;
 mod topics;
 

@@ -26,6 +26,8 @@ pub mod topic;
 pub(super) const DATA_EXCEPTION: &str = "org.apache.kafka.connect.errors.DataException";
 /// The class that upstream names for what a sink reports of records that it was given.
 pub(super) const SINK_TASK: &str = "org.apache.kafka.connect.sink.SinkTask";
+/// The class that upstream names for what a source's producer does not send.
+pub(super) const WORKER_SOURCE_TASK: &str = "org.apache.kafka.connect.runtime.WorkerSourceTask";
 
 /// Where a record failed: upstream's `Stage`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
