@@ -19,7 +19,7 @@ mod regex_router;
 mod rows;
 mod timestamp_router;
 
-pub use chain::Chain;
+pub use chain::{Chain, Untransformed};
 
 /// Rewrites batches. One value per task.
 pub trait Transform: fmt::Debug + Send {

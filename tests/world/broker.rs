@@ -57,6 +57,17 @@ impl Topic {
         topic
     }
 
+    /// Another topic of the same broker, whoever makes it.
+    pub(crate) fn sibling(&self, name: &str, partitions: i32) -> Self {
+        Self { bootstrap: self.bootstrap.clone(), name: name.to_owned(), partitions }
+    }
+
+    /// End offset of the first partition, 0 while there is no such topic.
+    pub(crate) fn end_offset_or_none(&self) -> i64 {
+        let consumer: BaseConsumer = self.client().create().expect("a client");
+        consumer.fetch_watermarks(&self.name, 0, PATIENCE).map_or(0, |(_, end)| end)
+    }
+
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         self.client().create().expect("an admin client")
     }

@@ -238,7 +238,8 @@ async fn play_on(
     let progress: Arc<tokio::sync::Notify> = Arc::default();
     let tolerates = settings.contains(&("errors.tolerance", "all"));
     let cx = TaskContext { connector: "c".into(), task: 0, env: env.clone(), health: live.health.clone(), progress: Arc::clone(&progress), tolerates };
-    let core = Core { stage: convert::build(&props, &Props::new(), class.want(&props)).unwrap(), chain: Chain::from_props(&props).unwrap() };
+    let (stage, chain) = (convert::build(&props, &Props::new(), class.want(&props)).unwrap(), Chain::from_props(&props).unwrap());
+    let core = Core { stage, chain, classes: Classes::of(&props, &Props::new()) };
     let mut sink = class.sink_task(&props, cx).unwrap();
     sink.start().await.unwrap();
     let overrides = settings.iter().filter_map(|(key, value)| Some((key.strip_prefix("consumer.override.")?.to_owned(), (*value).to_owned())));
@@ -258,8 +259,10 @@ async fn play_on(
         stop_patience: Duration::from_secs(2),
         commit_every: Duration::from_millis(20),
         progress,
-        tolerates,
-        logs_rejects: false,
+        name: TaskName { connector: "c".into(), task: 0 },
+        policy: Policy::from_props(&props),
+        letters: DeadLetters::default(),
+        breaker: Breaker::new(Rule::from_props(&props)),
         owned: BTreeMap::new(),
         inbox: VecDeque::new(),
         departed: BTreeSet::new(),
