@@ -99,7 +99,7 @@ impl DeadLetters {
         Ok(Self::to(topic, folder, task, &cx.env.memory))
     }
 
-    fn to(topic: Option<Queue>, folder: Option<Arc<dyn LetterFolder>>, task: TaskName, memory: &Budget) -> Self {
+    pub(in crate::runtime) fn to(topic: Option<Queue>, folder: Option<Arc<dyn LetterFolder>>, task: TaskName, memory: &Budget) -> Self {
         Self { topic, files: folder.map(|folder| Files::new(folder, task, memory.clone())), account: Account::default() }
     }
 

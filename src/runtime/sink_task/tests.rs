@@ -79,6 +79,8 @@ struct Script {
     logs: Logs,
     /// What they hold when they are asked again.
     later: Option<Logs>,
+    /// Where bad records go.
+    letters: Mutex<DeadLetters>,
 }
 
 impl std::fmt::Debug for Script {
@@ -218,7 +220,7 @@ async fn play(
 async fn play_on(
     folder: &Path,
     settings: &[(&str, &str)],
-    script: Script,
+    mut script: Script,
     until: impl Fn(&Seen) -> bool + Send + Sync + 'static,
 ) -> (Result<(), TaskError>, Seen, Figures) {
     let given = [
@@ -244,7 +246,7 @@ async fn play_on(
     sink.start().await.unwrap();
     let overrides = settings.iter().filter_map(|(key, value)| Some((key.strip_prefix("consumer.override.")?.to_owned(), (*value).to_owned())));
     let consumer_props: Props = overrides.collect();
-    let (seen, shown) = (Arc::clone(&script.seen), Arc::clone(&live));
+    let (seen, shown, letters) = (Arc::clone(&script.seen), Arc::clone(&live), std::mem::take(script.letters.get_mut().unwrap()));
     let stop = CancellationToken::new();
     let (_pause, paused) = watch::channel(false);
     let task = Task {
@@ -261,7 +263,7 @@ async fn play_on(
         progress,
         name: TaskName { connector: "c".into(), task: 0 },
         policy: Policy::from_props(&props),
-        letters: DeadLetters::default(),
+        letters,
         breaker: Breaker::new(Rule::from_props(&props)),
         owned: BTreeMap::new(),
         inbox: VecDeque::new(),
@@ -671,3 +673,5 @@ async fn a_planned_file_of_which_records_are_gone_replaces_and_doubles_nothing()
         assert_eq!(objects(folder.path()), [left]);
     }
 }
+
+mod letters;
