@@ -265,6 +265,12 @@ pub trait SinkTask: Send {
         false
     }
 
+    /// True when nothing is held, nor on its way: a paused task is then closed, and opened again when it goes on. By default as the [`report`](Self::report) says.
+    fn is_at_rest(&self) -> bool {
+        let TaskReport { open_rows, open_files, .. } = self.report();
+        open_rows == 0 && open_files == 0
+    }
+
     /// These partitions go away now: everything that is held of them is dropped.
     async fn close(&mut self, partitions: &[TopicPartition]);
 

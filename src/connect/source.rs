@@ -168,6 +168,11 @@ pub trait SourceTask: Send {
         let _ = (batch, row);
     }
 
+    /// True when a source that is paused for a while may be ended, and begun again from its offsets when it goes on.
+    fn can_rest(&self) -> bool {
+        true
+    }
+
     /// Ends; nothing is polled any more.
     async fn stop(&mut self) {}
 }

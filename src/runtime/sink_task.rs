@@ -20,6 +20,7 @@ use super::errors::dead_letters::DeadLetters;
 use super::errors::letter::Kept;
 use super::errors::{Classes, Failure, Policy, Stage, TaskName};
 use super::status::Live;
+use super::worker::Ended;
 use crate::batch::{Batch, Commits, Committed, Offsets, RawBatch, TopicPartition};
 use crate::connect::{Connector, ErrorKind, Props, SinkTask, TaskContext, TaskError};
 use crate::convert::{self, Half};
@@ -36,6 +37,8 @@ const COMMIT_EVERY: Duration = Duration::from_secs(1);
 const URGENT_EVERY: Duration = Duration::from_millis(20);
 /// How long to wait before a coordinator that did not answer is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How long a paused task keeps its clients that has nothing in hand.
+pub(super) const REST_AFTER: Duration = Duration::from_secs(10);
 /// How long the end of an assignment waits for what is being published; then the next owner publishes it again, under the same names.
 const REVOKE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -67,11 +70,11 @@ pub struct TaskControl {
     pub live: Arc<Live>,
 }
 
-/// Runs until stopped (`Ok`: what was being published is committed, what was open will be read again) or failed.
+/// Runs until stopped (`Ok`: what was being published is committed, what was open will be read again), at rest, or failed.
 ///
 /// # Errors
 /// [`TaskError`]: why the task is FAILED.
-pub async fn run(spec: TaskSpec, control: TaskControl) -> Result<(), TaskError> {
+pub async fn run(spec: TaskSpec, control: TaskControl) -> Result<Ended, TaskError> {
     let TaskControl { paused, stop, live } = control;
     let progress = Arc::new(tokio::sync::Notify::new());
     let policy = Policy::from_props(&spec.props);
@@ -90,11 +93,11 @@ pub async fn run(spec: TaskSpec, control: TaskControl) -> Result<(), TaskError> 
     let mut sink = spec.class.sink_task(&spec.props, cx.clone())?;
     tokio::select! {
         started = sink.start() => started?,
-        () = stop.cancelled() => return Ok(()),
+        () = stop.cancelled() => return Ok(Ended::Stopped),
     }
     let letters = DeadLetters::open((&spec.props, &spec.worker), spec.class, &cx, &stop).await?;
     if stop.is_cancelled() {
-        return Ok(());
+        return Ok(Ended::Stopped);
     }
     let consumer_props = settings::consumer_props(&spec.worker.props, &spec.connector, &spec.props, spec.task);
     let consumer = spec.env.kafka.consumer(&consumer_props, &subscription(&spec.props)).map_err(|e| kafka_error(&e))?;
@@ -128,6 +131,7 @@ pub async fn run(spec: TaskSpec, control: TaskControl) -> Result<(), TaskError> 
         asked_at: None,
         commit_at: None,
         is_waiting: false,
+        rests_at: None,
     };
     task.run(Box::new(Core { stage, chain, classes })).await
 }
@@ -231,6 +235,8 @@ struct Task {
     dues: BTreeMap<TopicPartition, Due>,
     /// When those are asked again who did not answer.
     ask_at: Option<Instant>,
+    /// When the task has been paused without anything in hand for long enough.
+    rests_at: Option<Instant>,
 }
 
 /// How waiting for something else ended.
@@ -242,7 +248,7 @@ enum Attended<T> {
 }
 
 impl Task {
-    async fn run(mut self, core: Box<Core>) -> Result<(), TaskError> {
+    async fn run(mut self, core: Box<Core>) -> Result<Ended, TaskError> {
         let outcome = self.serve(core).await;
         let all: Vec<TopicPartition> = self.owned.keys().cloned().collect();
         // As upstream, a task that a bad record ends finishes and commits what came before it; so does one that a loss of records ends. After any other error nothing
@@ -258,14 +264,14 @@ impl Task {
         };
         self.sink.close(&all).await;
         self.letters.close().await;
-        let ended = outcome.and(settled);
+        let ended = outcome.and_then(|ended| settled.map(|()| ended));
         self.consumer.close().await;
         self.update_live();
         ended
     }
 
     /// The loop: one event at a time.
-    async fn serve(&mut self, core: Box<Core>) -> Result<(), TaskError> {
+    async fn serve(&mut self, core: Box<Core>) -> Result<Ended, TaskError> {
         let mut core = Some(core);
         let mut ticker = tokio::time::interval(TICK);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -281,7 +287,7 @@ impl Task {
             let wanted = if takes_records { Wanted::Everything } else { Wanted::Rebalances };
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Ok(()),
+                () = self.stop.cancelled() => return Ok(Ended::Stopped),
                 event = self.consumer.next(wanted) => {
                     let outcome = self.handle(event).await;
                     self.survive(outcome).await?;
@@ -301,7 +307,18 @@ impl Task {
             }
             let outcome = self.housekeeping().await;
             self.survive(outcome).await?;
+            if self.has_rested() {
+                return Ok(Ended::Rests);
+            }
         }
+    }
+
+    /// True when the task is paused and has had nothing in hand for a while: all that it took is committed, and what waits is read again.
+    fn has_rested(&mut self) -> bool {
+        let is_at_rest = *self.paused.borrow() && self.dues.is_empty() && !self.letters.are_underway() && !self.breaker.holds_any() && self.sink.is_at_rest();
+        let now = Instant::now();
+        self.rests_at = is_at_rest.then(|| self.rests_at.unwrap_or(now + REST_AFTER));
+        self.rests_at.is_some_and(|at| at <= now)
     }
 
     fn is_short(&self) -> bool {

@@ -19,9 +19,10 @@ use self::exact::{Boundary, ExactlyOnce, Transactions};
 use self::outbox::{Held, Origin, Outbox};
 use self::prepare::{Piece, Stages};
 use super::errors::{Classes, Failure, Policy, Stage, TaskName, WORKER_SOURCE_TASK};
-use super::sink_task::{TaskControl, TaskSpec};
+use super::sink_task::{REST_AFTER, TaskControl, TaskSpec};
 use super::status::Live;
 use super::topic_creation::TopicCreation;
+use super::worker::Ended;
 use crate::connect::source::{OffsetStore, SourceBatch};
 use crate::connect::{ErrorKind, SourceContext, SourceTask, TaskContext, TaskError, TaskReport};
 use crate::convert::writing;
@@ -42,7 +43,7 @@ const IDLE: Duration = Duration::from_millis(100);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where a task's offsets are, and how they get there.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Keeping {
     /// They are set when Kafka has the records.
     AtLeastOnce(Arc<dyn OffsetStore>),
@@ -50,11 +51,11 @@ pub enum Keeping {
     ExactlyOnce(ExactlyOnce),
 }
 
-/// Runs until stopped (`Ok`: the offsets of what Kafka has are kept) or failed.
+/// Runs until stopped (`Ok`: the offsets of what Kafka has are kept), at rest, or failed.
 ///
 /// # Errors
 /// [`TaskError`]: why the task is FAILED.
-pub async fn run(spec: TaskSpec, keeping: Keeping, control: TaskControl) -> Result<(), TaskError> {
+pub async fn run(spec: TaskSpec, keeping: Keeping, control: TaskControl) -> Result<Ended, TaskError> {
     let TaskControl { paused, stop, live } = control;
     let (worker, props) = (&spec.worker, &spec.props);
     let policy = Policy::from_props(props);
@@ -76,7 +77,7 @@ pub async fn run(spec: TaskSpec, keeping: Keeping, control: TaskControl) -> Resu
             let mut producer = spec.env.kafka.transactional_producer(&producer_props, &transactional_id).map_err(|error| refused(&error))?;
             if !exact::take_over(producer.as_mut(), guard.as_ref(), &live.health, &stop).await? {
                 producer.close().await;
-                return Ok(());
+                return Ok(Ended::Stopped);
             }
             let transactions = Transactions::new(Arc::clone(&offsets), Boundary::from_props(props, worker.offset_flush_interval));
             (offsets as Arc<dyn OffsetStore>, Some(transactions), producer)
@@ -91,7 +92,7 @@ pub async fn run(spec: TaskSpec, keeping: Keeping, control: TaskControl) -> Resu
     let creation = creation.transpose()?;
     tokio::select! {
         started = source.start() => started?,
-        () = stop.cancelled() => return Ok(()),
+        () = stop.cancelled() => return Ok(Ended::Stopped),
     }
     let guarantee = if transactions.is_some() { "exactly-once" } else { "at-least-once" };
     let task = Task {
@@ -102,6 +103,8 @@ pub async fn run(spec: TaskSpec, keeping: Keeping, control: TaskControl) -> Resu
         offsets,
         transactions,
         batch_ended: false,
+        rests_at: None,
+        is_placed: true,
         outbox: Outbox::default(),
         outgoing: VecDeque::new(),
         failure: None,
@@ -160,6 +163,10 @@ struct Task {
     transactions: Option<Transactions>,
     /// A batch was sent whole since a transaction ended.
     batch_ended: bool,
+    /// When the task has been paused without anything in hand for long enough.
+    rests_at: Option<Instant>,
+    /// Of all that was polled the source says where it was.
+    is_placed: bool,
     outbox: Outbox,
     /// What was polled and not sent yet.
     outgoing: VecDeque<Piece>,
@@ -182,10 +189,10 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self) -> Result<(), TaskError> {
+    async fn run(mut self) -> Result<Ended, TaskError> {
         let outcome = match self.serve().await {
             // What was sent is committed, however far the batch had come; what was not sent is read again.
-            Ok(()) => self.commit_if_due(true).await,
+            Ok(ended) => self.commit_if_due(true).await.map(|()| ended),
             failed => failed,
         };
         if let Some(transactions) = &mut self.transactions {
@@ -203,11 +210,11 @@ impl Task {
         self.source.stop().await;
         self.producer.close().await;
         self.show();
-        outcome.and(settled)
+        outcome.and_then(|ended| settled.map(|()| ended))
     }
 
     /// The loop: one event at a time.
-    async fn serve(&mut self) -> Result<(), TaskError> {
+    async fn serve(&mut self) -> Result<Ended, TaskError> {
         let mut flush = tokio::time::interval_at(Instant::now() + self.flush_every, self.flush_every.max(Duration::from_millis(1)));
         let mut ticker = tokio::time::interval(TICK);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -227,7 +234,7 @@ impl Task {
             let polls = self.outgoing.is_empty() && !is_short && !*self.paused.borrow();
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Ok(()),
+                () = self.stop.cancelled() => return Ok(Ended::Stopped),
                 _ = flush.tick(), if self.transactions.is_none() => self.keep_offsets(self.flush_patience).await,
                 polled = poll(self.source.as_mut(), self.next_poll), if polls => self.polled(polled?),
                 settled = self.producer.settled(), if self.outbox.unsettled() > 0 => self.take(settled)?,
@@ -235,7 +242,23 @@ impl Task {
                 _ = self.paused.changed() => {}
                 _ = ticker.tick() => self.show(),
             }
+            if self.has_rested() {
+                self.keep_offsets(self.flush_patience).await;
+                if self.outbox.is_empty() {
+                    return Ok(Ended::Rests);
+                }
+            }
         }
+    }
+
+    /// True when the task is paused and has had nothing in hand for a while: all that it polled is sent, so that it can go on from its offsets.
+    fn has_rested(&mut self) -> bool {
+        let is_sent = self.outgoing.is_empty() && self.failure.is_none() && self.outbox.unsettled() == 0;
+        let is_committed = self.transactions.as_ref().is_none_or(|transactions| !transactions.is_open());
+        let is_at_rest = *self.paused.borrow() && self.is_placed && is_sent && is_committed && self.source.can_rest();
+        let now = Instant::now();
+        self.rests_at = is_at_rest.then(|| self.rests_at.unwrap_or(now + REST_AFTER));
+        self.rests_at.is_some_and(|at| at <= now)
     }
 
     /// Commits the transaction that is open when it is time for that, or in a hurry.
@@ -270,6 +293,7 @@ impl Task {
                 break; // what comes after a record that ends the task is polled again
             }
             self.batch_ended = true; // once `outgoing` is empty
+            self.is_placed &= batch.positions.is_some();
             let permit = self.memory.take(batch.memory_bytes());
             let held = Held::new(batch, Some(permit));
             let prepared = self.stages.prepare(&held, self.policy.tolerates);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::connect::{Connector, Kind, Props, TaskError};
@@ -22,6 +23,19 @@ use crate::settings::{self, Settings, clients};
 
 /// How long a dropped task may take to be gone.
 pub(super) const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a paused task is without its clients at most: then it joins its group for a moment, whose offsets brokers would forget when nobody is in it for
+/// `offsets.retention.minutes` (a week).
+const REST: Duration = Duration::from_secs(12 * 3600);
+
+/// How a task ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was to stop.
+    Stopped,
+    /// It is paused and has had nothing in hand for a while: it begins again when it is resumed, and costs nothing until then.
+    Rests,
+}
 
 /// The tasks that run in this process.
 #[derive(Debug)]
@@ -55,7 +69,7 @@ impl Worker {
 
     /// Starts a task and returns what it shows; `topics` are the connector's. `props` is its configuration with references resolved;
     /// `guard` looks after it if it delivers exactly once.
-    pub fn start(&mut self, id: TaskId, class: &'static dyn Connector, props: Props, topics: ActiveTopics, paused: bool, guard: Box<dyn Guard>) -> Arc<Live> {
+    pub fn start(&mut self, id: TaskId, class: &'static dyn Connector, props: Props, topics: ActiveTopics, paused: bool, guard: Arc<dyn Guard>) -> Arc<Live> {
         debug_assert!(!self.running.contains_key(&id), "{id} runs already");
         let live = Arc::new(Live::of(topics));
         let stop = CancellationToken::new();
@@ -76,22 +90,33 @@ impl Worker {
         live
     }
 
-    fn spawn(&self, spec: TaskSpec, control: TaskControl, guard: Box<dyn Guard>) -> JoinHandle<Result<(), TaskError>> {
-        let begins = begins(control.paused.clone(), control.stop.clone());
-        let task: BoxFuture<'static, Result<(), TaskError>> = match spec.class.kind() {
-            Kind::Sink => Box::pin(sink_task::run(spec, control)),
-            Kind::Source => {
-                let keeping = match &self.offsets {
-                    SourceStores::Topics(topics) if self.settings.exactly_once == settings::ExactlyOnce::Enabled => {
-                        let transactional_id = clients::transactional_id(&self.settings.props, &spec.connector, spec.task);
-                        Keeping::ExactlyOnce(ExactlyOnce { offsets: Arc::new(topics.of(&spec.connector, &spec.props)), transactional_id, guard })
-                    }
-                    stores => Keeping::AtLeastOnce(stores.of(&spec.connector, &spec.props)),
-                };
-                Box::pin(source_task::run(spec, keeping, control))
+    fn spawn(&self, spec: TaskSpec, control: TaskControl, guard: Arc<dyn Guard>) -> JoinHandle<Result<(), TaskError>> {
+        let keeping = match &self.offsets {
+            SourceStores::Topics(topics) if self.settings.exactly_once == settings::ExactlyOnce::Enabled => {
+                let transactional_id = clients::transactional_id(&self.settings.props, &spec.connector, spec.task);
+                Keeping::ExactlyOnce(ExactlyOnce { offsets: Arc::new(topics.of(&spec.connector, &spec.props)), transactional_id, guard })
             }
+            stores => Keeping::AtLeastOnce(stores.of(&spec.connector, &spec.props)),
         };
-        tokio::spawn(async move { if begins.await { task.await } else { Ok(()) } })
+        tokio::spawn(async move {
+            let mut is_due = control.paused.borrow().then(|| Instant::now() + REST);
+            loop {
+                if !begins(&control, is_due).await {
+                    return Ok(());
+                }
+                let task: BoxFuture<'static, Result<Ended, TaskError>> = match spec.class.kind() {
+                    Kind::Sink => Box::pin(sink_task::run(spec.clone(), control.clone())),
+                    Kind::Source => Box::pin(source_task::run(spec.clone(), keeping.clone(), control.clone())),
+                };
+                match task.await? {
+                    Ended::Stopped => return Ok(()),
+                    Ended::Rests => {
+                        tracing::debug!(connector = %spec.connector, task = spec.task, "paused and without anything in hand: its clients are closed")
+                    }
+                }
+                is_due = Some(Instant::now() + REST);
+            }
+        })
     }
 
     /// Pauses or resumes tasks; those that do not run are left out.
@@ -115,7 +140,7 @@ impl Worker {
             running.stop.cancel();
         }
         let grace = self.settings.task_shutdown_graceful_timeout;
-        let deadline = tokio::time::Instant::now() + grace;
+        let deadline = Instant::now() + grace;
         async move {
             for (id, running) in stopping {
                 end(id, running, deadline, grace).await;
@@ -130,17 +155,20 @@ impl Worker {
     }
 }
 
-/// Waits until a task is not paused; false when it is to stop instead. As upstream, one that starts paused has nothing before: no client, no place in a group.
-async fn begins(mut paused: watch::Receiver<bool>, stop: CancellationToken) -> bool {
+/// Waits until a task is not paused, or until that time; false when it is to stop instead. As upstream, one that starts paused has nothing before: no client, no
+/// place in a group.
+async fn begins(control: &TaskControl, at: Option<Instant>) -> bool {
+    let mut paused = control.paused.clone();
     tokio::select! {
         biased;
-        () = stop.cancelled() => false,
+        () = control.stop.cancelled() => false,
         resumed = paused.wait_for(|paused| !*paused) => resumed.is_ok(),
+        () = sleep_until(at.unwrap_or_else(Instant::now)), if at.is_some() => true,
     }
 }
 
 /// Waits for a task that was asked to end, and drops it at the deadline.
-async fn end(id: TaskId, mut running: Running, deadline: tokio::time::Instant, grace: Duration) {
+async fn end(id: TaskId, mut running: Running, deadline: Instant, grace: Duration) {
     if tokio::time::timeout_at(deadline, &mut running.watcher).await.is_err() {
         tracing::warn!(
             connector = %id.connector,

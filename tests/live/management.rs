@@ -6,7 +6,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use serde_json::{Value, json};
 
 use crate::broker::{Encoding, Topic};
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, assert_orders};
 use crate::worker::{Connector, SOON, Worker, await_some};
 
 /// As tests/servers/kafka.sh formats the broker's folder.
@@ -94,4 +94,30 @@ fn the_kafka_cluster_is_named() {
         assert_eq!(await_some(SOON, id, || worker.log()), KAFKA_CLUSTER_ID);
         worker.terminate();
     }
+}
+
+#[test]
+fn a_paused_sink_leaves_its_group_once_it_has_nothing_in_hand_and_goes_on_where_it_was() {
+    let topic = Topic::create("resting", 2);
+    let bucket = Bucket::create();
+    let sink = Connector::folder_sink(&topic, &bucket.folder, "json").with("flush.size", "500");
+    topic.send_orders(0..2_000, Encoding::Json);
+    let worker = Worker::start(&[&sink]);
+    worker.await_end(&sink, &topic, SOON);
+    let pause = |verb: &str| assert_eq!(worker.rest("PUT", &format!("/connectors/{}/{verb}", sink.name), None).0, 202);
+    let client: BaseConsumer = topic.client().create().expect("a client");
+    let members = || {
+        let groups = client.fetch_group_list(Some(&format!("connect-{}", sink.name)), SOON).expect("the group");
+        groups.groups().first().map_or(0, |group| group.members().len())
+    };
+    assert_eq!(members(), 1);
+    pause("pause");
+    await_some(SOON, || (members() == 0).then_some(()), || format!("it stays in its group\n{}", worker.log()));
+    assert_eq!(worker.task(&sink).0, "PAUSED");
+    topic.send_orders(2_000..4_000, Encoding::Json);
+    pause("resume");
+    worker.await_end(&sink, &topic, SOON);
+    assert_orders(&bucket.folder, "json", 0..4_000);
+
+    worker.terminate();
 }

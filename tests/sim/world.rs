@@ -16,6 +16,7 @@ use lakehead::env::Env;
 use lakehead::memory::{Budget, Permit};
 use lakehead::runtime::sink_task::{self, TaskControl, TaskSpec};
 use lakehead::runtime::status::Live;
+use lakehead::runtime::worker::Ended;
 use lakehead::settings::{Host, Settings};
 use lakehead::spill::Spill;
 use tempfile::TempDir;
@@ -106,7 +107,7 @@ struct Worker {
     process: Process,
     memory: Budget,
     stop: CancellationToken,
-    tasks: Vec<(Arc<Live>, AbortOnDropHandle<Result<(), TaskError>>)>,
+    tasks: Vec<(Arc<Live>, AbortOnDropHandle<Result<Ended, TaskError>>)>,
     _hoard: Option<Permit>,
     _pause: watch::Sender<bool>,
 }
@@ -292,7 +293,7 @@ impl<'a> World<'a> {
         let deadline = Instant::now() + STOPPING;
         for (_, task) in worker.tasks {
             match tokio::time::timeout_at(deadline, task).await {
-                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Ok(Ended::Stopped))) => {}
                 Ok(ended) => self.oracle.accuse(format_args!("{}: a task failed: {}", worker.process, failure(ended))),
                 Err(_) => self.oracle.accuse(format_args!("{} has not stopped after {STOPPING:?}", worker.process)),
             }
@@ -352,9 +353,9 @@ impl<'a> World<'a> {
     }
 }
 
-fn failure(ended: Result<Result<(), TaskError>, tokio::task::JoinError>) -> String {
+fn failure(ended: Result<Result<Ended, TaskError>, tokio::task::JoinError>) -> String {
     match ended {
-        Ok(Ok(())) => "it ended, and nobody has told it to".to_owned(),
+        Ok(Ok(_)) => "it ended, and nobody has told it to".to_owned(),
         Ok(Err(error)) => format!("{:?}: {error}", error.kind),
         Err(error) => error.to_string(),
     }

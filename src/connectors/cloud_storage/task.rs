@@ -210,6 +210,10 @@ impl SinkTask for CloudStorageTask {
         partitions.iter().filter_map(|tp| self.partitions.get(tp)).any(|owned| owned.ledger.pending() > 0)
     }
 
+    fn is_at_rest(&self) -> bool {
+        self.partitions.values().all(|owned| owned.ledger.is_clear() && owned.writer.is_idle())
+    }
+
     async fn close(&mut self, partitions: &[TopicPartition]) {
         // What is open or on its way ends with its owner, also while the store does not answer; uploads remove themselves.
         self.partitions.retain(|tp, _| !partitions.contains(tp));

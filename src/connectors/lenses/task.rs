@@ -184,6 +184,10 @@ impl SinkTask for LensesTask {
         busy.contains(&true)
     }
 
+    fn is_at_rest(&self) -> bool {
+        self.routes.iter().all(|route| route.task.is_at_rest())
+    }
+
     async fn close(&mut self, partitions: &[TopicPartition]) {
         for route in &mut self.routes {
             route.task.close(partitions).await;

@@ -129,6 +129,12 @@ impl Breaker {
         Self { rule, ..Self::default() }
     }
 
+    /// True while any partition is not read on.
+    #[must_use]
+    pub fn holds_any(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// A batch of a partition was taken up to an offset: so many records, and these failed of them. Says why the partition is not to be read on, when that is so from now on.
     pub fn note(&mut self, from: &TopicPartition, end: i64, records: u64, bad: &Tally, now: Instant) -> Option<&str> {
         let rule = self.rule?;

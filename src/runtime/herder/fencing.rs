@@ -147,8 +147,8 @@ impl Herder {
     }
 
     /// Looks after a task that is about to start with the configuration of that generation.
-    pub(super) fn guard(&self, id: &TaskId, generation: Option<u32>) -> Box<dyn Guard> {
-        Box::new(Watch { id: id.clone(), generation, about: Arc::clone(&self.about), herder: self.requests.clone() })
+    pub(super) fn guard(&self, id: &TaskId, generation: Option<u32>) -> Arc<dyn Guard> {
+        Arc::new(Watch { id: id.clone(), generation, about: Arc::clone(&self.about), herder: self.requests.clone() })
     }
 
     /// True when a task is still configured as it was in that generation, and this worker's.

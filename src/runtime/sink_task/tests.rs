@@ -275,8 +275,10 @@ async fn play_on(
         watch: lost::Watch::new(&props, &consumer_props),
         dues: BTreeMap::new(),
         ask_at: None,
+        rests_at: None,
     };
     let outcome = tokio::time::timeout(Duration::from_secs(60), task.run(Box::new(core))).await.expect("the task ends");
+    let outcome = outcome.map(|ended| assert_eq!(ended, Ended::Stopped));
     let seen = seen.lock().unwrap().clone();
     (outcome, seen, shown.figures())
 }

@@ -44,14 +44,14 @@ pub trait Guard: std::fmt::Debug + Send + Sync {
 }
 
 /// How a task delivers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ExactlyOnce {
     /// Where its offsets are.
     pub offsets: Arc<dyn Transactional>,
     /// Whose producer it has.
     pub transactional_id: String,
     /// Who looks after it.
-    pub guard: Box<dyn Guard>,
+    pub guard: Arc<dyn Guard>,
 }
 
 /// When transactions end: upstream's `TransactionBoundary`. No connector here says so itself (`connector`).

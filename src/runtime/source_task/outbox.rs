@@ -118,6 +118,11 @@ impl Outbox {
         self.unsettled
     }
 
+    /// True when every record has settled, and every offset is kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.unsettled == 0 && self.ready.is_empty()
+    }
+
     /// The offsets that may be kept and were not taken before.
     pub(super) fn take_ready(&mut self) -> Ready {
         std::mem::take(&mut self.ready)

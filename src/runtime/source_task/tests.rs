@@ -251,7 +251,7 @@ struct Running {
     live: Arc<Live>,
     paused: watch::Sender<bool>,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), TaskError>>,
+    task: JoinHandle<Result<Ended, TaskError>>,
 }
 
 /// Starts a task that reads that file, in batches of four lines, with more settings.
@@ -262,7 +262,7 @@ fn start(file: &Path, brokers: Arc<Brokers>, kept: Arc<Kept>, more: &[(&str, &st
 
 /// The same for a task that delivers exactly once. `refuses`: what its guard has against it, `fence` or `verify`.
 fn start_exact(file: &Path, brokers: Arc<Brokers>, kept: Arc<Kept>, refuses: &'static str, more: &[(&str, &str)]) -> Running {
-    let guard = Box::new(Says(Arc::clone(&brokers), refuses));
+    let guard = Arc::new(Says(Arc::clone(&brokers), refuses));
     let exact = ExactlyOnce { offsets: Arc::clone(&kept) as _, transactional_id: "g-c-0".to_owned(), guard };
     start_with(file, brokers, kept, Keeping::ExactlyOnce(exact), more)
 }
@@ -310,7 +310,8 @@ impl Running {
 
     async fn end(self) -> (Result<(), TaskError>, Arc<Kept>, Arc<Brokers>, Arc<Live>) {
         self.stop.cancel();
-        (self.task.await.unwrap(), self.kept, self.brokers, self.live)
+        let ended = self.task.await.unwrap().map(|ended| assert_eq!(ended, Ended::Stopped));
+        (ended, self.kept, self.brokers, self.live)
     }
 }
 
@@ -420,6 +421,23 @@ async fn records_that_are_left_out_are_logged_where_that_is_asked_for() {
         task.until("left out", |task| task.live.figures().rejected == 10).await;
         task.end().await.0.unwrap();
         assert_eq!(seen(), lines, "errors.log.enable={asked}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_paused_for_a_while_ends_with_its_offsets_kept() {
+    for exact in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder);
+        let (brokers, kept) = (Brokers::new(3, TAKES_ALL), Arc::default());
+        let task = if exact { start_exact(&path, brokers, kept, "", &[]) } else { start(&path, brokers, kept, &[]) };
+        task.until("sent", |task| task.brokers.values().len() == 10).await;
+        let paused_at = Instant::now();
+        task.paused.send_replace(true);
+        let Running { task, kept, .. } = task;
+        assert_eq!(task.await.unwrap().unwrap(), Ended::Rests);
+        assert!((10..12).contains(&paused_at.elapsed().as_secs()), "{:?}", paused_at.elapsed());
+        assert!(exact || kept.positions.lock().unwrap().last() == Some(&30));
     }
 }
 
