@@ -102,10 +102,10 @@ measure() {
     [ -f "$run/registry/registry.pid" ] || "$SERVERS/registry.sh" start "$registry" "$run/registry"
     id=$(register)
   fi
-  local encoding=$format
+  local encoding=$format rows=$records
   if [ "$format" = bad ]; then
     # A file ends with a partition's last good record.
-    encoding=json flush=$((flush_size * 9 / 10)) more=(--bad-every 10)
+    encoding=json rows=$((records * 9 / 10)) flush=$((flush_size * 9 / 10)) more=(--bad-every 10)
   fi
   say "$format: writing $records orders"
   "$target/examples/produce_orders" --bootstrap-servers "127.0.0.1:$kafka" --topic "$topic" --partitions $partitions --records "$records" \
@@ -161,11 +161,11 @@ P
   kill -TERM $worker
   wait $worker || die "after SIGTERM the worker ended with $?"
   worker=
-  "$LAKEHEAD_TOOLS/venv/bin/python" - "$run/s3/data/$name" "$records" <<'P'
+  "$LAKEHEAD_TOOLS/venv/bin/python" - "$run/s3/data/$name" "$rows" "$format" <<'P'
 import sys, duckdb
 files, rows, distinct = duckdb.connect().execute(f"SELECT count(DISTINCT filename), count(*), count(DISTINCT id) FROM read_parquet('{sys.argv[1]}/**/*.parquet', filename = true)").fetchone()
-print(f"{sys.argv[1].rsplit('-', 1)[1]} files: {files}, rows: {rows}, distinct ids: {distinct}")
-sys.exit(0 if rows == distinct == int(sys.argv[2]) else "error: the files do not hold every record once")
+print(f"{sys.argv[3]} files: {files}, rows: {rows}, distinct ids: {distinct}")
+sys.exit(0 if rows == distinct == int(sys.argv[2]) else "error: the files do not hold every good record once")
 P
   rm -rf "${run:?}/s3/data/$name"
 }
