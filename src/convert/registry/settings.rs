@@ -1,13 +1,18 @@
 //! The registry client's keys, with upstream's spellings (`AbstractKafkaSchemaSerDeConfig`, `SchemaRegistryClientConfig`).
 //!
 //! Most client keys may also be written with the prefix `schema.registry.`; a key with the prefix wins. Keys that would change what the
-//! client does and are not supported are refused by name; keys for producers (`auto.register.schemas`, …) mean nothing to a sink and are left alone.
+//! client does and are not supported are refused by name; keys for producers (`auto.register.schemas`, …) mean nothing to a sink and are left alone:
+//! [`registration`](super::registration) reads them for sources.
 
 use std::fmt;
 
 use url::Url;
 
 use crate::connect::Props;
+
+const PREFIX: &str = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer";
+const DUAL: &str = "io.confluent.kafka.serializers.schema.id.DualSchemaIdDeserializer";
+const DESERIALIZER: &str = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdDeserializer";
 
 /// Everything that the client is told. Two converters with equal settings share a client.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +26,8 @@ pub(super) struct Settings {
     trusted: Option<String>,
     identity: Option<String>,
     proxy: Option<String>,
+    /// `request.header.*`: sent with every request.
+    headers: Vec<(String, String)>,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +51,17 @@ pub(super) fn name(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
-type Problem = (String, String);
+/// A key, without the converter's prefix, and what is wrong with its value.
+pub type Problem = (String, String);
+
+/// What the client is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Schemas of records that are read.
+    Reading,
+    /// Ids for schemas that are written.
+    Writing,
+}
 
 /// Reads keys and gathers problems.
 struct Reader<'a> {
@@ -139,25 +156,61 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Keys that would change what is read, and what they may say.
-    fn refused(&mut self) {
-        const ONLY: [(&str, &[&str], &str); 6] = [
-            ("use.latest.version", &["false"], "records are read with the schema that they were written with"),
-            ("use.latest.with.metadata", &[], "records are read with the schema that they were written with"),
+    /// Keys that would change what is done, and what they may say.
+    fn refused(&mut self, direction: Direction) {
+        type Only = (&'static str, &'static [&'static str], &'static str);
+        const ONLY: [Only; 12] = [
+            ("use.latest.with.metadata", &[], "schemas are not chosen by their metadata"),
+            ("use.schema.guid", &[], "schemas are named by their ids"),
             ("context.name.strategy", &["io.confluent.kafka.serializers.context.NullContextNameStrategy"], "contexts other than the default are not supported"),
+            ("schema.reflection", &["false"], "there are no classes to look into"),
+            ("rule.executors", &[], "rules of schemas are not executed"),
+            ("rule.actions", &[], "rules of schemas are not executed"),
+            ("validation.rules.execution", &["DISABLED"], "rules of schemas are not executed"),
+            ("key.schema.id.serializer", &[PREFIX], "ids stand in the payload"),
+            ("value.schema.id.serializer", &[PREFIX], "ids stand in the payload"),
             ("ssl.endpoint.identification.algorithm", &["https"], "the host's name is always checked"),
             ("ssl.key.password", &[], "an encrypted key is not supported: store it without a password and restrict the file"),
             ("ssl.keystore.password", &[], "a PEM store has no password"),
         ];
-        for (key, taken, why) in ONLY {
-            let named = if key.starts_with("ssl.") { format!("schema.registry.{key}") } else { key.to_owned() };
-            if let Some(value) = self.options.get(&named).map(|value| value.trim())
+        const READING: [Only; 3] = [
+            ("use.latest.version", &["false"], "records are read with the schema that they were written with"),
+            ("key.schema.id.deserializer", &[DUAL, DESERIALIZER], "ids are read from the payload"),
+            ("value.schema.id.deserializer", &[DUAL, DESERIALIZER], "ids are read from the payload"),
+        ];
+        const WRITING: [Only; 6] = [
+            ("propagate.schema.tags", &["false"], "tags of older versions are not carried over"),
+            ("schema.format", &[], "schemas are registered in the registry's own form"),
+            ("latest.cache.ttl.sec", &["-1"], "the newest version is asked for once"),
+            ("avro.reflection.allow.null", &["false"], "there are no classes to look into"),
+            ("avro.use.logical.type.converters", &["false"], "values are written as the Connect schema has them"),
+            ("avro.remove.java.properties", &["false"], "schemas are registered with all their properties"),
+        ];
+        let own: &[Only] = if direction == Direction::Reading { &READING } else { &WRITING };
+        for (key, taken, why) in ONLY.iter().chain(own) {
+            let named = if key.starts_with("ssl.") { format!("schema.registry.{key}") } else { (*key).to_owned() };
+            if let Some(value) = self.options.get(&named).map(|value| value.trim()).filter(|value| !value.is_empty())
                 && !taken.iter().any(|taken| taken.eq_ignore_ascii_case(value))
             {
                 let values = if taken.is_empty() { "leave it out".to_owned() } else { format!("values taken: {}", taken.join(", ")) };
                 self.problem(&named, format!("{why}; {values}"));
             }
         }
+    }
+
+    /// The headers that are sent with every request.
+    fn headers(&mut self) -> Vec<(String, String)> {
+        let mut headers = Vec::new();
+        for (key, value) in self.options {
+            let Some(name) = key.strip_prefix("request.header.") else { continue };
+            let is_header = reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_ok() && reqwest::header::HeaderValue::from_str(value).is_ok();
+            if is_header {
+                headers.push((name.to_owned(), value.clone()));
+            } else {
+                self.problem(key, "not a header of HTTP: a name of letters, digits and \"-\", and a value of printable letters are taken");
+            }
+        }
+        headers
     }
 }
 
@@ -166,9 +219,9 @@ impl Settings {
     ///
     /// # Errors
     /// Every problem: key and message.
-    pub(super) fn parse(options: &Props) -> Result<Self, Vec<Problem>> {
+    pub(super) fn parse(options: &Props, direction: Direction) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader { options, problems: Vec::new() };
-        reader.refused();
+        reader.refused(direction);
         let settings = Self {
             urls: reader.urls(),
             credentials: reader.credentials(),
@@ -181,6 +234,7 @@ impl Settings {
                 (Some(_), None) => reader.none("proxy.port", "proxy.host needs it"),
                 _ => None,
             },
+            headers: reader.headers(),
         };
         if reader.problems.is_empty() { Ok(settings) } else { Err(reader.problems) }
     }
@@ -211,6 +265,7 @@ impl Settings {
 
     /// Adds the credentials, if there are any; a user in the address is sent by the client itself.
     pub(super) fn authorize(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        let request = self.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
         match &self.credentials {
             Some(Credentials::Basic { user, password }) => request.basic_auth(user, Some(password)),
             Some(Credentials::Bearer(token)) => request.bearer_auth(token),
@@ -231,7 +286,8 @@ mod tests {
     fn parse(pairs: &[(&str, &str)]) -> Result<Settings, String> {
         let url = ("schema.registry.url", "http://me:secret@one:8081/, https://two/prefix");
         let options = std::iter::once(&url).chain(pairs).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Settings::parse(&options).map_err(|problems| problems.iter().map(|(key, message)| format!("{key}: {message}")).collect::<Vec<_>>().join("\n"))
+        Settings::parse(&options, Direction::Reading)
+            .map_err(|problems| problems.iter().map(|(key, message)| format!("{key}: {message}")).collect::<Vec<_>>().join("\n"))
     }
 
     #[test]

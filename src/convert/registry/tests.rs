@@ -22,7 +22,7 @@ async fn serve(router: Router) -> String {
 fn open(url: &str, more: &[(&str, &str)]) -> Registry {
     let mut options = Props::from([("schema.registry.url".to_owned(), url.to_owned())]);
     options.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-    Registry::open(&options).unwrap()
+    Registry::open(&options, Direction::Reading).unwrap()
 }
 
 type Asked = Result<Result<Arc<RegisteredSchema>, String>, TaskError>;
