@@ -25,9 +25,9 @@ mod sources;
 mod undisturbed;
 mod volume;
 mod whole_sink;
-mod writers;
 #[path = "../world/mod.rs"]
 #[allow(dead_code, reason = "each test program needs other parts of the world")]
 mod world;
+mod writers;
 
 use world::{broker, bucket, servers, worker};

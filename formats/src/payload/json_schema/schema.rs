@@ -127,6 +127,14 @@ impl Writer<'_> {
         };
         match self.symbols(field) {
             Some(symbols) => self.out.push_str(&format!("{{\"enum\":[{}]", symbols.join(","))),
+            // Upstream's library says this one's type last.
+            None if field.data_type() == &DataType::Boolean => {
+                let start = self.out.len();
+                self.described(field, index, connect_type);
+                self.out.push_str(",\"type\":\"boolean\"}");
+                self.out.replace_range(start..=start, "{");
+                return;
+            }
             None => self.out.push_str(&format!("{{\"type\":\"{kind}\"")),
         }
         if matches!(field.data_type(), DataType::Struct(_)) && !self.mapping.additional {

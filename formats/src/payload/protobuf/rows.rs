@@ -14,7 +14,8 @@ use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType,
     TimestampMillisecondType, i256,
 };
-use chrono::{Datelike, NaiveDate, TimeDelta};
+
+use crate::schema::hybrid;
 
 /// `0001-01-01T00:00:00Z` and `9999-12-31T23:59:59.999Z` in milliseconds.
 const MILLIS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
@@ -391,13 +392,12 @@ fn timestamp(millis: i64, out: &mut Vec<u8>) -> Result<(), String> {
 
 /// year, month, day
 fn date(days: i32, out: &mut Vec<u8>) -> Result<(), String> {
-    let date = NaiveDate::from_ymd_opt(1970, 1, 1).and_then(|epoch| epoch.checked_add_signed(TimeDelta::try_days(i64::from(days))?));
-    let Some(date) = date.filter(|date| (1..=9999).contains(&date.year())) else {
+    let Some((year, month, day)) = hybrid::to_date(days) else {
         return Err(format!("\"{days}\" days since 1970 are no date of Protobuf, whose years are 1 to 9999"));
     };
-    part(1, i64::from(date.year()), out);
-    part(2, i64::from(date.month()), out);
-    part(3, i64::from(date.day()), out);
+    part(1, i64::from(year), out);
+    part(2, i64::from(month), out);
+    part(3, i64::from(day), out);
     Ok(())
 }
 

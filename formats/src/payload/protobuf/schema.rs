@@ -167,6 +167,12 @@ impl Plan {
             }
             self.path.pop();
         }
+        let types = definition.messages.iter().map(|message| &message.name).chain(definition.enums.iter().map(|of| &of.name));
+        let fields = || definition.fields.iter().chain(definition.oneofs.iter().flat_map(|(_, fields)| fields));
+        if let Some(name) = types.into_iter().find(|name| fields().any(|field| field.name == **name)) {
+            return self
+                .refuse(format!("a field and a struct or enum are both called \"{name}\", which Protobuf cannot tell apart: rename one with a transform"));
+        }
         entries.sort_by_key(|entry| entry.number);
         if let Some([first, second]) = entries.array_windows::<2>().find(|[first, second]| first.number == second.number) {
             return self

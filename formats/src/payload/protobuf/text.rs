@@ -56,7 +56,7 @@ pub(super) fn wrappers() -> String {
          option objc_class_prefix = \"GPB\";\noption csharp_namespace = \"Google.Protobuf.WellKnownTypes\";\n\n",
     );
     for (name, kind) in WRAPPERS {
-        text.push_str(&format!("message {name} {{\n  {kind} value = 1;\n}}\n"));
+        text.push_str(&format!("message {name} {{\n  {kind} value = 1 [json_name = \"value\"];\n}}\n"));
     }
     text
 }
@@ -89,7 +89,7 @@ impl Message {
         // A blank line stands between what is of one kind and what is of the next.
         let mut apart = |is_empty: bool, out: &mut String| {
             if !is_empty && !std::mem::replace(&mut is_first, false) {
-                out.push('\n');
+                line(depth, "", out);
             }
         };
         line(depth, &format!("message {} {{", self.name), out);

@@ -280,3 +280,32 @@ fn values_that_are_no_structs_are_read_again() {
     }
     assert_eq!(refused.into_iter().collect::<Vec<_>>(), ["protobuf Date32", "protobuf Decimal128(38, 2)", "protobuf List(Int32)"]);
 }
+
+/// Each line: a converter with settings, a record as `JsonConverter` has it, and the schema and the body that Confluent's classes make of it (`AvroData`,
+/// `JsonSchemaData` and `ProtobufData` of version 8.4, in a JVM); neither where they fail.
+#[test]
+fn records_are_written_as_upstream_writes_them() {
+    let mut counts = std::collections::BTreeMap::<String, usize>::new();
+    for line in include_str!("vectors.jsonl").lines() {
+        let vector: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let settings = vector["settings"].as_object().expect("settings").iter();
+        let options: Options = settings.map(|(key, value)| (key.clone(), value.as_str().expect("a text").to_owned())).collect();
+        let envelope = vector["record"].to_string();
+        let keeps_nulls = Options::from([("replace.null.with.default".to_owned(), "false".to_owned())]);
+        let mut reader = (wire::find("json").expect("a reader").build)(&keeps_nulls, false, Want::Any).expect("settings");
+        let column = reader.decode("t", &BinaryArray::from(vec![envelope.as_bytes()])).expect("a record").spans.remove(0).1;
+        let converter = vector["converter"].as_str().expect("a name");
+        let mut writer = (payload::find(converter).expect("a writer").build)(&options).expect("settings");
+        let wanted = writer.missing("t", &column);
+        assert_eq!(wanted.as_ref().map(|wanted| wanted.text.as_str()), vector["schema"].as_str(), "{line}");
+        if let Some(wanted) = wanted {
+            writer.learn(&wanted, Ok(&Registration { id: 7, schema: None }));
+        }
+        let Payloads { payloads, rejects } = writer.write_to("t", &column);
+        let body = |payload: &[u8]| payload[5..].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(payloads.is_valid(0).then(|| body(payloads.value(0))).as_deref(), vector["body"].as_str(), "{line}");
+        assert_eq!(rejects.len(), usize::from(vector["body"].is_null()), "{line}");
+        *counts.entry(converter.to_owned()).or_default() += 1;
+    }
+    assert!(counts.len() == 3 && counts.values().all(|count| *count > 30), "{counts:?}");
+}
