@@ -296,7 +296,7 @@ impl<L: Language> PayloadWriter for Registered<L> {
     }
 
     fn write_to(&mut self, topic: &str, column: &Column) -> Payloads {
-        if self.writes_nothing(column) && self.language.null(&column.field) == Null::NoPayload {
+        if column.field.data_type() == &DataType::Null || self.writes_nothing(column) && self.language.null(&column.field) == Null::NoPayload {
             return Payloads { payloads: arrow::array::BinaryArray::new_null(column.len()), rejects: Vec::new() };
         }
         self.fill(topic, column).unwrap_or_else(|reason| Payloads::none(column.len(), &reason))
@@ -309,3 +309,6 @@ impl<L: Language> PayloadWriter for Registered<L> {
 
 #[cfg(test)]
 mod laws;
+
+#[cfg(test)]
+mod tests;

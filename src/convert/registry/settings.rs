@@ -317,9 +317,26 @@ mod tests {
             ),
             (&[("use.latest.version", "true")], "use.latest.version: records are read with the schema that they were written with; values taken: false"),
             (&[("http.read.timeout.ms", "soon")], "http.read.timeout.ms: \"soon\" is not a number of milliseconds"),
+            (&[("use.schema.guid", "x")], "use.schema.guid: schemas are named by their ids; leave it out"),
+            (
+                &[("request.header.a b", "x")],
+                "request.header.a b: not a header of HTTP: a name of letters, digits and \"-\", and a value of printable letters are taken",
+            ),
+            (
+                &[("key.schema.id.deserializer", "com.example.Ids")],
+                "key.schema.id.deserializer: ids are read from the payload; values taken: io.confluent.kafka.serializers.schema.id.DualSchemaIdDeserializer, io.confluent.kafka.serializers.schema.id.PrefixSchemaIdDeserializer",
+            ),
         ];
         for (pairs, want) in table {
             assert_eq!(parse(pairs).unwrap_err(), want, "{pairs:?}");
+        }
+        let written = |key: &str, value: &str| {
+            let options = [("schema.registry.url", "http://one"), (key, value)].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+            Settings::parse(&options, Direction::Writing).map(|_| ()).map_err(|problems| problems[0].0.clone())
+        };
+        assert_eq!(written("use.latest.version", "true"), Ok(()));
+        for (key, value) in [("propagate.schema.tags", "true"), ("rule.executors", "cel"), ("value.schema.id.serializer", "com.example.Ids")] {
+            assert_eq!(written(key, value), Err(key.to_owned()));
         }
         assert_eq!(parse(&[("auto.register.schemas", "false"), ("use.latest.version", "false")]).unwrap().names(), ["http://one:8081", "https://two/prefix"]);
     }
