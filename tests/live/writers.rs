@@ -128,7 +128,7 @@ fn schemas_that_the_registry_refuses_end_the_task_or_are_left_out() {
     let source = orders(&topic, "AvroConverter", &url);
     let worker = Worker::start(&[&source]);
     let trace = worker.await_failure(&source);
-    let reason = format!("value: Error registering AVRO schema in subject \"{subject}\": the schema registry {url} refuses it (409 Conflict)");
+    let reason = format!("Error registering AVRO schema in subject \"{subject}\": the schema registry {url} refuses it (409 Conflict)");
     assert!(trace.contains(&reason), "{trace}");
 
     // A schema that nobody has registered is not registered where that is not wanted.

@@ -9,7 +9,9 @@ use std::fmt;
 use url::Url;
 
 use crate::connect::Props;
+use crate::tls::{self, Fallback, Ssl, TlsError};
 
+const SSL: &str = "schema.registry.ssl.";
 const PREFIX: &str = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer";
 const DUAL: &str = "io.confluent.kafka.serializers.schema.id.DualSchemaIdDeserializer";
 const DESERIALIZER: &str = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdDeserializer";
@@ -22,9 +24,8 @@ pub(super) struct Settings {
     credentials: Option<Credentials>,
     connect_timeout_ms: u64,
     read_timeout_ms: u64,
-    /// PEM texts: who is trusted besides the system's roots, and who we are.
-    trusted: Option<String>,
-    identity: Option<String>,
+    /// `schema.registry.ssl.*`: who is trusted instead of the system's authorities, and who we are.
+    ssl: Props,
     proxy: Option<String>,
     /// `request.header.*`: sent with every request.
     headers: Vec<(String, String)>,
@@ -134,32 +135,24 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// The PEM text of a trust store or key store: in `texts` keys themselves, or in the file that `location` names.
-    fn pem(&mut self, store: &str, texts: &[&str]) -> Option<String> {
-        let (kind, location) = (format!("ssl.{store}.type"), format!("ssl.{store}.location"));
-        let inline: Vec<&str> = texts.iter().filter_map(|key| self.options.get(&format!("schema.registry.{key}")).map(|text| text.trim())).collect();
-        let path = self.options.get(&format!("schema.registry.{location}")).map_or("", |path| path.trim());
-        if path.is_empty() && inline.is_empty() {
-            return None;
+    /// The keys of TLS, which are tried out.
+    fn ssl(&mut self) -> Props {
+        let ssl: Props = self.options.iter().filter(|(key, _)| key.starts_with(SSL)).map(|(key, value)| (key.clone(), value.clone())).collect();
+        if !ssl.is_empty()
+            && let Err(error) = client(&ssl)
+        {
+            let message = error.to_string();
+            // The error names the key that is wrong.
+            let key = ssl.keys().filter(|key| message.contains(key.as_str())).max_by_key(|key| key.len());
+            self.problem(key.map_or("schema.registry.ssl.truststore.location", String::as_str), message);
         }
-        let given = self.options.get(&format!("schema.registry.{kind}")).map_or("JKS", |text| text.trim());
-        if !given.eq_ignore_ascii_case("PEM") {
-            let hint = "convert it: keytool -importkeystore to PKCS12, then openssl pkcs12 to PEM";
-            return self.none(&format!("schema.registry.{kind}"), &format!("\"{given}\" is not supported; values taken: PEM ({hint})"));
-        }
-        if !inline.is_empty() {
-            return Some(inline.join("\n"));
-        }
-        match std::fs::read_to_string(path) {
-            Ok(text) => Some(text),
-            Err(error) => self.none(&format!("schema.registry.{location}"), &format!("cannot read \"{path}\": {error}")),
-        }
+        ssl
     }
 
     /// Keys that would change what is done, and what they may say.
     fn refused(&mut self, direction: Direction) {
         type Only = (&'static str, &'static [&'static str], &'static str);
-        const ONLY: [Only; 12] = [
+        const ONLY: [Only; 9] = [
             ("use.latest.with.metadata", &[], "schemas are not chosen by their metadata"),
             ("use.schema.guid", &[], "schemas are named by their ids"),
             ("context.name.strategy", &["io.confluent.kafka.serializers.context.NullContextNameStrategy"], "contexts other than the default are not supported"),
@@ -169,9 +162,6 @@ impl<'a> Reader<'a> {
             ("validation.rules.execution", &["DISABLED"], "rules of schemas are not executed"),
             ("key.schema.id.serializer", &[PREFIX], "ids stand in the payload"),
             ("value.schema.id.serializer", &[PREFIX], "ids stand in the payload"),
-            ("ssl.endpoint.identification.algorithm", &["https"], "the host's name is always checked"),
-            ("ssl.key.password", &[], "an encrypted key is not supported: store it without a password and restrict the file"),
-            ("ssl.keystore.password", &[], "a PEM store has no password"),
         ];
         const READING: [Only; 3] = [
             ("use.latest.version", &["false"], "records are read with the schema that they were written with"),
@@ -188,12 +178,11 @@ impl<'a> Reader<'a> {
         ];
         let own: &[Only] = if direction == Direction::Reading { &READING } else { &WRITING };
         for (key, taken, why) in ONLY.iter().chain(own) {
-            let named = if key.starts_with("ssl.") { format!("schema.registry.{key}") } else { (*key).to_owned() };
-            if let Some(value) = self.options.get(&named).map(|value| value.trim()).filter(|value| !value.is_empty())
+            if let Some(value) = self.options.get(*key).map(|value| value.trim()).filter(|value| !value.is_empty())
                 && !taken.iter().any(|taken| taken.eq_ignore_ascii_case(value))
             {
                 let values = if taken.is_empty() { "leave it out".to_owned() } else { format!("values taken: {}", taken.join(", ")) };
-                self.problem(&named, format!("{why}; {values}"));
+                self.problem(key, format!("{why}; {values}"));
             }
         }
     }
@@ -214,6 +203,11 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// TLS with these keys.
+fn client(ssl: &Props) -> Result<tokio_rustls::rustls::ClientConfig, TlsError> {
+    tls::client(Ssl::prefixed(ssl, "schema.registry."), Fallback::System)
+}
+
 impl Settings {
     /// Reads a converter's settings.
     ///
@@ -227,8 +221,7 @@ impl Settings {
             credentials: reader.credentials(),
             connect_timeout_ms: reader.number("http.connect.timeout.ms", 60_000),
             read_timeout_ms: reader.number("http.read.timeout.ms", 60_000),
-            trusted: reader.pem("truststore", &["ssl.truststore.certificates"]),
-            identity: reader.pem("keystore", &["ssl.keystore.key", "ssl.keystore.certificate.chain"]),
+            ssl: reader.ssl(),
             proxy: match (reader.text("proxy.host"), reader.text("proxy.port")) {
                 (Some(host), Some(port)) => Some(format!("http://{host}:{port}")),
                 (Some(_), None) => reader.none("proxy.port", "proxy.host needs it"),
@@ -250,12 +243,9 @@ impl Settings {
             .user_agent(concat!("lakehead/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(std::time::Duration::from_millis(self.connect_timeout_ms))
             .read_timeout(std::time::Duration::from_millis(self.read_timeout_ms));
-        if let Some(pem) = &self.trusted {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(problem("schema.registry.ssl.truststore.location"))?;
-            builder = builder.tls_certs_only(certificates);
-        }
-        if let Some(pem) = &self.identity {
-            builder = builder.identity(reqwest::Identity::from_pem(pem.as_bytes()).map_err(problem("schema.registry.ssl.keystore.location"))?);
+        if !self.ssl.is_empty() {
+            let config = client(&self.ssl).map_err(|error| vec![("schema.registry.ssl.truststore.location".to_owned(), error.to_string())])?;
+            builder = builder.tls_backend_preconfigured(config);
         }
         if let Some(proxy) = &self.proxy {
             builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(problem("proxy.host"))?);
@@ -312,8 +302,8 @@ mod tests {
                 "bearer.auth.credentials.source: \"OAUTHBEARER\" is not supported; values taken: STATIC_TOKEN",
             ),
             (
-                &[("schema.registry.ssl.truststore.location", "/etc/trust.jks")],
-                "schema.registry.ssl.truststore.type: \"JKS\" is not supported; values taken: PEM (convert it: keytool -importkeystore to PKCS12, then openssl pkcs12 to PEM)",
+                &[("schema.registry.ssl.truststore.type", "BKS"), ("schema.registry.ssl.truststore.location", "/etc/trust.bks")],
+                "schema.registry.ssl.truststore.type: property schema.registry.ssl.truststore.type=\"BKS\": give JKS, PKCS12 or PEM",
             ),
             (&[("use.latest.version", "true")], "use.latest.version: records are read with the schema that they were written with; values taken: false"),
             (&[("http.read.timeout.ms", "soon")], "http.read.timeout.ms: \"soon\" is not a number of milliseconds"),

@@ -314,3 +314,46 @@ async fn schemas_that_a_registry_refuses_and_what_that_means() {
     assert_eq!(shown, want);
     assert_eq!(health.trouble(), None);
 }
+
+/// A certificate by an authority that only Java's truststore names, and one of ours that the registry asks for.
+#[tokio::test]
+async fn keystores_and_truststores_of_java_are_used() {
+    use crate::tls::Ssl;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let file = |name: &str| format!("{}/tests/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let own = |pairs: &[(&str, String)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect::<Props>();
+    let server = own(&[
+        ("ssl.keystore.type", "PEM".to_owned()),
+        ("ssl.keystore.location", file("server.pem")),
+        ("ssl.truststore.location", file("trust.jks")),
+        ("ssl.client.auth", "required".to_owned()),
+    ]);
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(crate::tls::server(Ssl::new(&server)).unwrap()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = vec![0; 4096];
+            if !stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                continue;
+            }
+            let body = r#"{"schema":"\"int\""}"#;
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.ok();
+            stream.shutdown().await.ok();
+        }
+    });
+    let (trust, identity) = (file("trust.jks"), file("client.pem"));
+    let ssl = [
+        ("schema.registry.ssl.truststore.location", trust.as_str()),
+        ("schema.registry.ssl.truststore.password", "store-pass-1"),
+        ("schema.registry.ssl.keystore.type", "PEM"),
+        ("schema.registry.ssl.keystore.location", identity.as_str()),
+    ];
+    let answer = open(&url, &ssl).schema(1, &Health::default()).await;
+    assert_eq!(text(answer).as_deref(), Ok("\"int\""));
+    let health = Health::default();
+    let untrusted = tokio::time::timeout(Duration::from_millis(400), open(&url, &[]).schema(1, &health)).await;
+    assert!(untrusted.is_err() && health.trouble().is_some_and(|trouble| trouble.contains("certificate")), "{:?}", health.trouble());
+}

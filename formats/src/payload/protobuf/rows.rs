@@ -48,9 +48,9 @@ pub(super) enum Node {
     Time,
     Decimal,
     /// A message whose field 1 is the value.
-    Wrapper(Box<Node>),
+    Wrapper(Box<Self>),
     Message(Message),
-    List(Box<Node>),
+    List(Box<Self>),
     /// The message of an entry.
     Map(Message),
 }
@@ -186,9 +186,9 @@ enum Values<'a> {
     Time(&'a [i32]),
     Narrow(&'a [i128], i8),
     Wide(&'a [i256], i8),
-    Wrapper(Box<Values<'a>>),
+    Wrapper(Box<Self>),
     Message(Bound<'a>),
-    List(&'a [i32], Option<&'a NullBuffer>, Box<Values<'a>>),
+    List(&'a [i32], Option<&'a NullBuffer>, Box<Self>),
 }
 
 fn native<T: ArrowPrimitiveType>(array: &dyn Array) -> Option<&[T::Native]> {

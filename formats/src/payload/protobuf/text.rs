@@ -1,7 +1,5 @@
 //! A Protobuf file as text, in the form that Confluent's registry keeps (`ProtobufSchema#canonicalString`).
 
-use std::fmt::Write;
-
 /// A file.
 #[derive(Debug)]
 pub(super) struct File {
@@ -15,7 +13,7 @@ pub(super) struct Message {
     pub(super) name: String,
     pub(super) fields: Vec<Field>,
     pub(super) oneofs: Vec<(String, Vec<Field>)>,
-    pub(super) messages: Vec<Message>,
+    pub(super) messages: Vec<Self>,
     pub(super) enums: Vec<Enum>,
 }
 
@@ -119,8 +117,7 @@ impl Field {
             text.push_str(label);
             text.push(' ');
         }
-        // Nothing fails to be written into a string.
-        let _ = write!(text, "{} {} = {}", self.kind, self.name, self.number);
+        text.push_str(&format!("{} {} = {}", self.kind, self.name, self.number));
         if self.params.is_empty() {
             return line(depth, &format!("{text};"), out);
         }

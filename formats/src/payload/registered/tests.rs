@@ -91,11 +91,11 @@ fn nulls_have_the_payload_that_upstream_gives_them() {
     let schemaless = Column::new(json_text("value"), Arc::new(StringArray::new_null(1)));
     let frame = |body: &[u8]| Some([&[0, 0, 0, 0, 7], body].concat());
     let table = [
-        ("avro", of(null.clone(), true), None, 0),
+        ("avro", of(Arc::clone(&null), true), None, 0),
         ("avro", schemaless.clone(), None, 0),
         ("avro", absent(true), None, 0),
         ("avro", absent(false), None, 1),
-        ("jsonschema", of(null.clone(), true), None, 0),
+        ("jsonschema", of(Arc::clone(&null), true), None, 0),
         ("jsonschema", schemaless.clone(), None, 0),
         ("jsonschema", absent(true), frame(b"null"), 0),
         ("jsonschema", absent(false), None, 0),
