@@ -15,7 +15,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("offsets", &[]),
     ("calendar", &[]),
     ("kafka", &["batch", "offsets", "tls"]),
-    ("convert", &["batch", "clock", "connect"]),
+    ("convert", &["batch", "clock", "connect", "tls"]),
     ("transform", &["batch", "calendar", "connect"]),
     ("partition", &["batch", "calendar", "connect"]),
     ("roll", &["calendar", "connect", "partition"]),

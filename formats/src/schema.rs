@@ -15,7 +15,7 @@
 //! A tombstone is a null in its column, also where the schema is not optional. An optional map key is a plain key here, marked [`OPTIONAL_KEY`]: Arrow's keys are never null.
 //!
 //! Parts: [`avro`] holds Avro's schemas and what they become; [`compatibility`] says which records share a file, and projects them to its schema;
-//! [`connect`] reads the JSON form of a Connect schema into a field; [`widen`] makes one field of two inferred ones, and old columns fit it.
+//! [`connect`] reads the JSON form of a Connect schema into a field; `names` makes names that a language has; `hybrid` counts days as Java does; [`widen`] makes one field of two inferred ones, and old columns fit it.
 //!
 //! Guarantee: the mapping is total over what Connect can state, or names the part that it refuses.
 
@@ -26,6 +26,8 @@ use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataT
 pub mod avro;
 pub mod compatibility;
 pub mod connect;
+pub(crate) mod hybrid;
+pub(crate) mod names;
 pub mod widen;
 
 pub use connect::{SchemaError, from_connect_json};

@@ -23,7 +23,7 @@ use crate::connect::{ErrorKind, Health, Props, TaskError};
 pub mod registry;
 pub mod writing;
 
-use registry::Registry;
+use registry::{Direction, Registry};
 
 /// The converters of one task. [`prepare`](Self::prepare) waits for schemas, [`decode`](Self::decode) computes: the first belongs to the
 /// async edge, the second on the CPU pool.
@@ -275,7 +275,7 @@ fn side(props: &Props, worker: &Props, class: &str, want: Want) -> Result<Side, 
         ConvertError::Config { key, message } => errors.push(named(&key, &message)),
         other => errors.push(ConfigError::new(class, other.to_string())),
     });
-    let registry = wire.registry.then(|| Registry::open(&options)).transpose();
+    let registry = wire.registry.then(|| Registry::open(&options, Direction::Reading)).transpose();
     let registry = registry.map_err(|problems| errors.extend(problems.iter().map(|(key, message)| named(key, message))));
     match (converter, registry) {
         (Ok(converter), Ok(registry)) => Ok(Side { converter, registry }),

@@ -1,6 +1,6 @@
-//! Confluent's Schema Registry over HTTP: schemas by their ids, with what they refer to.
+//! Confluent's Schema Registry over HTTP: schemas by their ids, with what they refer to, and ids for schemas that are written.
 //!
-//! Parts: [`Registry`], the client; `settings`, its keys. Every task of the process that names the same registry with the same settings
+//! Parts: [`Registry`], the client; [`registration`], what it asks for writers; `settings`, its keys. Every task of the process that names the same registry with the same settings
 //! shares one client, which remembers each schema (a registry never changes the text of an id) and asks once for it, however many tasks wait.
 //!
 //! Guarantee: a registry that is down costs time, never records: it is asked again for ever, with the trouble in the task's health. A
@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use lakehead_formats::payload::{Registration, Wanted};
 use lakehead_formats::wire::{self, RegisteredSchema, SchemaId, SchemaKind};
 use reqwest::StatusCode;
 use serde::Deserialize;
@@ -19,9 +20,12 @@ use url::Url;
 
 use crate::connect::{ErrorKind, Health, Props, TaskError};
 
+pub mod registration;
 mod settings;
 
+use registration::How;
 use settings::Settings;
+pub use settings::{Direction, Problem};
 
 /// Waits between two rounds of asking.
 const BACKOFF_MS: [u64; 8] = [100, 200, 400, 800, 1600, 3200, 6400, 10_000];
@@ -39,6 +43,7 @@ struct Client {
     known: Mutex<BTreeMap<SchemaId, Arc<OnceCell<Arc<RegisteredSchema>>>>>,
     /// Schemas that others refer to, by subject and version.
     referred: Mutex<BTreeMap<(String, i64), Arc<Answer>>>,
+    registrations: Mutex<BTreeMap<(How, Wanted), Arc<OnceCell<Arc<Registration>>>>>,
 }
 
 impl fmt::Debug for Registry {
@@ -109,14 +114,15 @@ impl Registry {
     ///
     /// # Errors
     /// Every setting that is wrong or not supported: its key without the prefix, and what is wrong.
-    pub fn open(options: &Props) -> Result<Self, Vec<(String, String)>> {
-        let settings = Settings::parse(options)?;
+    pub fn open(options: &Props, direction: Direction) -> Result<Self, Vec<Problem>> {
+        let settings = Settings::parse(options, direction)?;
         let mut clients = lock(&CLIENTS);
         if let Some(client) = clients.get(&settings).and_then(Weak::upgrade) {
             return Ok(Self(client));
         }
         let http = settings.http()?;
-        let client = Arc::new(Client { http, settings: settings.clone(), known: Mutex::default(), referred: Mutex::default() });
+        let client =
+            Arc::new(Client { http, settings: settings.clone(), known: Mutex::default(), referred: Mutex::default(), registrations: Mutex::default() });
         clients.retain(|_, client| client.strong_count() > 0);
         clients.insert(settings, Arc::downgrade(&client));
         Ok(Self(client))
@@ -128,12 +134,21 @@ impl Registry {
     /// [`ErrorKind::Denied`] when the registry refuses the credentials, [`ErrorKind::BadConfig`] when what answers is not a registry.
     pub async fn schema(&self, id: SchemaId, health: &Health) -> Result<Result<Arc<RegisteredSchema>, String>, TaskError> {
         let cell = Arc::clone(lock(&self.0.known).entry(id).or_default());
+        let found = self.persist(health, || cell.get_or_try_init(|| self.0.whole_of_any(id))).await;
+        match found {
+            Ok(schema) => Ok(schema.cloned()),
+            Err((kind, message)) => Err(TaskError::new(kind, message).with("schema id", id)),
+        }
+    }
+
+    /// Asks until there is an answer, or what a person must act on; `Err` inside is what the registry refuses. Says in `health` that it waits.
+    async fn persist<T, F: Future<Output = Result<T, Miss>>>(&self, health: &Health, ask: impl Fn() -> F) -> Result<Result<T, String>, (ErrorKind, String)> {
         let mut rounds = BACKOFF_MS.into_iter();
         loop {
-            let answer = match cell.get_or_try_init(|| self.0.ask_all(id)).await {
-                Ok(schema) => Ok(Ok(Arc::clone(schema))),
+            let answer = match ask().await {
+                Ok(found) => Ok(Ok(found)),
                 Err(Miss::Unusable(reason)) => Ok(Err(reason)),
-                Err(Miss::Fatal(kind, message)) => Err(TaskError::new(kind, message).with("schema id", id)),
+                Err(Miss::Fatal(kind, message)) => Err((kind, message)),
                 Err(Miss::Transient(trouble)) => {
                     health.set("registry", Some(format!("waiting for the schema registry: {trouble}")));
                     tokio::time::sleep(Duration::from_millis(rounds.next().unwrap_or(10_000))).await;
@@ -148,7 +163,7 @@ impl Registry {
 
 impl Client {
     /// Asks each address in turn until one answers.
-    async fn ask_all(&self, id: SchemaId) -> Result<Arc<RegisteredSchema>, Miss> {
+    async fn whole_of_any(&self, id: SchemaId) -> Result<Arc<RegisteredSchema>, Miss> {
         let mut troubles = Vec::new();
         for base in &self.settings.urls {
             match self.whole(base, id).await {
@@ -163,18 +178,24 @@ impl Client {
     async fn whole(&self, base: &Url, id: SchemaId) -> Result<Arc<RegisteredSchema>, Miss> {
         let id = id.to_string();
         let answer: Answer = self.get(base, &["schemas", "ids", &id]).await?;
-        let kind = answer.kind.as_deref().unwrap_or(SchemaKind::Avro.name());
-        let Some(kind) = SchemaKind::of(kind) else {
-            return Err(Miss::Unusable(format!("it is a schema of type \"{kind}\", which no converter here reads")));
-        };
-        let references = self.references(base, answer.references).await?;
+        let schema = self.resolved(base, answer).await?;
         // Versions are for comparing schemas; a registry that does not list them has none to compare.
         let versions = match self.get::<Vec<Place>>(base, &["schemas", "ids", &id, "versions"]).await {
             Ok(places) => places.into_iter().map(|place| (place.subject, place.version)).collect(),
             Err(Miss::Transient(trouble)) => return Err(Miss::Transient(trouble)),
             Err(_) => BTreeMap::new(),
         };
-        Ok(Arc::new(RegisteredSchema { kind, text: answer.schema, references, versions }))
+        Ok(Arc::new(RegisteredSchema { versions, ..schema }))
+    }
+
+    /// A schema as the registry answered it, with what it refers to.
+    async fn resolved(&self, base: &Url, answer: Answer) -> Result<RegisteredSchema, Miss> {
+        let kind = answer.kind.as_deref().unwrap_or(SchemaKind::Avro.name());
+        let Some(kind) = SchemaKind::of(kind) else {
+            return Err(Miss::Unusable(format!("it is a schema of type \"{kind}\", which no converter here reads")));
+        };
+        let references = self.references(base, answer.references).await?;
+        Ok(RegisteredSchema { references, ..RegisteredSchema::new(kind, answer.schema) })
     }
 
     /// The schemas that these refer to, all the way down; each after those that it refers to itself. Of several with one name the one that is met
@@ -241,18 +262,25 @@ impl Client {
             StatusCode::OK => serde_json::from_slice(&body).map_err(|error| {
                 Miss::Fatal(ErrorKind::BadConfig, format!("{name} does not answer like a schema registry ({error}); check schema.registry.url"))
             }),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Miss::Fatal(
-                ErrorKind::Denied,
-                format!("schema registry {name} answered {status}; check basic.auth.credentials.source and basic.auth.user.info, and what that user may read"),
-            )),
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(Miss::Transient(format!("{name} answered {status}"))),
-            _ if status.is_server_error() => Err(Miss::Transient(format!("{name} answered {status}"))),
-            // 40401 subject, 40402 version, 40403 schema not found.
-            StatusCode::NOT_FOUND if serde_json::from_slice::<Refusal>(&body).is_ok_and(|refusal| (40_401..=40_403).contains(&refusal.error_code)) => {
-                Err(Miss::Unusable(format!("the schema registry {name} does not know it")))
-            }
-            _ => Err(Miss::Fatal(ErrorKind::BadConfig, format!("{name} answered {status}, not like a schema registry; check schema.registry.url"))),
+            status => Err(missed(&name, status, serde_json::from_slice::<Refusal>(&body).ok().map(|refusal| refusal.error_code), "read")),
         }
+    }
+}
+
+/// What an answer without a schema means.
+fn missed(name: &str, status: StatusCode, code: Option<i64>, act: &str) -> Miss {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            let hint = format!("check basic.auth.credentials.source and basic.auth.user.info, and what that user may {act}");
+            Miss::Fatal(ErrorKind::Denied, format!("schema registry {name} answered {status}; {hint}"))
+        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Miss::Transient(format!("{name} answered {status}")),
+        _ if status.is_server_error() => Miss::Transient(format!("{name} answered {status}")),
+        // 40401 subject, 40402 version, 40403 schema not found.
+        StatusCode::NOT_FOUND if code.is_some_and(|code| (40_401..=40_403).contains(&code)) => {
+            Miss::Unusable(format!("the schema registry {name} does not know it"))
+        }
+        _ => Miss::Fatal(ErrorKind::BadConfig, format!("{name} answered {status}, not like a schema registry; check schema.registry.url")),
     }
 }
 

@@ -1,10 +1,15 @@
 //! The converters of a source connector: columns → the bytes of keys, values and headers.
+//!
+//! Converters whose schemas are in a registry are asked first what they miss there: [`Writers::prepare`] belongs to the async edge, writing does not.
 
-use lakehead_formats::payload::{self, PayloadWriter, Writer};
+use lakehead_formats::column::Column;
+use lakehead_formats::payload::{self, PayloadWriter, Payloads, Writer};
 use lakehead_formats::wire::ConvertError;
 
-use crate::connect::Props;
+use super::registry::registration::How;
+use super::registry::{Direction, Problem, Registry};
 use crate::connect::config::ConfigError;
+use crate::connect::{Health, Props, TaskError};
 
 const HEADER_CONVERTER: &str = "header.converter";
 
@@ -12,11 +17,47 @@ const HEADER_CONVERTER: &str = "header.converter";
 #[derive(Debug)]
 pub struct Writers {
     /// Of keys.
-    pub key: Box<dyn PayloadWriter>,
+    pub key: Side,
     /// Of values.
-    pub value: Box<dyn PayloadWriter>,
+    pub value: Side,
     /// Of the values of headers.
     pub header: Box<dyn PayloadWriter>,
+}
+
+/// One converter, and the registry that gives its schemas ids.
+#[derive(Debug)]
+pub struct Side {
+    writer: Box<dyn PayloadWriter>,
+    registry: Option<(Registry, How)>,
+}
+
+impl Writers {
+    /// Asks for the ids that are needed to write these keys and values to that topic. Waits while a registry does not answer, and says so in `health`.
+    /// Cancel-safe: what was learned stays.
+    ///
+    /// # Errors
+    /// [`TaskError`] when a registry refuses the credentials or is none.
+    pub async fn prepare(&mut self, topic: &str, key: &Column, value: &Column, health: &Health) -> Result<(), TaskError> {
+        self.key.prepare(topic, key, health).await?;
+        self.value.prepare(topic, value, health).await
+    }
+}
+
+impl Side {
+    async fn prepare(&mut self, topic: &str, column: &Column, health: &Health) -> Result<(), TaskError> {
+        let Some(wanted) = self.writer.missing(topic, column) else { return Ok(()) };
+        let answer = match &self.registry {
+            Some((registry, how)) => registry.registration(&wanted, *how, health).await.map_err(|error| error.with("topic", topic))?,
+            None => Err("no schema registry is configured".to_owned()),
+        };
+        self.writer.learn(&wanted, answer.as_deref().map_err(String::as_str));
+        Ok(())
+    }
+
+    /// The payloads of records of that topic. Call [`Writers::prepare`] with the same column before.
+    pub fn write(&mut self, topic: &str, column: &Column) -> Payloads {
+        self.writer.write_to(topic, column)
+    }
 }
 
 /// The converters of a source connector: its own where it names one, with the settings beside that name, else the worker's with the worker's.
@@ -25,38 +66,56 @@ pub struct Writers {
 /// Every problem of the converters, by the key in the place where it was written.
 pub fn writers(props: &Props, worker: &Props) -> Result<Writers, Vec<ConfigError>> {
     match (side(props, worker, "key.converter"), side(props, worker, "value.converter"), side(props, worker, HEADER_CONVERTER)) {
-        (Ok(key), Ok(value), Ok(header)) => Ok(Writers { key, value, header }),
-        (key, value, header) => Err([key.err(), value.err(), header.err()].into_iter().flatten().collect()),
+        (Ok(key), Ok(value), Ok(header)) => Ok(Writers { key, value, header: header.writer }),
+        (key, value, header) => Err([key.err(), value.err(), header.err()].into_iter().flatten().flatten().collect()),
     }
 }
 
 /// What is wrong with the header converter of any connector: a sink's is asked nothing, and must still be one.
 #[must_use]
 pub fn check_header_converter(props: &Props, worker: &Props) -> Option<ConfigError> {
-    side(props, worker, HEADER_CONVERTER).err()
+    side(props, worker, HEADER_CONVERTER).err().and_then(|errors| errors.into_iter().next())
 }
 
-fn side(props: &Props, worker: &Props, class: &str) -> Result<Box<dyn PayloadWriter>, ConfigError> {
+fn side(props: &Props, worker: &Props, class: &str) -> Result<Side, Vec<ConfigError>> {
     let is_header = class == HEADER_CONVERTER;
     let (place, name) = match (props.get(class), worker.get(class)) {
         (Some(name), _) => (props, name.trim()),
         (None, Some(name)) => (worker, name.trim()),
         (None, None) if is_header => (worker, "SimpleHeaderConverter"),
-        (None, None) => return Err(ConfigError::new(class, format!("Missing required configuration \"{class}\" which has no default value."))),
+        (None, None) => return Err(vec![ConfigError::new(class, format!("Missing required configuration \"{class}\" which has no default value."))]),
     };
     let found = if is_header { payload::find_for_headers(name) } else { payload::find(name) };
     let Some(writer) = found else {
         let known: Vec<&str> = if is_header { payload::for_headers().map(class_of).collect() } else { payload::WRITERS.iter().map(class_of).collect() };
         let (whose, known) = (if is_header { "headers" } else { "source connectors" }, known.join(", "));
         let message = format!("Invalid value {name} for configuration {class}: there is no converter of that name for {whose}; available: {known}");
-        return Err(ConfigError::new(class, message));
+        return Err(vec![ConfigError::new(class, message)]);
     };
     let prefix = format!("{class}.");
-    let options = place.iter().filter_map(|(key, value)| key.strip_prefix(&prefix).map(|key| (key.to_owned(), value.clone()))).collect();
-    (writer.build)(&options).map_err(|error| match error {
-        ConvertError::Config { key, message } => ConfigError::new(format!("{prefix}{key}"), message),
-        other => ConfigError::new(class, other.to_string()),
+    let mut options: Props = place.iter().filter_map(|(key, value)| key.strip_prefix(&prefix).map(|key| (key.to_owned(), value.clone()))).collect();
+    options.insert("converter.type".to_owned(), class.trim_end_matches(".converter").to_owned());
+    built(writer, &options).map_err(|problems| {
+        let named = |(key, message): (String, String)| ConfigError::new(if key.is_empty() { class.to_owned() } else { format!("{prefix}{key}") }, message);
+        problems.into_iter().map(named).collect()
     })
+}
+
+/// The converter with its registry, or every problem: the key without the converter's prefix, empty for the converter itself.
+fn built(writer: &Writer, options: &Props) -> Result<Side, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let made = (writer.build)(options).map_err(|error| match error {
+        ConvertError::Config { key, message } => problems.push((key, message)),
+        other => problems.push((String::new(), other.to_string())),
+    });
+    let how = if writer.registry { How::parse(options).map(Some) } else { Ok(None) };
+    let registry = if writer.registry { Registry::open(options, Direction::Writing).map(Some) } else { Ok(None) };
+    let how = how.map_err(|more| problems.extend(more));
+    let registry = registry.map_err(|more| problems.extend(more));
+    match (made, how, registry) {
+        (Ok(writer), Ok(how), Ok(registry)) => Ok(Side { writer, registry: registry.zip(how) }),
+        _ => Err(problems),
+    }
 }
 
 /// The name under which users know a converter.
@@ -85,8 +144,11 @@ mod tests {
         };
         assert_eq!(messages(&[]), ["value.converter.schemas.enable: \"maybe\" is not a boolean; values taken: true, false"]);
         assert!(messages(&[("value.converter", "JsonConverter")]).is_empty(), "the worker's settings are those of its own converter");
-        let avro = messages(&[("value.converter", "io.confluent.connect.avro.AvroConverter")]);
-        assert!(avro.len() == 1 && avro[0].contains("for source connectors; available: org.apache.kafka.connect.converters.ByteArrayConverter"), "{avro:?}");
+        let unknown = messages(&[("value.converter", "com.example.Converter")]);
+        assert!(unknown.len() == 1 && unknown[0].contains("for source connectors; available: io.confluent.connect.avro.AvroConverter, org"), "{unknown:?}");
+        let avro = [("value.converter", "io.confluent.connect.avro.AvroConverter"), ("value.converter.auto.register.schemas", "no")];
+        let url = "value.converter.schema.registry.url: Missing required configuration \"schema.registry.url\" which has no default value.";
+        assert_eq!(messages(&avro), ["value.converter.auto.register.schemas: \"no\" is not a boolean; values taken: true, false", url]);
     }
 
     #[test]

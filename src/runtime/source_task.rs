@@ -236,7 +236,7 @@ impl Task {
                 biased;
                 () = self.stop.cancelled() => return Ok(Ended::Stopped),
                 _ = flush.tick(), if self.transactions.is_none() => self.keep_offsets(self.flush_patience).await,
-                polled = poll(self.source.as_mut(), self.next_poll), if polls => self.polled(polled?),
+                polled = poll(self.source.as_mut(), self.next_poll), if polls => self.polled(polled?).await?,
                 settled = self.producer.settled(), if self.outbox.unsettled() > 0 => self.take(settled)?,
                 () = self.memory.room(), if is_short => {}
                 _ = self.paused.changed() => {}
@@ -283,8 +283,8 @@ impl Task {
         Ok(())
     }
 
-    /// Takes what the connector gave through the stages.
-    fn polled(&mut self, batches: Vec<SourceBatch>) {
+    /// Takes what the connector gave through the stages. What a stop finds waiting for a schema registry is polled again.
+    async fn polled(&mut self, batches: Vec<SourceBatch>) -> Result<(), TaskError> {
         if batches.iter().all(SourceBatch::is_empty) {
             self.next_poll = Instant::now() + IDLE;
         }
@@ -296,7 +296,12 @@ impl Task {
             self.is_placed &= batch.positions.is_some();
             let permit = self.memory.take(batch.memory_bytes());
             let held = Held::new(batch, Some(permit));
-            let prepared = self.stages.prepare(&held, self.policy.tolerates);
+            let transformed = self.stages.transform(&held);
+            tokio::select! {
+                asked = self.stages.ask(&transformed, &self.live.health) => asked?,
+                () = self.stop.cancelled() => return Ok(()),
+            }
+            let prepared = self.stages.convert(transformed, self.policy.tolerates);
             self.outgoing.extend(prepared.pieces);
             self.failure = prepared.failure;
             for (row, failure) in prepared.left_out {
@@ -306,6 +311,7 @@ impl Task {
                 }
             }
         }
+        Ok(())
     }
 
     fn leave_out(&mut self, held: &Arc<Held>, row: usize, failure: &Failure) {

@@ -8,7 +8,7 @@
 //! are wrong), [`dead_letters`] (what becomes of records that fail), [`outage`] (parts that are down), [`distributed`] (workers of one group), [`exactly_once`] (sources whose records and offsets are one transaction), [`lost_records`] (records that are gone before they are read),
 //! [`management`] (offsets, topics and levels of loggers over REST), [`registry`] (schemas that refer to others), [`sources`] (connectors that write to Kafka),
 //! [`undisturbed`] (what is done to one connector, and the others), [`whole_sink`] (keys, headers, tombstones, versions and every language of schemas at once),
-//! [`audit`] (the proof of what was written).
+//! [`writers`] (sources with a schema registry), [`audit`] (the proof of what was written).
 #![expect(clippy::expect_used, reason = "whatever goes wrong in a harness fails the test")]
 
 mod audit;
@@ -28,5 +28,6 @@ mod whole_sink;
 #[path = "../world/mod.rs"]
 #[allow(dead_code, reason = "each test program needs other parts of the world")]
 mod world;
+mod writers;
 
 use world::{broker, bucket, servers, worker};

@@ -21,11 +21,13 @@ mod props;
 mod rows;
 mod schema;
 
-use anything::Anything;
+pub(crate) use anything::{Anything, SCHEMA as ANYTHING};
 use codec::Codec;
 pub(super) use props::is_map_key;
-use rows::{Plan, put_bytes, put_long};
-pub(super) use schema::{Rules, decimal_bytes, decimal_precision, is_union};
+pub(crate) use rows::{Bound, Plan};
+use rows::{put_bytes, put_long};
+pub(crate) use schema::Rules;
+pub(super) use schema::{decimal_bytes, decimal_precision, is_union};
 
 /// Registration.
 pub(super) const FILE: File = File {
@@ -77,6 +79,7 @@ pub(super) fn rules(options: &Options) -> Result<Rules, FormatError> {
         enhanced: boolean("enhanced.avro.schema.support", true)?,
         optional_keys: boolean("allow.optional.map.keys", false)?,
         of_columns: false,
+        scrub: false,
     })
 }
 
@@ -125,7 +128,7 @@ impl FileFormat for AvroFormat {
 ///
 /// # Errors
 /// [`FormatError::Unsupported`] with the path of the field that Avro cannot hold.
-pub(super) fn schema_text(field: &Field, rules: Rules) -> Result<String, FormatError> {
+pub(crate) fn schema_text(field: &Field, rules: Rules) -> Result<String, FormatError> {
     schema::derive(field, rules).map(|schema| schema.to_string())
 }
 

@@ -10,6 +10,7 @@ use crate::column::Column;
 pub(super) const WRITER: Writer = Writer {
     name: "bytes",
     aliases: &["org.apache.kafka.connect.converters.ByteArrayConverter", "ByteArrayConverter", "ByteArray"],
+    registry: false,
     build: |_| Ok(Box::new(Bytes)),
 };
 

@@ -22,6 +22,7 @@ mod envelope;
 pub(super) const WRITER: Writer = Writer {
     name: "json",
     aliases: &["org.apache.kafka.connect.json.JsonConverter", "JsonConverter", "Json"],
+    registry: false,
     build: |options| Ok(Box::new(Json::new(options)?)),
 };
 

@@ -13,7 +13,7 @@ use crate::column::{Column, Reject};
 use crate::wire::numbers::{BOOLEANS, Number};
 
 /// Registration.
-pub(super) const BOOLEAN: Writer = Writer { name: BOOLEANS.name, aliases: BOOLEANS.aliases, build: |_| Ok(Box::new(Booleans)) };
+pub(super) const BOOLEAN: Writer = Writer { name: BOOLEANS.name, aliases: BOOLEANS.aliases, registry: false, build: |_| Ok(Box::new(Booleans)) };
 pub(super) const SHORT: Writer = writer::<Int16Type>();
 pub(super) const INTEGER: Writer = writer::<Int32Type>();
 pub(super) const LONG: Writer = writer::<Int64Type>();
@@ -21,7 +21,7 @@ pub(super) const FLOAT: Writer = writer::<Float32Type>();
 pub(super) const DOUBLE: Writer = writer::<Float64Type>();
 
 const fn writer<N: Number>() -> Writer {
-    Writer { name: N::NAMES.name, aliases: N::NAMES.aliases, build: |_| Ok(Box::new(Numbers { name: N::NAMES.name, write: write::<N> })) }
+    Writer { name: N::NAMES.name, aliases: N::NAMES.aliases, registry: false, build: |_| Ok(Box::new(Numbers { name: N::NAMES.name, write: write::<N> })) }
 }
 
 /// A converter of one type of numbers.

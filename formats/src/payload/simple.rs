@@ -21,6 +21,7 @@ use crate::schema::is_json_text;
 pub(super) const WRITER: Writer = Writer {
     name: "simple",
     aliases: &["org.apache.kafka.connect.storage.SimpleHeaderConverter", "SimpleHeaderConverter", "Simple"],
+    registry: false,
     build: |_| Ok(Box::new(Simple)),
 };
 

@@ -9,7 +9,8 @@ use crate::column::Column;
 use crate::wire::ConvertError;
 
 /// Registration.
-pub(super) const WRITER: Writer = Writer { name: "string", aliases: &["org.apache.kafka.connect.storage.StringConverter", "StringConverter", "String"], build };
+pub(super) const WRITER: Writer =
+    Writer { name: "string", aliases: &["org.apache.kafka.connect.storage.StringConverter", "StringConverter", "String"], registry: false, build };
 
 fn build(options: &Options) -> Result<Box<dyn PayloadWriter>, ConvertError> {
     const KEY: &str = "converter.encoding";

@@ -17,7 +17,7 @@ use super::{ConvertError, Converter, Options, RegisteredSchema, SchemaKind, Want
 
 mod field;
 mod load;
-mod order;
+pub(crate) mod order;
 mod references;
 
 use field::Mapping;
@@ -56,6 +56,14 @@ fn build(options: &Options, is_key: bool, _want: Want) -> Result<Box<dyn Convert
         draft7: boolean(options, "ignore.modern.dialects", false)?,
     };
     Ok(Box::new(Framed::new(is_key, JsonSchema { mapping })))
+}
+
+/// What a schema is to Connect and Arrow, with upstream's default settings.
+///
+/// # Errors
+/// What columns cannot hold of it, for a person.
+pub(crate) fn connect_field(registered: &RegisteredSchema) -> Result<arrow::datatypes::Field, String> {
+    field::root(registered, "value", Mapping { sum_types: false, optional: true, flatten: true, draft7: false })
 }
 
 /// See the module.

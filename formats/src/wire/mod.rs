@@ -196,7 +196,7 @@ pub fn find(name: &str) -> Option<&'static Wire> {
 }
 
 /// A boolean setting, in any case, as Kafka's `ConfigDef` takes it.
-fn boolean(options: &Options, key: &str, default: bool) -> Result<bool, ConvertError> {
+pub(crate) fn boolean(options: &Options, key: &str, default: bool) -> Result<bool, ConvertError> {
     match options.get(key).map(|text| text.trim()) {
         None => Ok(default),
         Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
@@ -206,12 +206,12 @@ fn boolean(options: &Options, key: &str, default: bool) -> Result<bool, ConvertE
 }
 
 /// A setting with a value that is not taken.
-fn refused(key: &str, message: impl Into<String>) -> ConvertError {
+pub(crate) fn refused(key: &str, message: impl Into<String>) -> ConvertError {
     ConvertError::Config { key: key.to_owned(), message: message.into() }
 }
 
 /// Refuses settings that change what Confluent's converters read, and are not supported; checks those that only size what they remember.
-fn refuse_unread(options: &Options) -> Result<(), ConvertError> {
+pub(crate) fn refuse_unread(options: &Options) -> Result<(), ConvertError> {
     if boolean(options, "schema.backup.enabled", false)? {
         return Err(refused("schema.backup.enabled", "true is not supported: records are not wrapped with their schemas; values taken: false"));
     }

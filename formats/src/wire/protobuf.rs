@@ -140,9 +140,7 @@ impl Messages {
         };
         let mut message = self.file.messages().nth(first).ok_or_else(missing)?;
         for step in rest {
-            let groups: Vec<String> = message.fields().filter(|field| field.is_group()).filter_map(|field| full_name(&field.kind())).collect();
-            let written = |child: &MessageDescriptor| !child.is_map_entry() && !groups.iter().any(|name| name == child.full_name());
-            let child = message.child_messages().filter(written).nth(*step).ok_or_else(missing)?;
+            let child = written(&message).into_iter().nth(*step).ok_or_else(missing)?;
             message = child;
         }
         Ok(message)
@@ -151,6 +149,63 @@ impl Messages {
 
 fn full_name(kind: &Kind) -> Option<String> {
     kind.as_message().map(|message| message.full_name().to_owned())
+}
+
+/// The path of the message of that full name, as payloads have it.
+///
+/// # Errors
+/// When the schema cannot be read, or has no such message.
+pub(crate) fn message_path(registered: &RegisteredSchema, name: &str) -> Result<Vec<usize>, String> {
+    let file = files::compile(registered)?;
+    let found = find(file.messages().collect(), name).ok_or_else(|| format!("the registered schema has no message \"{name}\""))?;
+    Ok(found.into_iter().rev().collect())
+}
+
+/// The path from the last step to the first.
+fn find(messages: Vec<MessageDescriptor>, name: &str) -> Option<Vec<usize>> {
+    messages.into_iter().enumerate().find_map(|(at, message)| {
+        if message.full_name() == name {
+            return Some(vec![at]);
+        }
+        let mut path = find(written(&message), name)?;
+        path.push(at);
+        Some(path)
+    })
+}
+
+/// Checks that fields that two schemas have in common in a message have one type in both.
+///
+/// # Errors
+/// When one cannot be read, or the first field that has another type.
+pub(crate) fn check_fit(written: &RegisteredSchema, read: &RegisteredSchema, name: &str) -> Result<(), String> {
+    let message = |registered| files::compile(registered)?.parent_pool().get_message_by_name(name).ok_or_else(|| format!("there is no message \"{name}\""));
+    fit(&message(written)?, &message(read)?, 0)
+}
+
+fn fit(written: &MessageDescriptor, read: &MessageDescriptor, depth: i64) -> Result<(), String> {
+    for field in written.fields() {
+        let Some(other) = read.get_field(field.number()) else { continue };
+        let is_same = match (field.kind(), other.kind()) {
+            (Kind::Message(own), Kind::Message(other)) if depth < DEEPEST => {
+                fit(&own, &other, depth + 1)?;
+                true
+            }
+            (Kind::Enum(_), Kind::Enum(_)) => true,
+            (own, other) => own == other,
+        };
+        if !is_same || field.is_list() != other.is_list() {
+            let (own, registered) = (format!("{:?}", field.kind()).to_lowercase(), format!("{:?}", other.kind()).to_lowercase());
+            return Err(format!("field \"{}\", number {}, is of type {own} where the registered schema has {registered}", field.full_name(), field.number()));
+        }
+    }
+    Ok(())
+}
+
+/// The messages within one that its file writes out as such: neither entries of maps nor groups.
+fn written(message: &MessageDescriptor) -> Vec<MessageDescriptor> {
+    let groups: Vec<String> = message.fields().filter(|field| field.is_group()).filter_map(|field| full_name(&field.kind())).collect();
+    let is_written = |child: &MessageDescriptor| !child.is_map_entry() && !groups.iter().any(|name| name == child.full_name());
+    message.child_messages().filter(is_written).collect()
 }
 
 impl framed::Rows for Rows {

@@ -1,13 +1,20 @@
 //! The registry client's keys, with upstream's spellings (`AbstractKafkaSchemaSerDeConfig`, `SchemaRegistryClientConfig`).
 //!
 //! Most client keys may also be written with the prefix `schema.registry.`; a key with the prefix wins. Keys that would change what the
-//! client does and are not supported are refused by name; keys for producers (`auto.register.schemas`, …) mean nothing to a sink and are left alone.
+//! client does and are not supported are refused by name; keys for producers (`auto.register.schemas`, …) mean nothing to a sink and are left alone:
+//! [`registration`](super::registration) reads them for sources.
 
 use std::fmt;
 
 use url::Url;
 
 use crate::connect::Props;
+use crate::tls::{self, Fallback, Ssl, TlsError};
+
+const SSL: &str = "schema.registry.ssl.";
+const PREFIX: &str = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer";
+const DUAL: &str = "io.confluent.kafka.serializers.schema.id.DualSchemaIdDeserializer";
+const DESERIALIZER: &str = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdDeserializer";
 
 /// Everything that the client is told. Two converters with equal settings share a client.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,10 +24,11 @@ pub(super) struct Settings {
     credentials: Option<Credentials>,
     connect_timeout_ms: u64,
     read_timeout_ms: u64,
-    /// PEM texts: who is trusted besides the system's roots, and who we are.
-    trusted: Option<String>,
-    identity: Option<String>,
+    /// `schema.registry.ssl.*`: who is trusted instead of the system's authorities, and who we are.
+    ssl: Props,
     proxy: Option<String>,
+    /// `request.header.*`: sent with every request.
+    headers: Vec<(String, String)>,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +52,17 @@ pub(super) fn name(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
-type Problem = (String, String);
+/// A key, without the converter's prefix, and what is wrong with its value.
+pub type Problem = (String, String);
+
+/// What the client is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Schemas of records that are read.
+    Reading,
+    /// Ids for schemas that are written.
+    Writing,
+}
 
 /// Reads keys and gathers problems.
 struct Reader<'a> {
@@ -117,48 +135,77 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// The PEM text of a trust store or key store: in `texts` keys themselves, or in the file that `location` names.
-    fn pem(&mut self, store: &str, texts: &[&str]) -> Option<String> {
-        let (kind, location) = (format!("ssl.{store}.type"), format!("ssl.{store}.location"));
-        let inline: Vec<&str> = texts.iter().filter_map(|key| self.options.get(&format!("schema.registry.{key}")).map(|text| text.trim())).collect();
-        let path = self.options.get(&format!("schema.registry.{location}")).map_or("", |path| path.trim());
-        if path.is_empty() && inline.is_empty() {
-            return None;
+    /// The keys of TLS, which are tried out.
+    fn ssl(&mut self) -> Props {
+        let ssl: Props = self.options.iter().filter(|(key, _)| key.starts_with(SSL)).map(|(key, value)| (key.clone(), value.clone())).collect();
+        if !ssl.is_empty()
+            && let Err(error) = client(&ssl)
+        {
+            let message = error.to_string();
+            // The error names the key that is wrong.
+            let key = ssl.keys().filter(|key| message.contains(key.as_str())).max_by_key(|key| key.len());
+            self.problem(key.map_or("schema.registry.ssl.truststore.location", String::as_str), message);
         }
-        let given = self.options.get(&format!("schema.registry.{kind}")).map_or("JKS", |text| text.trim());
-        if !given.eq_ignore_ascii_case("PEM") {
-            let hint = "convert it: keytool -importkeystore to PKCS12, then openssl pkcs12 to PEM";
-            return self.none(&format!("schema.registry.{kind}"), &format!("\"{given}\" is not supported; values taken: PEM ({hint})"));
-        }
-        if !inline.is_empty() {
-            return Some(inline.join("\n"));
-        }
-        match std::fs::read_to_string(path) {
-            Ok(text) => Some(text),
-            Err(error) => self.none(&format!("schema.registry.{location}"), &format!("cannot read \"{path}\": {error}")),
-        }
+        ssl
     }
 
-    /// Keys that would change what is read, and what they may say.
-    fn refused(&mut self) {
-        const ONLY: [(&str, &[&str], &str); 6] = [
-            ("use.latest.version", &["false"], "records are read with the schema that they were written with"),
-            ("use.latest.with.metadata", &[], "records are read with the schema that they were written with"),
+    /// Keys that would change what is done, and what they may say.
+    fn refused(&mut self, direction: Direction) {
+        type Only = (&'static str, &'static [&'static str], &'static str);
+        const ONLY: [Only; 9] = [
+            ("use.latest.with.metadata", &[], "schemas are not chosen by their metadata"),
+            ("use.schema.guid", &[], "schemas are named by their ids"),
             ("context.name.strategy", &["io.confluent.kafka.serializers.context.NullContextNameStrategy"], "contexts other than the default are not supported"),
-            ("ssl.endpoint.identification.algorithm", &["https"], "the host's name is always checked"),
-            ("ssl.key.password", &[], "an encrypted key is not supported: store it without a password and restrict the file"),
-            ("ssl.keystore.password", &[], "a PEM store has no password"),
+            ("schema.reflection", &["false"], "there are no classes to look into"),
+            ("rule.executors", &[], "rules of schemas are not executed"),
+            ("rule.actions", &[], "rules of schemas are not executed"),
+            ("validation.rules.execution", &["DISABLED"], "rules of schemas are not executed"),
+            ("key.schema.id.serializer", &[PREFIX], "ids stand in the payload"),
+            ("value.schema.id.serializer", &[PREFIX], "ids stand in the payload"),
         ];
-        for (key, taken, why) in ONLY {
-            let named = if key.starts_with("ssl.") { format!("schema.registry.{key}") } else { key.to_owned() };
-            if let Some(value) = self.options.get(&named).map(|value| value.trim())
+        const READING: [Only; 3] = [
+            ("use.latest.version", &["false"], "records are read with the schema that they were written with"),
+            ("key.schema.id.deserializer", &[DUAL, DESERIALIZER], "ids are read from the payload"),
+            ("value.schema.id.deserializer", &[DUAL, DESERIALIZER], "ids are read from the payload"),
+        ];
+        const WRITING: [Only; 6] = [
+            ("propagate.schema.tags", &["false"], "tags of older versions are not carried over"),
+            ("schema.format", &[], "schemas are registered in the registry's own form"),
+            ("latest.cache.ttl.sec", &["-1"], "the newest version is asked for once"),
+            ("avro.reflection.allow.null", &["false"], "there are no classes to look into"),
+            ("avro.use.logical.type.converters", &["false"], "values are written as the Connect schema has them"),
+            ("avro.remove.java.properties", &["false"], "schemas are registered with all their properties"),
+        ];
+        let own: &[Only] = if direction == Direction::Reading { &READING } else { &WRITING };
+        for (key, taken, why) in ONLY.iter().chain(own) {
+            if let Some(value) = self.options.get(*key).map(|value| value.trim()).filter(|value| !value.is_empty())
                 && !taken.iter().any(|taken| taken.eq_ignore_ascii_case(value))
             {
                 let values = if taken.is_empty() { "leave it out".to_owned() } else { format!("values taken: {}", taken.join(", ")) };
-                self.problem(&named, format!("{why}; {values}"));
+                self.problem(key, format!("{why}; {values}"));
             }
         }
     }
+
+    /// The headers that are sent with every request.
+    fn headers(&mut self) -> Vec<(String, String)> {
+        let mut headers = Vec::new();
+        for (key, value) in self.options {
+            let Some(name) = key.strip_prefix("request.header.") else { continue };
+            let is_header = reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_ok() && reqwest::header::HeaderValue::from_str(value).is_ok();
+            if is_header {
+                headers.push((name.to_owned(), value.clone()));
+            } else {
+                self.problem(key, "not a header of HTTP: a name of letters, digits and \"-\", and a value of printable letters are taken");
+            }
+        }
+        headers
+    }
+}
+
+/// TLS with these keys.
+fn client(ssl: &Props) -> Result<tokio_rustls::rustls::ClientConfig, TlsError> {
+    tls::client(Ssl::prefixed(ssl, "schema.registry."), Fallback::System)
 }
 
 impl Settings {
@@ -166,21 +213,21 @@ impl Settings {
     ///
     /// # Errors
     /// Every problem: key and message.
-    pub(super) fn parse(options: &Props) -> Result<Self, Vec<Problem>> {
+    pub(super) fn parse(options: &Props, direction: Direction) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader { options, problems: Vec::new() };
-        reader.refused();
+        reader.refused(direction);
         let settings = Self {
             urls: reader.urls(),
             credentials: reader.credentials(),
             connect_timeout_ms: reader.number("http.connect.timeout.ms", 60_000),
             read_timeout_ms: reader.number("http.read.timeout.ms", 60_000),
-            trusted: reader.pem("truststore", &["ssl.truststore.certificates"]),
-            identity: reader.pem("keystore", &["ssl.keystore.key", "ssl.keystore.certificate.chain"]),
+            ssl: reader.ssl(),
             proxy: match (reader.text("proxy.host"), reader.text("proxy.port")) {
                 (Some(host), Some(port)) => Some(format!("http://{host}:{port}")),
                 (Some(_), None) => reader.none("proxy.port", "proxy.host needs it"),
                 _ => None,
             },
+            headers: reader.headers(),
         };
         if reader.problems.is_empty() { Ok(settings) } else { Err(reader.problems) }
     }
@@ -196,12 +243,9 @@ impl Settings {
             .user_agent(concat!("lakehead/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(std::time::Duration::from_millis(self.connect_timeout_ms))
             .read_timeout(std::time::Duration::from_millis(self.read_timeout_ms));
-        if let Some(pem) = &self.trusted {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(problem("schema.registry.ssl.truststore.location"))?;
-            builder = builder.tls_certs_only(certificates);
-        }
-        if let Some(pem) = &self.identity {
-            builder = builder.identity(reqwest::Identity::from_pem(pem.as_bytes()).map_err(problem("schema.registry.ssl.keystore.location"))?);
+        if !self.ssl.is_empty() {
+            let config = client(&self.ssl).map_err(|error| vec![("schema.registry.ssl.truststore.location".to_owned(), error.to_string())])?;
+            builder = builder.tls_backend_preconfigured(config);
         }
         if let Some(proxy) = &self.proxy {
             builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(problem("proxy.host"))?);
@@ -211,6 +255,7 @@ impl Settings {
 
     /// Adds the credentials, if there are any; a user in the address is sent by the client itself.
     pub(super) fn authorize(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        let request = self.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
         match &self.credentials {
             Some(Credentials::Basic { user, password }) => request.basic_auth(user, Some(password)),
             Some(Credentials::Bearer(token)) => request.bearer_auth(token),
@@ -231,7 +276,8 @@ mod tests {
     fn parse(pairs: &[(&str, &str)]) -> Result<Settings, String> {
         let url = ("schema.registry.url", "http://me:secret@one:8081/, https://two/prefix");
         let options = std::iter::once(&url).chain(pairs).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Settings::parse(&options).map_err(|problems| problems.iter().map(|(key, message)| format!("{key}: {message}")).collect::<Vec<_>>().join("\n"))
+        Settings::parse(&options, Direction::Reading)
+            .map_err(|problems| problems.iter().map(|(key, message)| format!("{key}: {message}")).collect::<Vec<_>>().join("\n"))
     }
 
     #[test]
@@ -256,14 +302,31 @@ mod tests {
                 "bearer.auth.credentials.source: \"OAUTHBEARER\" is not supported; values taken: STATIC_TOKEN",
             ),
             (
-                &[("schema.registry.ssl.truststore.location", "/etc/trust.jks")],
-                "schema.registry.ssl.truststore.type: \"JKS\" is not supported; values taken: PEM (convert it: keytool -importkeystore to PKCS12, then openssl pkcs12 to PEM)",
+                &[("schema.registry.ssl.truststore.type", "BKS"), ("schema.registry.ssl.truststore.location", "/etc/trust.bks")],
+                "schema.registry.ssl.truststore.type: property schema.registry.ssl.truststore.type=\"BKS\": give JKS, PKCS12 or PEM",
             ),
             (&[("use.latest.version", "true")], "use.latest.version: records are read with the schema that they were written with; values taken: false"),
             (&[("http.read.timeout.ms", "soon")], "http.read.timeout.ms: \"soon\" is not a number of milliseconds"),
+            (&[("use.schema.guid", "x")], "use.schema.guid: schemas are named by their ids; leave it out"),
+            (
+                &[("request.header.a b", "x")],
+                "request.header.a b: not a header of HTTP: a name of letters, digits and \"-\", and a value of printable letters are taken",
+            ),
+            (
+                &[("key.schema.id.deserializer", "com.example.Ids")],
+                "key.schema.id.deserializer: ids are read from the payload; values taken: io.confluent.kafka.serializers.schema.id.DualSchemaIdDeserializer, io.confluent.kafka.serializers.schema.id.PrefixSchemaIdDeserializer",
+            ),
         ];
         for (pairs, want) in table {
             assert_eq!(parse(pairs).unwrap_err(), want, "{pairs:?}");
+        }
+        let written = |key: &str, value: &str| {
+            let options = [("schema.registry.url", "http://one"), (key, value)].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+            Settings::parse(&options, Direction::Writing).map(|_| ()).map_err(|problems| problems[0].0.clone())
+        };
+        assert_eq!(written("use.latest.version", "true"), Ok(()));
+        for (key, value) in [("propagate.schema.tags", "true"), ("rule.executors", "cel"), ("value.schema.id.serializer", "com.example.Ids")] {
+            assert_eq!(written(key, value), Err(key.to_owned()));
         }
         assert_eq!(parse(&[("auto.register.schemas", "false"), ("use.latest.version", "false")]).unwrap().names(), ["http://one:8081", "https://two/prefix"]);
     }

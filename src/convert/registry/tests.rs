@@ -22,7 +22,7 @@ async fn serve(router: Router) -> String {
 fn open(url: &str, more: &[(&str, &str)]) -> Registry {
     let mut options = Props::from([("schema.registry.url".to_owned(), url.to_owned())]);
     options.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-    Registry::open(&options).unwrap()
+    Registry::open(&options, Direction::Reading).unwrap()
 }
 
 type Asked = Result<Result<Arc<RegisteredSchema>, String>, TaskError>;
@@ -116,7 +116,8 @@ async fn credentials_are_sent() {
         Json(json!({"schema": given}))
     });
     let address = serve(router).await;
-    let table: [(&str, &[(&str, &str)], &str); 3] = [
+    let table: [(&str, &[(&str, &str)], &str); 4] = [
+        ("", &[("request.header.Authorization", "Custom me")], "Custom me"),
         ("me:se%20cret@", &[], "Basic bWU6c2UgY3JldA=="),
         ("", &[("basic.auth.credentials.source", "USER_INFO"), ("basic.auth.user.info", "me:se cret")], "Basic bWU6c2UgY3JldA=="),
         ("", &[("bearer.auth.credentials.source", "STATIC_TOKEN"), ("bearer.auth.token", "t0k")], "Bearer t0k"),
@@ -219,4 +220,140 @@ async fn of_references_with_one_name_the_first_counts() {
         let schema = registry.schema(id, &Health::default()).await.unwrap().unwrap();
         assert_eq!(schema.references.iter().map(|reference| reference.text.as_str()).collect::<Vec<_>>(), want);
     }
+}
+
+fn wanted(kind: SchemaKind, text: &str) -> Wanted {
+    Wanted { subject: "t/x-value".to_owned(), kind, text: text.to_owned() }
+}
+
+fn how(pairs: &[(&str, &str)]) -> How {
+    How::parse(&pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()).unwrap()
+}
+
+#[tokio::test]
+async fn ids_are_come_by_as_the_settings_say_and_asked_for_once() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&asked);
+    let router = Router::new().fallback(move |request: Request| {
+        let log = Arc::clone(&log);
+        async move {
+            let line = format!("{} {}", request.method(), request.uri());
+            let body = axum::body::to_bytes(request.into_body(), 1000).await.unwrap();
+            let line = format!("{line} {}", String::from_utf8_lossy(&body)).trim().to_owned();
+            lock(&log).push(line.clone());
+            if line.contains("latest") || line.contains("ids") {
+                Json(json!({"id": 9, "schema": "\"int\"", "version": 3})).into_response()
+            } else {
+                Json(json!({"id": 7, "version": 1})).into_response()
+            }
+        }
+    });
+    let registry = open(&format!("http://{}", serve(router).await), &[]);
+    let health = Health::default();
+    let given = Some(RegisteredSchema::new(SchemaKind::Avro, "\"int\""));
+    let (avro, json) = (wanted(SchemaKind::Avro, "\"int\""), wanted(SchemaKind::JsonSchema, "{}"));
+    let not = ("auto.register.schemas", "false");
+    let table: [(&[(&str, &str)], &Wanted, u32, Option<RegisteredSchema>, &str); 6] = [
+        (&[("use.latest.version", "true")], &avro, 7, None, r#"POST /subjects/t%2Fx-value/versions {"schema":"\"int\""}"#),
+        (&[("normalize.schemas", "true")], &json, 7, None, r#"POST /subjects/t%2Fx-value/versions?normalize=true {"schema":"{}","schemaType":"JSON"}"#),
+        (&[not], &avro, 7, None, r#"POST /subjects/t%2Fx-value {"schema":"\"int\""}"#),
+        (&[not, ("use.latest.version", "true")], &avro, 9, given.clone(), "GET /subjects/t%2Fx-value/versions/latest"),
+        (&[not, ("use.schema.id", "9"), ("use.latest.version", "true")], &avro, 9, given, "GET /schemas/ids/9"),
+        (&[not, ("use.schema.id", "-1")], &json, 7, None, r#"POST /subjects/t%2Fx-value {"schema":"{}","schemaType":"JSON"}"#),
+    ];
+    for (settings, wanted, id, schema, request) in table {
+        for _ in 0..2 {
+            let found = registry.registration(wanted, how(settings), &health).await.unwrap().unwrap();
+            assert_eq!(*found, Registration { id, schema: schema.clone() }, "{settings:?}");
+        }
+        assert_eq!(std::mem::take(&mut *lock(&asked)), [request], "{settings:?}");
+    }
+    let refused = How::parse(&Props::from([("use.schema.id".to_owned(), "nine".to_owned())])).unwrap_err();
+    assert_eq!(refused, [("use.schema.id".to_owned(), "\"nine\" is not the number of a schema".to_owned())]);
+}
+
+#[tokio::test]
+async fn schemas_that_a_registry_refuses_and_what_that_means() {
+    let answers = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&answers);
+    let router = Router::new().fallback(move || {
+        let answer = counter.fetch_add(1, Ordering::Relaxed);
+        async move {
+            match answer {
+                0 => (StatusCode::CONFLICT, Json(json!({"error_code": 409, "message": "incompatible with an earlier schema"}))).into_response(),
+                1 => (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({"error_code": 42_201, "message": "not a schema"}))).into_response(),
+                2 => refusal(StatusCode::NOT_FOUND, 40_403),
+                3 => refusal(StatusCode::FORBIDDEN, 403),
+                4 => refusal(StatusCode::SERVICE_UNAVAILABLE, 50_003),
+                _ => Json(json!({"id": 5})).into_response(),
+            }
+        }
+    });
+    let address = serve(router).await;
+    let registry = open(&format!("http://{address}"), &[]);
+    let health = Health::default();
+    let wanted = wanted(SchemaKind::Avro, "\"int\"");
+    let mut shown = Vec::new();
+    for _ in 0..5 {
+        shown.push(match registry.registration(&wanted, how(&[]), &health).await {
+            Ok(found) => format!("{:?}", found.map(|found| found.id)),
+            Err(error) => format!("{:?} {error}", error.kind),
+        });
+    }
+    let act = "Error registering AVRO schema in subject \\\"t/x-value\\\": the schema registry";
+    let name = format!("http://{address}");
+    let want = [
+        format!("Err(\"{act} {name} refuses it (409 Conflict): incompatible with an earlier schema\")"),
+        format!("Err(\"{act} {name} refuses it (422 Unprocessable Entity): not a schema\")"),
+        format!("Err(\"{act} {name} does not know it\")"),
+        format!(
+            "Denied schema registry {name} answered 403 Forbidden; check basic.auth.credentials.source and basic.auth.user.info, and what that user may write (subject=t/x-value)"
+        ),
+        "Ok(5)".to_owned(),
+    ];
+    assert_eq!(shown, want);
+    assert_eq!(health.trouble(), None);
+}
+
+/// A certificate by an authority that only Java's truststore names, and one of ours that the registry asks for.
+#[tokio::test]
+async fn keystores_and_truststores_of_java_are_used() {
+    use crate::tls::Ssl;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let file = |name: &str| format!("{}/tests/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let own = |pairs: &[(&str, String)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect::<Props>();
+    let server = own(&[
+        ("ssl.keystore.type", "PEM".to_owned()),
+        ("ssl.keystore.location", file("server.pem")),
+        ("ssl.truststore.location", file("trust.jks")),
+        ("ssl.client.auth", "required".to_owned()),
+    ]);
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(crate::tls::server(Ssl::new(&server)).unwrap()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = vec![0; 4096];
+            if !stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                continue;
+            }
+            let body = r#"{"schema":"\"int\""}"#;
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.ok();
+            stream.shutdown().await.ok();
+        }
+    });
+    let (trust, identity) = (file("trust.jks"), file("client.pem"));
+    let ssl = [
+        ("schema.registry.ssl.truststore.location", trust.as_str()),
+        ("schema.registry.ssl.truststore.password", "store-pass-1"),
+        ("schema.registry.ssl.keystore.type", "PEM"),
+        ("schema.registry.ssl.keystore.location", identity.as_str()),
+    ];
+    let answer = open(&url, &ssl).schema(1, &Health::default()).await;
+    assert_eq!(text(answer).as_deref(), Ok("\"int\""));
+    let health = Health::default();
+    let untrusted = tokio::time::timeout(Duration::from_millis(400), open(&url, &[]).schema(1, &health)).await;
+    assert!(untrusted.is_err() && health.trouble().is_some_and(|trouble| trouble.contains("certificate")), "{:?}", health.trouble());
 }

@@ -10,7 +10,7 @@ use lakehead_formats::payload::PayloadWriter;
 
 use super::outbox::Held;
 use crate::batch::{Batch, OffsetRange, TopicPartition};
-use crate::connect::{ErrorKind, TaskError};
+use crate::connect::{ErrorKind, Health, TaskError};
 use crate::convert::writing::Writers;
 use crate::kafka::OutgoingRecord;
 use crate::runtime::errors::{Classes, Failure, Stage, WORKER_SOURCE_TASK};
@@ -37,9 +37,18 @@ pub(super) struct Prepared {
     pub(super) failure: Option<TaskError>,
 }
 
+/// A batch between transforms and converters.
+pub(super) struct Transformed {
+    held: Arc<Held>,
+    batches: Vec<Batch>,
+    /// Rows whose headers cannot be written, and rows that failed in a transform, with the reason.
+    bad_headers: BTreeMap<usize, String>,
+    bad: Vec<(usize, Failure)>,
+}
+
 impl Stages {
-    /// Takes a batch through the stages. A row that cannot be sent is left out, or ends the task when bad records are not tolerated.
-    pub(super) fn prepare(&mut self, held: &Arc<Held>, tolerates: bool) -> Prepared {
+    /// Takes a batch through headers and transforms.
+    pub(super) fn transform(&mut self, held: &Arc<Held>) -> Transformed {
         let source = &held.batch;
         let (headers, bad_headers) = match &source.headers {
             Some(headers) => written_headers(self.writers.header.as_mut(), headers),
@@ -60,9 +69,28 @@ impl Stages {
         let mut batches = Vec::new();
         let untransformed = self.chain.apply(batch, &mut batches).into_iter();
         let of_transform = |r: Untransformed| (r.row, Failure { stage: Stage::Transformation, class: r.class, reason: r.reason });
-        let mut bad: Vec<(usize, Failure)> = untransformed.map(of_transform).collect();
-        let mut pieces: Vec<Piece> =
-            batches.into_iter().filter(|batch| !batch.is_empty()).map(|batch| self.write(held, batch, &bad_headers, &mut bad)).collect();
+        let bad = untransformed.map(of_transform).collect();
+        batches.retain(|batch| !batch.is_empty());
+        Transformed { held: Arc::clone(held), batches, bad_headers, bad }
+    }
+
+    /// Asks registries for what the converters need to write a batch. Waits while one does not answer, and says so in `health`. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`TaskError`] for what ends the task.
+    pub(super) async fn ask(&mut self, transformed: &Transformed, health: &Health) -> Result<(), TaskError> {
+        for batch in &transformed.batches {
+            self.writers.prepare(&batch.topic, &batch.key, &batch.value, health).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a batch through the converters. A row that cannot be sent is left out, or ends the task when bad records are not tolerated. Call
+    /// [`ask`](Self::ask) before.
+    pub(super) fn convert(&mut self, transformed: Transformed, tolerates: bool) -> Prepared {
+        let Transformed { held, batches, bad_headers, mut bad } = transformed;
+        let source = &held.batch;
+        let mut pieces: Vec<Piece> = batches.into_iter().map(|batch| self.write(&held, batch, &bad_headers, &mut bad)).collect();
         bad.sort_by_key(|(row, _)| *row);
         bad.dedup_by_key(|(row, _)| *row);
         let mut ends = None;
@@ -80,7 +108,7 @@ impl Stages {
     }
 
     fn write(&mut self, held: &Arc<Held>, batch: Batch, bad_headers: &BTreeMap<usize, String>, bad: &mut Vec<(usize, Failure)>) -> Piece {
-        let (keys, values) = (self.writers.key.write(&batch.key), self.writers.value.write(&batch.value));
+        let (keys, values) = (self.writers.key.write(&batch.topic, &batch.key), self.writers.value.write(&batch.topic, &batch.value));
         let mut is_bad = vec![false; batch.len()];
         let Classes { key, value, header } = &self.classes;
         let mut note = |row: usize, stage: Stage, class: &Arc<str>, reason: String| {

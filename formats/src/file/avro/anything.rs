@@ -12,7 +12,7 @@ use super::rows::put_long;
 use crate::wire::json::{Events, Quoted, last_members, read};
 
 /// The schema of such rows.
-pub(super) const SCHEMA: &str = concat!(
+pub(crate) const SCHEMA: &str = concat!(
     r#"{"type":"record","name":"Anything","namespace":"io.confluent.connect.avro","fields":["#,
     r#"{"name":"boolean","type":["null","boolean"],"default":null},{"name":"bytes","type":["null","bytes"],"default":null},"#,
     r#"{"name":"double","type":["null","double"],"default":null},{"name":"float","type":["null","float"],"default":null},"#,
@@ -36,7 +36,7 @@ const MAP: usize = 8;
 
 /// What is kept from row to row, so that it is allocated once.
 #[derive(Debug, Default)]
-pub(super) struct Anything {
+pub(crate) struct Anything {
     open: Vec<Open>,
     /// Hashes of the keys of the objects that are open, the innermost last.
     keys: Vec<u64>,
@@ -58,7 +58,7 @@ impl Anything {
     ///
     /// # Errors
     /// What is wrong with the text; nothing of it is written then.
-    pub(super) fn put(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    pub(crate) fn put(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
         let start = out.len();
         if self.pass(text, out, start)? {
             out.truncate(start);

@@ -72,6 +72,10 @@ fn connect(field: &Field, logical: Option<&str>, connect_type: Option<&str>, rul
         object.insert("connect.version".to_owned(), json!(version));
     }
     let mut parameters = own_parameters(field);
+    // Connect's own builder of decimals says this first.
+    if let (DataType::Decimal128(..) | DataType::Decimal256(..), Some(scale)) = (field.data_type(), parameters.shift_remove("scale")) {
+        parameters = [("scale".to_owned(), scale)].into_iter().chain(parameters).collect();
+    }
     if let (Some(DECIMAL), DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale)) = (built, field.data_type()) {
         parameters.insert("scale".to_owned(), json!(scale.to_string()));
     }

@@ -19,7 +19,7 @@ use crate::schema::avro::{Kind, RecordField, Schema, is_logical};
 
 /// How the values of a column are written.
 #[derive(Debug, Default)]
-pub(super) enum Plan {
+pub(crate) enum Plan {
     /// Nothing.
     #[default]
     Null,
@@ -50,7 +50,7 @@ pub(super) enum Plan {
 
 impl Plan {
     /// How values of that field are written under that schema; `None` when they do not fit.
-    pub(super) fn new(schema: &Schema, field: &Field) -> Option<Self> {
+    pub(crate) fn new(schema: &Schema, field: &Field) -> Option<Self> {
         if let Some((inner, null)) = schema.optional() {
             return Some(Self::Optional(i64::from(null), Box::new(Self::required(inner, field)?)));
         }
@@ -104,7 +104,7 @@ impl Plan {
     }
 
     /// The plan over the arrays of one batch; `None` when they are of another type.
-    pub(super) fn bind<'a>(&'a self, array: &'a dyn Array) -> Option<Bound<'a>> {
+    pub(crate) fn bind<'a>(&'a self, array: &'a dyn Array) -> Option<Bound<'a>> {
         Some(match self {
             Self::Null => return None,
             Self::Boolean => Bound::Boolean(array.as_boolean_opt()?),
@@ -172,7 +172,7 @@ impl Plan {
 
 /// A plan with the arrays of one batch.
 #[derive(Debug)]
-pub(super) enum Bound<'a> {
+pub(crate) enum Bound<'a> {
     Boolean(&'a BooleanArray),
     Int8(&'a [i8]),
     Int16(&'a [i16]),
@@ -193,7 +193,7 @@ pub(super) enum Bound<'a> {
 
 /// A value that its schema cannot hold, and in which field.
 #[derive(Debug)]
-pub(super) struct Fault(Box<(String, Vec<String>)>);
+pub(crate) struct Fault(Box<(String, Vec<String>)>);
 
 impl Fault {
     #[cold]
@@ -226,7 +226,7 @@ fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
 
 impl Bound<'_> {
     /// Writes one row.
-    pub(super) fn put(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+    pub(crate) fn put(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
         match self {
             Self::Boolean(values) => out.push(u8::from(values.value(row))),
             Self::Int8(values) => put_long(i64::from(values[row]), out),

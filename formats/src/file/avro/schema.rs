@@ -18,6 +18,7 @@
 //!
 //! Where the Java library refuses a schema, because two types have one name, the second gets a number after it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
@@ -26,7 +27,7 @@ use serde_json::{Map, Value, json};
 use super::{FORMAT, props};
 use crate::file::FormatError;
 use crate::schema::avro::{CONNECT_DEFAULT, CONNECT_UNION, ENUM, ENUM_DEFAULT, ENUM_DOC, FIELD_DOC, FIXED_SIZE, RECORD_DOC, SYMBOLS, UNION, short_name};
-use crate::schema::{DECIMAL_PRECISION, NAME, PARAMETERS, is_inferred, is_json_text, is_optional_key};
+use crate::schema::{DECIMAL_PRECISION, NAME, PARAMETERS, is_inferred, is_json_text, is_optional_key, names};
 
 /// The record that stands for an entry of a map whose keys are not strings.
 const MAP_ENTRY: &str = "io.confluent.connect.avro.MapEntry";
@@ -36,22 +37,24 @@ const FIXED_DECIMAL: &str = "lakehead.Decimal";
 
 /// The settings that change what a schema becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::file) struct Rules {
+pub(crate) struct Rules {
     /// `connect.meta.data`: the `connect.*` properties are written.
-    pub(in crate::file) metadata: bool,
+    pub(crate) metadata: bool,
     /// `enhanced.avro.schema.support`: enums are enums, not strings.
-    pub(in crate::file) enhanced: bool,
+    pub(crate) enhanced: bool,
     /// `allow.optional.map.keys`: a map whose string keys are optional is a map.
-    pub(in crate::file) optional_keys: bool,
+    pub(crate) optional_keys: bool,
     /// Not a setting: the schema is one of columns in a Parquet file, where decimals have a fixed size and other bytes do not. Java's readers turn the
     /// schema back into the columns that they ask the file for, and refuse a file that has them in another form.
-    pub(in crate::file) of_columns: bool,
+    pub(crate) of_columns: bool,
+    /// `scrub.invalid.names`, for the names of types: what no name in Avro may hold is replaced.
+    pub(crate) scrub: bool,
 }
 
 impl Default for Rules {
     /// The sink's defaults.
     fn default() -> Self {
-        Self { metadata: true, enhanced: true, optional_keys: false, of_columns: false }
+        Self { metadata: true, enhanced: true, optional_keys: false, of_columns: false, scrub: false }
     }
 }
 
@@ -177,8 +180,8 @@ impl Names {
             let values = self.placed(value, path)?.0;
             return Ok(self.described(field, json!({"type": "map", "values": values}), None));
         }
-        let own = field.metadata().get(NAME);
-        let wanted = own.map_or(MAP_ENTRY, String::as_str);
+        let own = field.metadata().get(NAME).map(|own| self.scrubbed(own));
+        let wanted = own.as_deref().unwrap_or(MAP_ENTRY);
         let items = match self.name(wanted, (entries.data_type().clone(), BTreeMap::new())) {
             Named::Known(reference) => reference,
             Named::New(name) => {
@@ -205,8 +208,9 @@ impl Names {
     fn record<'a>(&mut self, field: &'a Field, fields: &'a Fields, path: &mut Vec<&'a str>) -> Result<Value, FormatError> {
         let name = match field.metadata().get(NAME) {
             Some(own) => {
-                check_name(own, path)?;
-                self.name(own, (field.data_type().clone(), BTreeMap::new()))
+                let own = self.scrubbed(own);
+                check_name(&own, path)?;
+                self.name(&own, (field.data_type().clone(), BTreeMap::new()))
             }
             None => self.unnamed(field),
         };
@@ -260,6 +264,11 @@ impl Names {
         }
     }
 
+    /// A Connect name, as Avro takes it where that is asked for.
+    fn scrubbed<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        if self.rules.scrub { names::full(name, names::avro).into() } else { name.into() }
+    }
+
     /// A name for a struct that has none.
     fn unnamed(&mut self, field: &Field) -> Named {
         let own = field.metadata().iter().filter(|(key, _)| key.starts_with("connect.")).map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -297,10 +306,11 @@ impl Names {
     }
 
     fn fixed(&mut self, field: &Field, name: &str, size: &str, path: &[&str]) -> Result<Value, FormatError> {
-        check_name(name, path)?;
+        let name = self.scrubbed(name);
+        check_name(&name, path)?;
         let size: u32 =
             size.parse().map_err(|_| unsupported(path, &format!("of a fixed size of \"{size}\" bytes"), "correct its parameter connect.fixed.size"))?;
-        Ok(match self.name(name, (field.data_type().clone(), BTreeMap::from([("size".to_owned(), size.to_string())]))) {
+        Ok(match self.name(&name, (field.data_type().clone(), BTreeMap::from([("size".to_owned(), size.to_string())]))) {
             Named::Known(reference) => reference,
             Named::New(name) => self.described(field, self.definition("fixed", &name, json!({ "size": size })), None),
         })

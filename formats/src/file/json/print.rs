@@ -30,7 +30,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::number::{Unscaled, push_f32, push_f64};
-use crate::schema::{is_json_text, is_optional_key};
+use crate::schema::{is_json_text, is_optional_key, is_union};
 use crate::wire::json::{default_value, plain};
 
 /// `json.decimal.format`.
@@ -49,6 +49,8 @@ enum Style {
     Jackson,
     /// Connect's `JsonConverter`, in a struct.
     Connect(DecimalFormat),
+    /// Confluent's `JsonSchemaConverter`: maps whose keys are no strings are arrays of objects, and a union is the value of its member.
+    Schema(DecimalFormat),
 }
 
 /// An array, ready to be printed.
@@ -79,6 +81,8 @@ enum Values<'a> {
     Map(&'a OffsetBuffer<i32>, Box<Printer<'a>>, Box<Printer<'a>>, Keys),
     /// With the text before each: a brace or comma, the quoted name, a colon.
     Struct(Vec<(Vec<u8>, Printer<'a>)>),
+    /// The member that is not null.
+    Union(Vec<Printer<'a>>),
 }
 
 /// How a map is written, by its keys.
@@ -88,6 +92,8 @@ enum Keys {
     /// As text, in quotes.
     Quoted,
     Pairs,
+    /// Objects with `key` and `value`.
+    Objects,
 }
 
 /// Says which part of a type JSON has no form for here, by the path of its field; none when it is all fine.
@@ -108,6 +114,11 @@ impl<'a> Printer<'a> {
     /// For the values of a column.
     pub(crate) fn new(array: &'a ArrayRef, field: &Field, decimals: DecimalFormat) -> Self {
         Self::styled(array, field, Style::Jackson, decimals)
+    }
+
+    /// For a whole value that Confluent's `JsonSchemaConverter` writes; defaults are where they stand for nulls already.
+    pub(crate) fn under_schema(array: &'a ArrayRef, field: &Field, decimals: DecimalFormat) -> Self {
+        Self::styled(array, field, Style::Schema(decimals), decimals)
     }
 
     fn styled(array: &'a ArrayRef, field: &Field, style: Style, decimals: DecimalFormat) -> Self {
@@ -141,7 +152,7 @@ impl<'a> Values<'a> {
     fn new(array: &'a ArrayRef, field: &Field, style: Style, decimals: DecimalFormat) -> Self {
         let number = match style {
             Style::Jackson => DecimalFormat::Numeric,
-            Style::Connect(format) => format,
+            Style::Connect(format) | Style::Schema(format) => format,
         };
         match field.data_type() {
             DataType::Boolean => Self::Boolean(array.as_boolean()),
@@ -155,7 +166,7 @@ impl<'a> Values<'a> {
             DataType::Decimal256(_, scale) => Self::Decimal256(native::<Decimal256Type>(array), *scale, number),
             DataType::Date32 => match style {
                 Style::Jackson => Self::DaysAsMillis(native::<Date32Type>(array)),
-                Style::Connect(_) => Self::Int32(native::<Date32Type>(array)),
+                Style::Connect(_) | Style::Schema(_) => Self::Int32(native::<Date32Type>(array)),
             },
             DataType::Time32(_) => Self::Int32(native::<Time32MillisecondType>(array)),
             DataType::Timestamp(..) => Self::Int64(native::<TimestampMillisecondType>(array)),
@@ -167,13 +178,21 @@ impl<'a> Values<'a> {
                 Self::List(list.offsets(), Box::new(Printer::styled(list.values(), item, style, decimals)))
             }
             DataType::Map(entries, _) => Self::map(array.as_map(), entries, style, decimals),
+            DataType::Struct(fields) if matches!(style, Style::Schema(_)) && is_union(field) => {
+                let columns = array.as_struct().columns();
+                Self::Union(fields.iter().zip(columns).map(|(field, column)| Printer::styled(column, field, style, decimals)).collect())
+            }
             DataType::Struct(fields) => {
                 let columns = array.as_struct().columns();
+                let member = |column, field: &FieldRef| match style {
+                    Style::Schema(_) => Printer::styled(column, field, style, decimals),
+                    Style::Jackson | Style::Connect(_) => Printer::in_struct(column, field, decimals),
+                };
                 let printers = fields.iter().zip(columns).enumerate().map(|(index, (field, column))| {
                     let mut before = vec![if index == 0 { b'{' } else { b',' }];
                     push_string(field.name().as_bytes(), &mut before);
                     before.push(b':');
-                    (before, Printer::in_struct(column, field, decimals))
+                    (before, member(column, field))
                 });
                 Self::Struct(printers.collect())
             }
@@ -186,8 +205,10 @@ impl<'a> Values<'a> {
         let [key, value] = entry.as_ref() else { return Self::Null };
         let keys = match (key.data_type(), style) {
             (DataType::Utf8, Style::Connect(_)) if is_optional_key(key) => Keys::Pairs,
+            (DataType::Utf8, Style::Schema(_)) if is_optional_key(key) => Keys::Objects,
             (DataType::Utf8, _) => Keys::Strings,
             (key, Style::Jackson) if !key.is_nested() => Keys::Quoted,
+            (_, Style::Schema(_)) => Keys::Objects,
             _ => Keys::Pairs,
         };
         let key = Printer::styled(map.keys(), key, style, decimals);
@@ -232,6 +253,10 @@ impl<'a> Values<'a> {
                 }
                 out.push(b'}');
             }
+            Self::Union(members) => match members.iter().find(|member| member.nulls.is_none_or(|nulls| nulls.is_valid(row))) {
+                Some(member) => member.print(row, out),
+                None => out.extend_from_slice(b"null"),
+            },
         }
     }
 }
@@ -243,26 +268,27 @@ fn items(offsets: &OffsetBuffer<i32>, row: usize) -> std::ops::Range<usize> {
 }
 
 fn print_map(entries: std::ops::Range<usize>, key: &Printer<'_>, value: &Printer<'_>, keys: Keys, out: &mut Vec<u8>) {
-    let pairs = matches!(keys, Keys::Pairs);
+    let pairs = matches!(keys, Keys::Pairs | Keys::Objects);
+    let (before, between, after): (&[u8], &[u8], &[u8]) = match keys {
+        Keys::Objects => (b"{\"key\":", b",\"value\":", b"}"),
+        Keys::Pairs => (b"[", b",", b"]"),
+        Keys::Strings | Keys::Quoted => (b"", b":", b""),
+    };
     out.push(if pairs { b'[' } else { b'{' });
     for (index, entry) in entries.enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        if pairs {
-            out.push(b'[');
-        }
+        out.extend_from_slice(before);
         let start = out.len();
         key.print(entry, out);
         if matches!(keys, Keys::Quoted) && out.get(start) != Some(&b'"') {
             out.insert(start, b'"');
             out.push(b'"');
         }
-        out.push(if pairs { b',' } else { b':' });
+        out.extend_from_slice(between);
         value.print(entry, out);
-        if pairs {
-            out.push(b']');
-        }
+        out.extend_from_slice(after);
     }
     out.push(if pairs { b']' } else { b'}' });
 }

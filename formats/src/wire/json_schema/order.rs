@@ -4,12 +4,29 @@
 //! `HashMap`: by the lowest bits of the names' hash codes. Whoever has files of such a schema has them in this order, so it is kept.
 
 /// Sorts properties as upstream's hash maps hold them.
-pub(super) fn hashed<T>(properties: &mut [(String, T)]) {
+pub(crate) fn hashed<T>(properties: &mut [(String, T)]) {
     let count = properties.len();
     // Read into a map that grows from 16 places, then copied into one that has room for all.
     for places in [grown(count), copied(count)] {
         properties.sort_by_key(|(name, _)| spread(name) & (places - 1));
     }
+}
+
+/// Sorts members as a hash map holds them into which they were put one by one.
+pub(crate) fn in_map<T>(members: &mut [(String, T)]) {
+    let places = grown(members.len());
+    members.sort_by_key(|(name, _)| spread(name) & (places - 1));
+}
+
+/// Sorts members of a hash map as a JSON object holds them that was made from it: with as many places as it has members, until they are too few.
+pub(crate) fn in_object<T>(members: &mut [(String, T)]) {
+    in_map(members);
+    let count = members.len();
+    let mut places = u32::try_from(count.next_power_of_two()).unwrap_or(1 << 30);
+    while count > usize::try_from(places / 4 * 3 + places % 4 * 3 / 4).unwrap_or(usize::MAX) && places < 1 << 30 {
+        places *= 2;
+    }
+    members.sort_by_key(|(name, _)| spread(name) & (places - 1));
 }
 
 /// Java's `String.hashCode`, its high half mixed into its low one as `HashMap` does.

@@ -175,7 +175,7 @@ impl Plan {
     fn field_inside(&mut self, field: &FieldDescriptor, member: bool) -> Result<(Field, Slot), String> {
         let mut metadata = Metadata::new();
         let (mut data_type, mut node, mut optional) = self.one(field, &mut metadata)?;
-        if field.is_list() {
+        if field.is_list() && !is_map(field) {
             let item = Field::new("item", data_type, true).with_metadata(std::mem::take(&mut metadata));
             data_type = DataType::List(item.into());
             node = Node::list(node, field.is_group());
@@ -261,7 +261,7 @@ impl Plan {
             Kind::String => (DataType::Utf8, Node::String(Texts::new()), false),
             Kind::Bytes => (DataType::Binary, Node::Bytes(Texts::new()), false),
             Kind::Enum(of) => self.enumeration(field, &of, metadata),
-            Kind::Message(_) if field.is_map() => {
+            Kind::Message(_) if is_map(field) => {
                 let (data_type, node) = self.map(field, metadata)?;
                 (data_type, node, true)
             }
@@ -344,11 +344,14 @@ impl Plan {
     fn map(&mut self, field: &FieldDescriptor, metadata: &mut Metadata) -> Result<(DataType, Node), String> {
         let Kind::Message(entry) = field.kind() else { return self.refuse("a map has no entries") };
         metadata.insert(NAME.to_owned(), map_name(self.name(entry.name(), entry.full_name())));
-        let (mut key, mut keys) = self.field(&entry.map_entry_key_field(), false)?;
+        let (Some(key), Some(value)) = (entry.get_field_by_name("key"), entry.get_field_by_name("value")) else {
+            return self.refuse("a map's entries have no key and value");
+        };
+        let (mut key, mut keys) = self.field(&key, false)?;
         if key.is_nullable() {
             key.metadata_mut().insert(OPTIONAL_KEY.to_owned(), "true".to_owned());
         }
-        let (value, mut values) = self.field(&entry.map_entry_value_field(), false)?;
+        let (value, mut values) = self.field(&value, false)?;
         keys.set_absent(Absent::Default);
         values.set_absent(Absent::Default);
         let entries = Fields::from(vec![key.with_nullable(false), value]);
@@ -361,6 +364,17 @@ impl Plan {
 fn twice(fields: &[Field]) -> Option<&str> {
     let mut names = std::collections::BTreeSet::new();
     fields.iter().map(|field| field.name().as_str()).find(|name| !names.insert(*name))
+}
+
+/// True for a map: as the language has them, or spelled out as Confluent's converter writes them (`ProtobufData#isMapDescriptor`).
+fn is_map(field: &FieldDescriptor) -> bool {
+    let is_spelled = |entry: &MessageDescriptor| {
+        let mut fields: Vec<FieldDescriptor> = entry.fields().collect();
+        fields.sort_by_key(|field| field.number());
+        let named = fields.iter().map(FieldDescriptor::name).eq(["key", "value"]);
+        entry.name().ends_with("Entry") && named && fields.iter().all(|field| !field.is_list() && !field.is_map())
+    };
+    field.is_map() || field.is_list() && field.kind().as_message().is_some_and(is_spelled)
 }
 
 /// True where `optional` is written before the field.

@@ -4,6 +4,7 @@
 //! `google/type` and Confluent's. Those are declared in `known`, by names and numbers alone; `nesting` is what keeps texts from the compiler that would
 //! exhaust its stack.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -80,7 +81,7 @@ fn parse(registered: &RegisteredSchema) -> Result<(Imports, Vec<String>), Error>
 fn open(name: &str, text: &str) -> Result<File, Error> {
     let refused = |what: String| Error::new(format!("{name}: {what}"));
     nesting::check(text).map_err(refused)?;
-    let parsed = File::from_source(name, text);
+    let parsed = File::from_source(name, &with_meta(text));
     if parsed.is_err()
         && let Ok(bytes) = STANDARD.decode(text.trim())
         && let Ok(file) = File::decode_file_descriptor_proto(bytes.as_slice())
@@ -92,6 +93,14 @@ fn open(name: &str, text: &str) -> Result<File, Error> {
         return Ok(File::from_file_descriptor_proto(descriptor));
     }
     parsed
+}
+
+/// The text with the import that Confluent's options need: its converter writes them without it, and its registry takes that.
+fn with_meta(text: &str) -> Cow<'_, str> {
+    match text.contains("(confluent.") && !text.contains(known::META) {
+        true => format!("{text}\nimport \"{}\";", known::META).into(),
+        false => text.into(),
+    }
 }
 
 /// Checks the options of a descriptor that are still text.
@@ -146,6 +155,12 @@ mod tests {
         let google = ["any", "duration", "empty", "field_mask", "struct", "timestamp", "wrappers", "descriptor"];
         let imports: String = google.iter().map(|name| format!("import \"google/protobuf/{name}.proto\";")).collect();
         assert!(compile(&schema(&format!("syntax = \"proto3\";{imports} message M {{ google.protobuf.Timestamp at = 1; }}"), &[])).is_ok());
+    }
+
+    #[test]
+    fn confluents_options_are_known_without_their_import() {
+        let text = "syntax = \"proto3\"; message M { int32 x = 1 [(confluent.field_meta) = { params: [{ key: \"connect.type\", value: \"int8\" }] }]; } // end";
+        assert!(compile(&schema(text, &[])).is_ok());
     }
 
     #[test]

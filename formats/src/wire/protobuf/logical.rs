@@ -6,15 +6,13 @@
 use arrow::array::ArrayRef;
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Date32Type, Int64Type, Time32MillisecondType, TimestampMillisecondType, i256};
-use chrono::{Datelike, NaiveDate};
 use prost_reflect::MessageDescriptor;
 
 use super::super::values::{Decimals, Flaw, extend, mismatch, take};
 use super::cursor::{Cause, Cursor, Fault, Wire};
 use super::node::primitive;
+use crate::schema::hybrid;
 
-/// Days from the first of January of the year 1, which is day 1, to the epoch.
-const EPOCH_DAY: i32 = 719_163;
 /// `0001-01-01T00:00:00Z` and `9999-12-31T23:59:59Z` in seconds.
 const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 const NANOS: std::ops::RangeInclusive<i64> = 0..=999_999_999;
@@ -168,11 +166,9 @@ fn timestamp([seconds, nanos, ..]: [i64; 4]) -> Result<i64, Fault> {
 
 /// Days since the epoch.
 fn date([year, month, day, _]: [i64; 4]) -> Result<i32, Fault> {
-    let found = i32::try_from(year).ok().filter(|year| *year > 0).and_then(|year| {
-        let (month, day) = (u32::try_from(month).ok()?, u32::try_from(day).ok()?);
-        NaiveDate::from_ymd_opt(year, month, day)
-    });
-    found.map(|date| date.num_days_from_ce() - EPOCH_DAY).ok_or_else(|| unfit(format!("year \"{year}\", month \"{month}\", day \"{day}\" are no date")))
+    let found =
+        i32::try_from(year).ok().filter(|year| *year > 0).and_then(|year| hybrid::from_date(year, u32::try_from(month).ok()?, u32::try_from(day).ok()?));
+    found.ok_or_else(|| unfit(format!("year \"{year}\", month \"{month}\", day \"{day}\" are no date")))
 }
 
 /// Milliseconds since midnight, cut.

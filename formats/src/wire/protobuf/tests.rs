@@ -71,6 +71,9 @@ fn types_and_their_columns() {
             "Decimal128(9, 2)",
             true,
         ),
+        ("message PriceEntry { string key = 1; int32 value = 2; } repeated PriceEntry x = 1;", "Map", true),
+        ("message PriceEntry { string key = 1; repeated int32 value = 2; } repeated PriceEntry x = 1;", "List", true),
+        ("message Price { string key = 1; int32 value = 2; } repeated Price x = 1;", "List", true),
         ("google.protobuf.StringValue x = 1;", "Utf8", true),
         ("google.protobuf.UInt32Value x = 1;", "Int64", true),
     ];

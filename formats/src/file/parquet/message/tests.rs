@@ -5,7 +5,7 @@ use parquet::schema::printer::print_schema;
 use super::*;
 use crate::schema::from_connect_json;
 
-const RULES: Rules = Rules { metadata: true, enhanced: true, optional_keys: false, of_columns: false };
+const RULES: Rules = Rules { metadata: true, enhanced: true, optional_keys: false, of_columns: false, scrub: false };
 const UPSTREAM: Form = Form { lists: Lists::Upstream, rules: RULES };
 const THREE_LEVEL: Form = Form { lists: Lists::ThreeLevel, rules: RULES };
 

@@ -1,9 +1,12 @@
 //! Files that schemas import without referring to them, beside Google's well-known types: each one's path and declarations.
 
+/// The file of Confluent's options.
+pub(super) const META: &str = "confluent/meta.proto";
+
 /// Path and text of each file.
 pub(super) static FILES: &[(&str, &str)] = &[
     (
-        "confluent/meta.proto",
+        META,
         r#"syntax = "proto3"; package confluent; import "google/protobuf/descriptor.proto";
         message Meta { string doc = 1; map<string, string> params = 2; repeated string tags = 3; repeated Rule rules = 4; }
         message Rule { string name = 1; string doc = 2; string expr = 3; string sql = 4; }
