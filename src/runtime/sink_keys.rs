@@ -194,15 +194,6 @@ pub static SINK_KEYS: &[ConfigKey] = &[
         ERRORS,
         "Ours. Milliseconds after which a topic partition is tried again that `lakehead.errors.breaker.share` has stopped; -1: not by itself.",
     )),
-    low(key(
-        "errors.deadletterqueue.url",
-        Type::String,
-        Some(""),
-        Check::Any,
-        ERRORS,
-        "Ours. Folder for files of records that failed, as JSON lines with their original bytes: s3://bucket/folder, gs://, az://, abfss:// or a folder's path; empty = none. In a \
-         store of the sink's own kind it is reached with the sink's endpoint and credentials, in another with the worker's environment. Beside the topic, or instead of it.",
-    )),
     key(
         "errors.deadletterqueue.topic.name",
         Type::String,
@@ -220,6 +211,15 @@ pub static SINK_KEYS: &[ConfigKey] = &[
         ERRORS,
         "Whether records there tell in their headers (`__connect.errors.*`) where they come from and why they failed.",
     ),
+    low(key(
+        "errors.deadletterqueue.url",
+        Type::String,
+        Some(""),
+        Check::Any,
+        ERRORS,
+        "Ours. Folder for files of records that failed, as JSON lines with their original bytes: s3://bucket/folder, gs://, az://, abfss:// or a folder's path; empty = none. In a \
+         store of the sink's own kind it is reached with the sink's endpoint and credentials, in another with the worker's environment. Beside the topic, or instead of it.",
+    )),
 ];
 
 /// Starts of keys that belong to transforms, converters and clients.

@@ -20,11 +20,23 @@ const PARTS: usize = 2 * SOURCES.len() + 3 + 2;
 /// Between two lines of a file.
 const PACE: Duration = Duration::from_millis(10);
 
+/// Starts tasks again that failed at a Java worker, as an operator does: it does not ask again where its leader took longer than half a minute to answer. Ours never fail.
+fn heal(members: &[&Member]) {
+    for (name, of) in members[0].get("/connectors?expand=status").as_object().into_iter().flatten() {
+        for task in of["status"]["tasks"].as_array().into_iter().flatten().filter(|task| task["state"] == "FAILED") {
+            let owner = members.iter().find(|member| task["worker_id"] == member.id.as_str());
+            assert!(owner.is_none_or(|owner| owner.kind == Kind::Java), "{name} failed here: {task}");
+            members[0].rest("POST", &format!("/connectors/{name}/tasks/{}/restart", task["id"]), None);
+        }
+    }
+}
+
 /// Waits until everything runs, all of these say so, and nobody else has any of it.
 #[track_caller]
 fn await_shared(members: &[&Member]) {
     let expected: BTreeSet<&str> = members.iter().map(|member| member.id.as_str()).collect();
     let shared = || {
+        heal(members);
         let told: Vec<BTreeMap<String, String>> = members.iter().map(|member| member.owners()).collect::<Option<_>>()?;
         let is_shared = |owners: &BTreeMap<String, String>| owners.len() == PARTS && owners.values().map(String::as_str).collect::<BTreeSet<_>>() == expected;
         (told.iter().all(is_shared) && told.windows(2).all(|two| two[0] == two[1])).then_some(())

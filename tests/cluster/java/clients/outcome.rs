@@ -107,7 +107,9 @@ fn is_shared(value: &Value) -> bool {
     let class = value.get("class").or_else(|| value.get("className")).unwrap_or(value).as_str();
     let key = value["value"]["name"].as_str().unwrap_or_default();
     let is_plugin = |class: &str| class.contains('.') && ["Connector", "Converter"].iter().any(|kind| class.ends_with(kind));
-    !class.is_some_and(|class| (value.is_object() || is_plugin(class)) && !SHARED.contains(&class)) && !key.starts_with("lakehead.")
+    !class.is_some_and(|class| (value.is_object() || is_plugin(class)) && !SHARED.contains(&class))
+        && !key.starts_with("lakehead.")
+        && key != "errors.deadletterqueue.url"
 }
 
 /// The places where two outcomes are not the same.
