@@ -4,6 +4,7 @@
 //! - [`mod@column`]: what every stage hands on, an Arrow array with the field that describes it;
 //! - [`schema`]: Connect's schemas as Arrow fields, and how two of them become one;
 //! - [`wire`]: the payloads of Kafka records → columns (one file per converter);
+//! - [`schemaless`]: values without a schema as columns, for transforms;
 //! - [`mod@file`]: columns → the bytes of one file (one file per format);
 //! - [`payload`]: columns → the payloads of records (one file per converter).
 //!
@@ -15,6 +16,8 @@ pub mod column;
 pub mod schema;
 
 pub mod wire;
+
+pub mod schemaless;
 
 pub mod file;
 
