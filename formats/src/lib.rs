@@ -4,8 +4,8 @@
 //! - [`mod@column`]: what every stage hands on, an Arrow array with the field that describes it;
 //! - [`schema`]: Connect's schemas as Arrow fields, and how two of them become one;
 //! - [`wire`]: the payloads of Kafka records → columns (one file per converter);
-//! - [`schemaless`]: values without a schema as columns, for transforms;
 //! - [`mod@file`]: columns → the bytes of one file (one file per format);
+//! - [`schemaless`]: values without a schema as columns, for transforms;
 //! - [`payload`]: columns → the payloads of records (one file per converter).
 //!
 //! Guarantee: nothing here performs I/O, reads a clock, spawns, or knows a topic's cluster, a store or a path. The crate has no
@@ -17,8 +17,8 @@ pub mod schema;
 
 pub mod wire;
 
-pub mod schemaless;
-
 pub mod file;
+
+pub mod schemaless;
 
 pub mod payload;
