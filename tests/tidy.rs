@@ -48,6 +48,7 @@ const FORMATS_MODULES: &[(&str, &[&str])] = &[
     ("schema", &["column"]),
     ("wire", &["column", "schema"]),
     ("file", &["column", "schema", "wire"]),
+    ("schemaless", &["column", "file", "schema", "wire"]),
     ("payload", &["column", "file", "schema", "wire"]),
 ];
 

@@ -5,6 +5,7 @@
 //! - [`schema`]: Connect's schemas as Arrow fields, and how two of them become one;
 //! - [`wire`]: the payloads of Kafka records → columns (one file per converter);
 //! - [`mod@file`]: columns → the bytes of one file (one file per format);
+//! - [`schemaless`]: values without a schema as columns, for transforms;
 //! - [`payload`]: columns → the payloads of records (one file per converter).
 //!
 //! Guarantee: nothing here performs I/O, reads a clock, spawns, or knows a topic's cluster, a store or a path. The crate has no
@@ -17,5 +18,7 @@ pub mod schema;
 pub mod wire;
 
 pub mod file;
+
+pub mod schemaless;
 
 pub mod payload;

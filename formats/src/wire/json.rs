@@ -57,7 +57,8 @@ pub(crate) use self::events::{Events, Quoted, last_members, read};
 pub(crate) use self::scan::plain;
 
 /// The default value of a field's schema, as an array of one row; none when it has none, or one that is no JSON of its type.
-pub(crate) fn default_value(field: &FieldRef) -> Option<ArrayRef> {
+#[must_use]
+pub fn default_value(field: &FieldRef) -> Option<ArrayRef> {
     let default = field.metadata().get(schema::DEFAULT)?;
     let mut decoder = Decoder::declared(field, true, false).ok()?;
     decoder.push(default.as_bytes()).ok()?;
