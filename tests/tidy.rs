@@ -48,6 +48,8 @@ const FORMATS_MODULES: &[(&str, &[&str])] = &[
     ("wire", &["column", "schema"]),
     ("file", &["column", "schema", "wire"]),
     ("payload", &["column", "file", "schema", "wire"]),
+    ("dates", &[]),
+    ("value", &["column", "file", "payload", "schema", "wire"]),
 ];
 
 /// What `formats` may depend on: nothing that waits, opens, connects or tells the time.

@@ -5,7 +5,9 @@
 //! - [`schema`]: Connect's schemas as Arrow fields, and how two of them become one;
 //! - [`wire`]: the payloads of Kafka records → columns (one file per converter);
 //! - [`mod@file`]: columns → the bytes of one file (one file per format);
-//! - [`payload`]: columns → the payloads of records (one file per converter).
+//! - [`payload`]: columns → the payloads of records (one file per converter);
+//! - [`mod@dates`]: texts of dates → instants, by patterns;
+//! - [`mod@value`]: kernels on values, which transforms use.
 //!
 //! Guarantee: nothing here performs I/O, reads a clock, spawns, or knows a topic's cluster, a store or a path. The crate has no
 //! dependency that could, so an encoder cannot block.
@@ -19,3 +21,7 @@ pub mod wire;
 pub mod file;
 
 pub mod payload;
+
+pub mod dates;
+
+pub mod value;

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::FieldRef;
+use arrow::datatypes::{Field, FieldRef};
 use bytes::Bytes;
 use flate2::Compression;
 
@@ -96,6 +96,13 @@ struct JsonEncoder {
     field: FieldRef,
     decimals: DecimalFormat,
     file: TextFile,
+}
+
+/// A value as JSON text, the first of an array: how defaults are kept in a field's metadata.
+pub(crate) fn printed(array: &ArrayRef, field: &Field) -> String {
+    let mut out = Vec::new();
+    Printer::in_struct(array, &Arc::new(field.clone()), DecimalFormat::Base64).print(0, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn failed(error: impl fmt::Display) -> FormatError {
