@@ -45,11 +45,13 @@ const MODULES: &[(&str, &[&str])] = &[
 const FORMATS_MODULES: &[(&str, &[&str])] = &[
     ("column", &[]),
     ("schema", &["column"]),
+    ("instant", &[]),
+    ("dates", &[]),
     ("wire", &["column", "schema"]),
     ("file", &["column", "schema", "wire"]),
-    ("payload", &["column", "file", "schema", "wire"]),
-    ("dates", &[]),
-    ("value", &["column", "file", "payload", "schema", "wire"]),
+    ("payload", &["column", "file", "instant", "schema", "wire"]),
+    ("value", &["column", "file", "instant", "payload", "schema", "wire"]),
+    ("headers", &["column", "dates", "file", "instant", "payload", "schema", "value", "wire"]),
 ];
 
 /// What `formats` may depend on: nothing that waits, opens, connects or tells the time.

@@ -8,7 +8,7 @@
 //! | boolean | 1 or 0 | itself | `true`, `false` |
 //! | string | read by `Byte.parseByte` to `Double.parseDouble`, else a reject | equals `true` in any case | itself |
 //! | bytes | a reject | a reject | base64 |
-//! | date, time, timestamp | their days or ms | not 0 | ISO, by the instant ([`super::instant`]) |
+//! | date, time, timestamp | their days or ms | not 0 | ISO, by the instant ([`mod@crate::instant`]) |
 //! | list, map, struct | a reject | a reject | a reject |
 //!
 //! Texts are read and printed row by row: they have no kernel. All else is one kernel for a column.
@@ -25,8 +25,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::decimal::BigDecimal;
-use super::{Made, instant, java_class, number};
+use super::{Made, java_class, number};
 use crate::column::Reject;
+use crate::instant;
 use crate::payload::text::JavaText;
 use crate::schema::DEFAULT;
 

@@ -5,7 +5,7 @@
 //! | [`cast`] | `org.apache.kafka.connect.transforms.Cast`: a column as another type |
 //! | [`mask`] | `MaskField`: a column without what it says |
 //!
-//! [`decimal`] is `BigDecimal`; `number` reads Java's texts of numbers; [`instant`] prints a `java.util.Date`.
+//! [`decimal`] is `BigDecimal`; `number` reads Java's texts of numbers.
 //!
 //! They take plain columns: a field of a struct, and a lane of schemaless values, which is a column too. Nulls stay nulls, and a value that has no result is a
 //! reject whose text is that of upstream's `DataException`; its row is null in the column that comes out.
@@ -17,7 +17,6 @@ use crate::column::Reject;
 
 pub mod cast;
 pub mod decimal;
-pub mod instant;
 pub mod mask;
 pub(crate) mod number;
 
