@@ -49,6 +49,7 @@ const FORMATS_MODULES: &[(&str, &[&str])] = &[
     ("dates", &[]),
     ("wire", &["column", "schema"]),
     ("file", &["column", "schema", "wire"]),
+    ("schemaless", &["column", "file", "schema", "wire"]),
     ("payload", &["column", "file", "instant", "schema", "wire"]),
     ("value", &["column", "file", "instant", "payload", "schema", "wire"]),
     ("headers", &["column", "dates", "file", "instant", "payload", "schema", "value", "wire"]),

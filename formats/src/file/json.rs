@@ -22,7 +22,7 @@ mod print;
 
 pub(crate) use self::number::push_f32;
 pub use self::number::push_f64;
-pub(crate) use self::print::{DecimalFormat, Printer, push_string, unsupported};
+pub(crate) use self::print::{DecimalFormat, Printer, push_base64, push_string, unsupported};
 
 /// Registration.
 pub(super) const FILE: File = File {

@@ -278,7 +278,8 @@ fn push_decimal(value: impl Unscaled, scale: i8, format: DecimalFormat, out: &mu
     }
 }
 
-fn push_base64(bytes: &[u8], out: &mut Vec<u8>) {
+/// Bytes in quotes, as base64.
+pub(crate) fn push_base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
