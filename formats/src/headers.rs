@@ -23,7 +23,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, UnionFields, UnionMode
 use arrow::error::ArrowError;
 
 use crate::column::{Column, Reject};
-use crate::payload::PayloadWriter;
+use crate::payload::{PayloadWriter, Payloads};
 use crate::schema::json_text;
 use crate::wire::{self, Want};
 
@@ -40,12 +40,23 @@ pub enum Added<'a> {
 }
 
 /// What the values of a list are that is not a union, and the first member of one that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Own {
+pub enum Own<'a> {
     /// Bytes as they came off the wire: they stay what they are.
     Bytes,
+    /// Bytes that a converter reads, and that are written again.
+    Read(&'a mut dyn FnMut(&BinaryArray) -> Payloads),
     /// A connector's values, which are written as all others.
     Values,
+}
+
+impl std::fmt::Debug for Own<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bytes => "Bytes",
+            Self::Read(_) => "Read",
+            Self::Values => "Values",
+        })
+    }
 }
 
 /// Entries of a list, without those that no row has.
@@ -151,26 +162,24 @@ pub fn without(headers: &ListArray, names: &[String]) -> Result<ListArray, Arrow
 ///
 /// # Errors
 /// When they are no headers.
-pub fn written(headers: &ListArray, own: Own, writer: &mut dyn PayloadWriter) -> Result<(ListArray, Vec<Reject>), ArrowError> {
+pub fn written(headers: &ListArray, mut own: Own<'_>, writer: &mut dyn PayloadWriter) -> Result<(ListArray, Vec<Reject>), ArrowError> {
     let old = Entries::of(headers)?;
-    if own == Own::Bytes && old.values.data_type() == &DataType::Binary {
+    if matches!(own, Own::Bytes) && old.values.data_type() == &DataType::Binary {
         return Ok((headers.clone(), Vec::new()));
     }
     let (members, ids, places) = old.members();
     let (mut bytes, mut bad): (Vec<BinaryArray>, Vec<Vec<Option<String>>>) = (Vec::new(), Vec::new());
     for (id, field, child) in &members {
         let mut reasons = vec![None; child.len()];
-        bytes.push(match child.as_binary_opt::<i32>() {
-            Some(binary) if own == Own::Bytes && *id == 0 => binary.clone(),
-            _ => {
-                let header = Column::new(Arc::new(field.as_ref().clone().with_name("header")), Arc::clone(child));
-                let payloads = writer.write(&header);
-                for reject in payloads.rejects {
-                    reasons.get_mut(reject.row).into_iter().for_each(|reason| *reason = Some(reject.reason.clone()));
-                }
-                payloads.payloads
-            }
-        });
+        let payloads = match (child.as_binary_opt::<i32>().filter(|_| *id == 0), &mut own) {
+            (Some(binary), Own::Bytes) => Payloads { payloads: binary.clone(), rejects: Vec::new() },
+            (Some(binary), Own::Read(read)) => read(binary),
+            _ => writer.write(&Column::new(Arc::new(field.as_ref().clone().with_name("header")), Arc::clone(child))),
+        };
+        for reject in payloads.rejects {
+            reasons.get_mut(reject.row).into_iter().for_each(|reason| *reason = Some(reject.reason.clone()));
+        }
+        bytes.push(payloads.payloads);
         bad.push(reasons);
     }
     let member_of = |id: i8| members.iter().position(|(known, ..)| *known == id).unwrap_or(0);

@@ -1,7 +1,7 @@
 //! 2 convert: raw payloads → columns under one schema.
 //!
 //! Parts: [`Stage`], the key and the value converter of one task with the registries that they ask; [`build`], which picks them from the
-//! configuration as Connect's worker does; [`registry`], the HTTP client; [`writing`], the converters of sources, which go the other way.
+//! configuration as Connect's worker does; [`registry`], the HTTP client; `headers`, what a sink's headers say; [`writing`], the converters of sources, which go the other way.
 //!
 //! Guarantee: every record of a raw batch is in one of the batches made from it or among the rejects, and the batches' spans together are the
 //! raw batch's span.
@@ -19,9 +19,11 @@ use crate::batch::{Batch, OffsetRange, RawBatch};
 use crate::connect::config::ConfigError;
 use crate::connect::{ErrorKind, Health, Props, TaskError};
 
+mod headers;
 pub mod registry;
 pub mod writing;
 
+use headers::Headers;
 use registry::Registry;
 
 /// The converters of one task. [`prepare`](Self::prepare) waits for schemas, [`decode`](Self::decode) computes: the first belongs to the
@@ -30,6 +32,7 @@ use registry::Registry;
 pub struct Stage {
     key: Side,
     value: Side,
+    headers: Headers,
 }
 
 /// One converter, and the registry that holds its schemas.
@@ -43,7 +46,7 @@ impl Stage {
     /// A stage of these converters, with registries for the ones that ask for schemas.
     #[must_use]
     pub fn new(key: Box<dyn Converter>, value: Box<dyn Converter>, key_registry: Option<Registry>, value_registry: Option<Registry>) -> Self {
-        Self { key: Side { converter: key, registry: key_registry }, value: Side { converter: value, registry: value_registry } }
+        Self { key: Side { converter: key, registry: key_registry }, value: Side { converter: value, registry: value_registry }, headers: Headers::texts() }
     }
 
     /// Fetches the schemas that these records need and the converters do not know. Waits while a registry does not answer, and says so in
@@ -65,6 +68,19 @@ impl Stage {
     /// [`TaskError`] for what is not a single record's fault.
     pub fn decode(&mut self, raw: &RawBatch) -> Result<(Vec<Batch>, Vec<Reject>), TaskError> {
         self.batches(raw).map_err(|error| task_error(&error).with("partition", &raw.from).with("offset", raw.span.start))
+    }
+
+    /// The headers of a batch that transforms are done with, as the texts that connectors are given, and the rows that failed, numbered as in `batch`.
+    ///
+    /// # Errors
+    /// [`TaskError`] for what is not a single record's fault.
+    pub fn with_headers(&mut self, mut batch: Batch) -> Result<(Batch, Vec<Reject>), TaskError> {
+        let rejects = self.headers.settle(&mut batch);
+        if rejects.is_empty() {
+            return Ok((batch, rejects));
+        }
+        let left = without(&batch, 0, &rejects).map_err(|error| task_error(&error.into()).with("partition", &batch.from))?;
+        Ok((left, rejects))
     }
 
     fn batches(&mut self, raw: &RawBatch) -> Result<(Vec<Batch>, Vec<Reject>), ConvertError> {
@@ -216,9 +232,10 @@ fn task_error(error: &ConvertError) -> TaskError {
 pub fn build(props: &Props, worker: &Props, want: Want) -> Result<Stage, Vec<ConfigError>> {
     let key = side(props, worker, "key.converter", Want::Any);
     let value = side(props, worker, "value.converter", want);
-    match (key, value) {
-        (Ok(key), Ok(value)) => Ok(Stage { key, value }),
-        (key, value) => Err(key.err().into_iter().chain(value.err()).flatten().collect()),
+    let headers = Headers::build(props, worker);
+    match (key, value, headers) {
+        (Ok(key), Ok(value), Ok(headers)) => Ok(Stage { key, value, headers }),
+        (key, value, headers) => Err([key.err(), value.err(), headers.err()].into_iter().flatten().flatten().collect()),
     }
 }
 

@@ -160,10 +160,16 @@ impl Core {
         let offset_in = |offsets: &[i64], row: usize| offsets.get(row).copied().unwrap_or(raw.span.start);
         let (decoded, rejected) = self.stage.decode(raw)?;
         let mut rejects: Vec<_> = rejected.into_iter().map(|r| (offset_in(raw.offsets.values(), r.row), r.reason)).collect();
-        let mut batches = Vec::with_capacity(decoded.len());
+        let (mut batches, mut transformed) = (Vec::with_capacity(decoded.len()), Vec::new());
         for batch in decoded {
             let offsets = batch.offsets.clone();
-            let rejected = self.chain.apply(batch, &mut batches);
+            let rejected = self.chain.apply(batch, &mut transformed);
+            rejects.extend(rejected.into_iter().map(|r| (offset_in(offsets.values(), r.row), r.reason)));
+        }
+        for batch in transformed {
+            let offsets = batch.offsets.clone();
+            let (batch, rejected) = self.stage.with_headers(batch)?;
+            batches.push(batch);
             rejects.extend(rejected.into_iter().map(|r| (offset_in(offsets.values(), r.row), r.reason)));
         }
         Ok(Processed { batches, rejects })

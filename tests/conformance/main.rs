@@ -19,6 +19,7 @@ use vectors::{Outcome, Vector};
 
 mod avro;
 mod bucket;
+mod converters;
 mod files;
 mod others;
 mod play;
@@ -28,6 +29,7 @@ mod rules;
 mod settings;
 mod shorthand;
 mod store;
+mod tagged;
 mod vectors;
 mod writer;
 
@@ -40,6 +42,10 @@ const KINDS: &[(&str, fn(&Vector) -> Outcome)] = &[
     ("row_format", row_format::row_format),
     ("aiven", others::aiven),
     ("lenses", others::lenses),
+    ("to_connect", converters::to_connect),
+    ("from_connect", converters::from_connect),
+    ("to_header", converters::to_header),
+    ("from_header", converters::from_header),
 ];
 
 /// What the tests of this test check: it must not be wrong itself.
@@ -145,6 +151,11 @@ fn judge(vector: &Vector, play: fn(&Vector) -> Outcome, count: &mut Count) {
                 let mut rows: Vec<&str> = known.iter().map(|rule| rule.row).collect();
                 rows.dedup();
                 println!("differs: {id} {kind}: {name}: {}", rows.join("; "));
+                return;
+            }
+            if let Some(reason) = converters::difference(vector) {
+                count.differs += 1;
+                println!("differs: {id} {kind}: {reason}");
                 return;
             }
             count.failed += 1;

@@ -33,7 +33,7 @@ fn longs(values: Vec<Option<i64>>) -> Column {
 }
 
 /// `name=bytes` of each row, as that converter writes them.
-fn shown(headers: &ListArray, own: Own, converter: &str) -> Vec<String> {
+fn shown(headers: &ListArray, own: Own<'_>, converter: &str) -> Vec<String> {
     let mut writer = (payload::find_for_headers(converter).expect(converter).build)(&Default::default()).expect("no settings");
     let (list, rejects) = written(headers, own, writer.as_mut()).expect("headers");
     let text = |row: usize| {
