@@ -16,7 +16,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("calendar", &[]),
     ("kafka", &["batch", "offsets", "tls"]),
     ("convert", &["batch", "clock", "connect"]),
-    ("transform", &["batch", "calendar", "connect"]),
+    ("transform", &["batch", "calendar", "clock", "connect"]),
     ("partition", &["batch", "calendar", "connect"]),
     ("roll", &["calendar", "connect", "partition"]),
     ("commit", &["batch"]),

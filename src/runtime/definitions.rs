@@ -249,7 +249,7 @@ fn of_transforms(props: &Props) -> Vec<Key> {
     let mut keys = Vec::new();
     for alias in aliases {
         let (prefix, group) = (format!("transforms.{alias}."), format!("Transforms: {alias}"));
-        let own = props.get(&format!("{prefix}type")).and_then(|class| transform::find(class.trim())).map_or(&[] as &[_], |plugin| plugin.keys);
+        let own = props.get(&format!("{prefix}type")).and_then(|class| transform::find(class.trim())).map_or(&[] as &[_], |(plugin, _)| plugin.keys);
         for (order, key) in (0..).zip(TRANSFORM_KEYS.iter().chain(own)) {
             let mut key = Key::new(key, &prefix, &group, Some(Row(key.name, order, if order == 0 { Width::Long } else { Width::None }, key.name)));
             if order == 0 {
@@ -344,7 +344,7 @@ fn value_of(key: &Key, name: &str, raw: &Props, props: &Props) -> Option<String>
 pub(super) fn of_plugin(connectors: &[&'static dyn Connector], plugin: &str) -> Result<Vec<Definition>, HerderError> {
     let keys: Vec<Key> = if let Ok(class) = classes::find(connectors, plugin) {
         of_connector(class).into_iter().chain(framework(class.kind())).collect()
-    } else if let Some(transform) = transform::find(plugin) {
+    } else if let Some((transform, _)) = transform::find(plugin) {
         transform.keys.iter().map(|key| without_group(Key::new(key, "", "", None))).collect()
     } else if let Some(converter) = wire::find(plugin) {
         converter_keys::of(converter.name).iter().map(|key| without_group(Key::new(key, "", key.group, converter_keys::row(key.name)))).collect()

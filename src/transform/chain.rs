@@ -4,9 +4,10 @@
 //! the whole.
 
 use arrow::array::Int64Array;
-use lakehead_formats::column::Reject;
+use lakehead_formats::column::{Column, Reject};
+use lakehead_formats::schemaless::Dynamic;
 
-use super::{TRANSFORMS, Transform, find};
+use super::{TRANSFORMS, Transform, find, rows};
 use crate::batch::Batch;
 use crate::connect::Props;
 use crate::connect::config::{ConfigError, check};
@@ -69,9 +70,31 @@ impl Chain {
             }
             batches = next;
         }
+        for piece in batches {
+            let own = piece.offsets.clone();
+            let renumber = |reject: Reject| Reject { row: row_of(&offsets, &own, reject.row), ..reject };
+            rejects.extend(as_text(piece, out).into_iter().map(renumber));
+        }
         rejects.sort_by_key(|reject| reject.row);
-        out.extend(batches);
         rejects
+    }
+}
+
+/// Values without a schema leave the chain as JSON text.
+fn as_text(mut batch: Batch, out: &mut Vec<Batch>) -> Vec<Reject> {
+    let text = |column: &Column, name| Dynamic::of_column(column).map(|values| values.into_json_column(name)).transpose();
+    match (text(&batch.key, "key"), text(&batch.value, "value")) {
+        (Ok(key), Ok(value)) => {
+            key.into_iter().for_each(|key| batch.key = key);
+            value.into_iter().for_each(|value| batch.value = value);
+            out.push(batch);
+            Vec::new()
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            let reason = format!("the values cannot be written as JSON: {error}");
+            out.push(rows::without_rows(&batch));
+            (0..batch.len()).map(|row| Reject { row, reason: reason.clone() }).collect()
+        }
     }
 }
 
@@ -95,7 +118,7 @@ fn build(alias: &str, props: &Props) -> Result<Box<dyn Transform>, Vec<ConfigErr
     let Some(class) = own.remove("type") else {
         return Err(error("type", format!("Missing required configuration \"{prefix}type\" which has no default value.")));
     };
-    let Some(plugin) = find(class.trim()) else {
+    let Some((plugin, _)) = find(class.trim()) else {
         let names: Vec<_> = TRANSFORMS.iter().map(|plugin| plugin.name).collect();
         let message = format!("Invalid value {class} for configuration {prefix}type: Class {class} could not be found; transforms: {}", names.join(", "));
         return Err(error("type", message));
@@ -105,7 +128,7 @@ fn build(alias: &str, props: &Props) -> Result<Box<dyn Transform>, Vec<ConfigErr
     if !problems.is_empty() {
         return Err(problems.into_iter().map(with_prefix).collect());
     }
-    (plugin.build)(&own).map_err(|errors| errors.into_iter().map(with_prefix).collect())
+    super::configure(class.trim(), &own).map_err(|errors| errors.into_iter().map(with_prefix).collect())
 }
 
 #[cfg(test)]
