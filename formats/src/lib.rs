@@ -5,8 +5,8 @@
 //! - [`schema`]: Connect's schemas as Arrow fields, and how two of them become one;
 //! - [`mod@instant`] and [`mod@dates`]: instants → texts as upstream prints them, and texts → instants by a pattern;
 //! - [`wire`]: the payloads of Kafka records → columns (one file per converter);
-//! - [`schemaless`]: values without a schema as columns, for transforms;
 //! - [`mod@file`]: columns → the bytes of one file (one file per format);
+//! - [`schemaless`]: values without a schema as columns, for transforms;
 //! - [`payload`]: columns → the payloads of records (one file per converter);
 //! - [`mod@value`]: kernels on values, which transforms use;
 //! - [`mod@headers`]: the lists of headers of records, and what their values say.
@@ -24,9 +24,9 @@ pub mod dates;
 
 pub mod wire;
 
-pub mod schemaless;
-
 pub mod file;
+
+pub mod schemaless;
 
 pub mod payload;
 
