@@ -5,7 +5,7 @@ SETUP := tests/servers/setup.sh
 BENCH_RECORDS ?= 3000000
 MODEL_RECORDS ?= 4
 
-.PHONY: help demo test conformance clients model readers chaos fleet soak lint bench bench-job memory runtime
+.PHONY: help demo test conformance clients model readers chaos poison fleet soak lint bench bench-job memory runtime
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -38,6 +38,10 @@ readers: ## have files of every type read by DuckDB, pyarrow, Polars, fastavro a
 chaos: ## kill, stop, starve and cut off everything there is while records come in; the last lines are the table of docs/reliability.md (CHAOS_KILLS, CHAOS_SEED)
 	@$(SETUP) toolchain kafka python stores chaos
 	@$(CARGO) test --quiet --release --test chaos -- --full
+
+poison: ## have one record in a hundred thousand, 1 %, 10 % and 50 % of records fail at every stage, and look for each of them and for all others
+	@$(SETUP) toolchain kafka python stores
+	@$(CARGO) test --quiet --release --test live a_hundred_thousand_records -- --ignored --nocapture
 
 fleet: ## kill, stop and restart three workers with 20 connectors and 100 tasks for FLEET_MINUTES (10), and see that each task runs once and nothing is lost (FLEET_SEED)
 	@$(SETUP) toolchain kafka python

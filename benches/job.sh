@@ -3,6 +3,9 @@
 #
 #   benches/job.sh [RECORDS] [FORMAT…]     3000000; json envelope avro
 #
+# Beside the formats there is `bad`: JSON of which every tenth record of a partition cannot be read, and goes to a dead letter queue with its headers. `benches/job.sh
+# 3000000 json bad json bad` compares that with clean records.
+#
 # Prints for each format, from the start of the process until the committed offsets are the end offsets:
 #   records per CPU second (user and system time of the process, from /proc), peak resident MiB (VmHWM), wall seconds, seconds to the first record.
 # The records are in the topic before the worker starts, compressed as COMPRESSION says (lz4). FLUSH_SIZE (100000) divides a partition's records, so that every
@@ -64,10 +67,10 @@ register() {
 # The settings of a format's converter, one a line.
 converter() {
   case $1 in
-  json) ;;
+  json | bad) ;;
   envelope) printf '%s\n' value.converter=org.apache.kafka.connect.json.JsonConverter value.converter.schemas.enable=true ;;
   avro) printf '%s\n' value.converter=io.confluent.connect.avro.AvroConverter "value.converter.schema.registry.url=http://127.0.0.1:$registry/apis/ccompat/v7" ;;
-  *) die "unknown format \`$1\`: json, envelope or avro" ;;
+  *) die "unknown format \`$1\`: json, envelope, avro or bad" ;;
   esac
 }
 
@@ -94,14 +97,19 @@ give_up_if_failed() {
 }
 
 measure() {
-  local format=$1 id=1 topic=orders-$1 name=bench-$1 started first ended
+  local format=$1 id=1 topic=orders-$1-$2 name=bench-$1-$2 flush=$flush_size more=() started first ended
   if [ "$format" = avro ]; then
     [ -f "$run/registry/registry.pid" ] || "$SERVERS/registry.sh" start "$registry" "$run/registry"
     id=$(register)
   fi
+  local encoding=$format
+  if [ "$format" = bad ]; then
+    # A file ends with a partition's last good record.
+    encoding=json flush=$((flush_size * 9 / 10)) more=(--bad-every 10)
+  fi
   say "$format: writing $records orders"
   "$target/examples/produce_orders" --bootstrap-servers "127.0.0.1:$kafka" --topic "$topic" --partitions $partitions --records "$records" \
-    --format "$format" --schema-id "$id" --compression "$compression" >&2
+    --format "$encoding" --schema-id "$id" --compression "$compression" "${more[@]}" >&2
   mkdir -p "$run/s3/data/$name"
   { cat <<P; converter "$format"; } >"$run/$name.properties"
 name=$name
@@ -116,7 +124,13 @@ aws.access.key.id=test
 aws.secret.access.key=testtest
 format.class=io.confluent.connect.s3.format.parquet.ParquetFormat
 parquet.codec=snappy
-flush.size=$flush_size
+flush.size=$flush
+P
+  [ "$format" != bad ] || cat >>"$run/$name.properties" <<P
+errors.tolerance=all
+errors.deadletterqueue.topic.name=$topic-dead
+errors.deadletterqueue.topic.replication.factor=1
+errors.deadletterqueue.context.headers.enable=true
 P
   say "$format: running"
   started=$(date +%s.%N)
@@ -156,4 +170,5 @@ P
   rm -rf "${run:?}/s3/data/$name"
 }
 
-for format in "${formats[@]}"; do measure "$format"; done
+number=0
+for format in "${formats[@]}"; do measure "$format" $((number += 1)); done

@@ -47,12 +47,21 @@ struct Arguments {
     /// Kafka's `compression.type`: none, gzip, snappy, lz4 or zstd.
     #[arg(long, default_value = "none")]
     compression: String,
+    /// Every so many records of a partition, one that is no order; 0: none.
+    #[arg(long, default_value_t = 0)]
+    bad_every: u64,
     /// Prints the records as JSON lines and leaves Kafka alone.
     #[arg(long)]
     print: bool,
     /// Prints the Avro schema of the records and leaves Kafka alone.
     #[arg(long)]
     print_avro_schema: bool,
+}
+
+impl Arguments {
+    fn is_bad(&self, i: u64) -> bool {
+        self.bad_every > 0 && (i / u64::from(self.partitions.max(1))) % self.bad_every == self.bad_every - 1
+    }
 }
 
 /// How a record's value is encoded.
@@ -171,6 +180,7 @@ fn send(arguments: &Arguments) -> Result<u64, Box<dyn std::error::Error>> {
     for i in arguments.from..arguments.from + arguments.records {
         value.clear();
         match arguments.format {
+            _ if arguments.is_bad(i) => value.extend_from_slice(b"no order"),
             Format::Json => orders::write_json(&mut value, i),
             Format::Envelope => orders::write_envelope(&mut value, i),
             Format::Avro => orders::write_framed_avro(&mut value, arguments.schema_id, i),

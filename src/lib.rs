@@ -78,6 +78,9 @@ pub mod telemetry;
 // `lakehead verify` and `lakehead locate`: what is in a bucket.
 pub mod audit;
 
+// `lakehead dlq`: records that failed, counted and sent again.
+pub mod dlq;
+
 // `lakehead standalone`: one worker, until it is told to end.
 pub mod standalone;
 // `lakehead distributed`: one of a group.

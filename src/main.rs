@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use lakehead::audit::{self, locate, verify};
 use lakehead::settings::{Host, LogFormat};
 use lakehead::standalone::{self, ExitError, Plan};
-use lakehead::{distributed, quickstart, telemetry};
+use lakehead::{distributed, dlq, quickstart, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -48,11 +48,16 @@ enum Command {
     ///
     /// Exit code: 0 found; 1 no file holds it; 2 a file may hold it; 3 no answer.
     Locate(locate::Arguments),
+    /// Looks at records that failed (dead letters), in a topic or a folder, and sends them again.
+    ///
+    /// Exit code: 0 done; 1 some could not be read or sent; 3 no answer.
+    #[command(subcommand)]
+    Dlq(dlq::Command),
 }
 
 impl Command {
     /// The commands whose exit codes are answers.
-    const AUDITS: [&str; 2] = ["verify", "locate"];
+    const AUDITS: [&str; 3] = ["verify", "locate", "dlq"];
 }
 
 fn main() -> ExitCode {
@@ -74,6 +79,7 @@ fn main() -> ExitCode {
         Command::Quickstart(arguments) => quickstart::run(&arguments, &mut std::io::stdout()),
         Command::Verify(arguments) => audit(verify::run(&arguments, &mut std::io::stdout())),
         Command::Locate(arguments) => audit(locate::run(&arguments, &mut std::io::stdout())),
+        Command::Dlq(command) => audit(dlq::run(&command, &mut std::io::stdout())),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -84,7 +90,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a command that looks at a bucket.
+/// Runs a command that looks at what others have written.
 fn audit(command: impl Future<Output = Result<(), ExitError>>) -> Result<(), ExitError> {
     let host = Host::detect();
     telemetry::init(LogFormat::Text, host.environment.get("LAKEHEAD_LOG").map_or("error", String::as_str));

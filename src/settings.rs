@@ -25,7 +25,7 @@ pub mod rest;
 pub mod security_keys;
 pub mod users;
 
-pub use clients::{admin_props, consumer_props, producer_props};
+pub use clients::{admin_props, consumer_props, dlq_admin_props, dlq_producer_props, producer_props};
 use distributed_keys::DISTRIBUTED_KEYS;
 pub use host::Host;
 use keys::{PREFIXES, TLS_PREFIXES, WORKER_KEYS};

@@ -5,7 +5,7 @@
 //! written anywhere.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -95,7 +95,7 @@ impl Scope {
 
 /// Why there is no answer, or none about one object.
 #[derive(Debug, thiserror::Error)]
-enum AuditError {
+pub(crate) enum AuditError {
     /// The store.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -119,20 +119,25 @@ impl From<AuditError> for ExitError {
 impl Place {
     /// The store at the URL. Call from within a tokio runtime.
     fn open(&self) -> Result<Arc<dyn ObjectReader>, AuditError> {
-        let mut props = Props::new();
-        if let Some(path) = &self.store_config {
-            let unreadable = |why: &dyn std::fmt::Display| AuditError::Usage(format!("--store-config {}: {why}", path.display()));
-            let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
-            let given = properties::parse(&bytes).map_err(|error| unreadable(&error))?;
-            props.extend(given.into_iter().filter(|(name, _)| name.starts_with(urls::OPTION_PREFIX)));
-        }
-        for option in &self.store_options {
-            let (name, value) = option.split_once('=').ok_or_else(|| AuditError::Usage("--store-option is not NAME=VALUE".to_owned()))?;
-            props.insert(format!("{}{name}", urls::OPTION_PREFIX), value.to_owned());
-        }
-        props.insert("lakehead.store.url".to_owned(), self.url.clone());
-        Ok(urls::reader(&props)?)
+        open_store(&self.url, self.store_config.as_deref(), &self.store_options)
     }
+}
+
+/// The store at a URL, with the options of a connector file and further ones, `NAME=VALUE`. Call from within a tokio runtime.
+pub(crate) fn open_store(url: &str, config: Option<&Path>, options: &[String]) -> Result<Arc<dyn ObjectReader>, AuditError> {
+    let mut props = Props::new();
+    if let Some(path) = config {
+        let unreadable = |why: &dyn std::fmt::Display| AuditError::Usage(format!("--store-config {}: {why}", path.display()));
+        let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
+        let given = properties::parse(&bytes).map_err(|error| unreadable(&error))?;
+        props.extend(given.into_iter().filter(|(name, _)| name.starts_with(urls::OPTION_PREFIX)));
+    }
+    for option in options {
+        let (name, value) = option.split_once('=').ok_or_else(|| AuditError::Usage("--store-option is not NAME=VALUE".to_owned()))?;
+        props.insert(format!("{}{name}", urls::OPTION_PREFIX), value.to_owned());
+    }
+    props.insert("lakehead.store.url".to_owned(), url.to_owned());
+    Ok(urls::reader(&props)?)
 }
 
 #[cfg(test)]

@@ -73,6 +73,24 @@ pub enum Isolation {
     Settled,
 }
 
+/// By which properties brokers are reached, for what is done with a log.
+#[derive(Debug, Clone)]
+pub struct Networks {
+    /// Whoever reads it: a consumer's.
+    pub reads: Arc<Network>,
+    /// Whoever writes it: a producer's.
+    pub writes: Arc<Network>,
+    /// Whoever creates its topic, and looks at how it is configured: an admin client's.
+    pub creates: Arc<Network>,
+}
+
+impl From<&Arc<Network>> for Networks {
+    /// The same for all.
+    fn from(network: &Arc<Network>) -> Self {
+        Self { reads: Arc::clone(network), writes: Arc::clone(network), creates: Arc::clone(network) }
+    }
+}
+
 /// A log that is followed.
 #[derive(Debug)]
 pub struct Log {
@@ -87,21 +105,26 @@ impl Log {
     ///
     /// # Errors
     /// What a person must mend; trouble with brokers is waited for.
-    pub async fn open(network: &Arc<Network>, topic: Topic, isolation: Isolation, apply: impl FnMut(Entry) + Send + 'static) -> Result<Self, KafkaError> {
-        let lane = Lane::new(network);
-        let partitions = topic.ensure(network, &lane).await?;
+    pub async fn open(
+        networks: impl Into<Networks>,
+        topic: Topic,
+        isolation: Isolation,
+        apply: impl FnMut(Entry) + Send + 'static,
+    ) -> Result<Self, KafkaError> {
+        let Networks { reads: network, writes, creates } = networks.into();
+        let partitions = topic.ensure(&creates, &Lane::new(&creates)).await?;
         let topic = Arc::new(topic);
         let (reads, asked) = mpsc::channel(READS_BOUND);
         let follower = Follower {
-            source: Source { network: Arc::clone(network), topic: Arc::clone(&topic), isolation },
-            finder: lane,
+            finder: Lane::new(&network),
+            source: Source { network, topic: Arc::clone(&topic), isolation },
             positions: (0..partitions).map(|partition| (partition.cast_signed(), 0)).collect(),
             apply,
             asked,
             unanswered: Vec::new(),
             waiting: Vec::new(),
         };
-        let writer = Writer { network: Arc::clone(network), topic, partitions, finder: Lane::new(network), lanes: BTreeMap::new(), layout: None };
+        let writer = Writer { finder: Lane::new(&writes), network: writes, topic, partitions, lanes: BTreeMap::new(), layout: None };
         Ok(Self { writer: Mutex::new(writer), reads, partitions, _task: AbortOnDropHandle::new(tokio::spawn(follower.run())) })
     }
 

@@ -17,6 +17,7 @@ use crate::env::Env;
 
 pub mod config;
 pub mod error;
+pub mod letters;
 pub mod source;
 
 pub use error::{ErrorKind, TaskError};
@@ -101,6 +102,24 @@ pub trait Connector: fmt::Debug + Send + Sync {
     fn alter_offsets(&self, props: &Props, changes: &[source::OffsetChange]) -> Result<bool, String> {
         let _ = (props, changes);
         Ok(false)
+    }
+
+    /// What is wrong with a folder for files of dead letters (`errors.deadletterqueue.url`). Pure: no network.
+    ///
+    /// # Errors
+    /// Why this connector takes no such folder.
+    fn check_letter_folder(&self, props: &Props, url: &str) -> Result<(), String> {
+        let _ = (props, url);
+        Err("this connector writes to no store: leave it out, and name a topic with errors.deadletterqueue.topic.name".to_owned())
+    }
+
+    /// The folder at a URL that was [checked](Self::check_letter_folder), reached as the connector's own store is.
+    ///
+    /// # Errors
+    /// [`TaskError`] when something outside the configuration is missing.
+    fn letter_folder(&self, props: &Props, url: &str, cx: &TaskContext) -> Result<Arc<dyn letters::LetterFolder>, TaskError> {
+        let _ = cx;
+        Err(TaskError::new(ErrorKind::BadConfig, self.check_letter_folder(props, url).err().unwrap_or_default()))
     }
 
     /// Builds one task of a sink connector from a valid configuration.

@@ -6,6 +6,7 @@ mod consumed;
 pub mod datagen;
 pub mod file_stream;
 pub mod lenses;
+mod letters;
 pub mod tools;
 #[cfg(test)]
 mod worlds;

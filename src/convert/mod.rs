@@ -6,6 +6,7 @@
 //! Guarantee: every record of a raw batch is in one of the batches made from it or among the rejects, and the batches' spans together are the
 //! raw batch's span.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, NullArray};
@@ -35,6 +36,35 @@ pub struct Stage {
     headers: Headers,
 }
 
+/// Which of a record's two payloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Half {
+    /// Its key.
+    Key,
+    /// Its value.
+    Value,
+}
+
+impl fmt::Display for Half {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => "key",
+            Self::Value => "value",
+        })
+    }
+}
+
+/// A record that could not be converted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unconverted {
+    /// Its row in the raw batch.
+    pub row: usize,
+    /// What of it.
+    pub half: Half,
+    /// What is wrong with that.
+    pub reason: String,
+}
+
 /// One converter, and the registry that holds its schemas.
 #[derive(Debug)]
 struct Side {
@@ -61,12 +91,12 @@ impl Stage {
         Ok(())
     }
 
-    /// Records → batches under one key schema and one value schema each, and the rows that failed, numbered as in `raw`. There is at least
+    /// Records → batches under one key schema and one value schema each, and the rows that failed, numbered as in `raw`, ascending. There is at least
     /// one batch, be it without rows, so that the span goes on. Call [`prepare`](Self::prepare) with the same records before.
     ///
     /// # Errors
     /// [`TaskError`] for what is not a single record's fault.
-    pub fn decode(&mut self, raw: &RawBatch) -> Result<(Vec<Batch>, Vec<Reject>), TaskError> {
+    pub fn decode(&mut self, raw: &RawBatch) -> Result<(Vec<Batch>, Vec<Unconverted>), TaskError> {
         self.batches(raw).map_err(|error| task_error(&error).with("partition", &raw.from).with("offset", raw.span.start))
     }
 
@@ -79,11 +109,11 @@ impl Stage {
         if rejects.is_empty() {
             return Ok((batch, rejects));
         }
-        let left = without(&batch, 0, &rejects).map_err(|error| task_error(&error.into()).with("partition", &batch.from))?;
+        let left = without(&batch, 0, rejects.iter().map(|reject| reject.row)).map_err(|error| task_error(&error.into()).with("partition", &batch.from))?;
         Ok((left, rejects))
     }
 
-    fn batches(&mut self, raw: &RawBatch) -> Result<(Vec<Batch>, Vec<Reject>), ConvertError> {
+    fn batches(&mut self, raw: &RawBatch) -> Result<(Vec<Batch>, Vec<Unconverted>), ConvertError> {
         let topic = &raw.from.topic;
         let mut keys = self.key.converter.decode(topic, &raw.keys)?;
         let mut values = self.value.converter.decode(topic, &raw.values)?;
@@ -101,7 +131,7 @@ impl Stage {
             let (here, rest) = bad.split_at(mine);
             bad = rest;
             let batch = piece.batch(raw, OffsetRange { start, end });
-            batches.push(if here.is_empty() { batch } else { without(&batch, piece.start, here)? });
+            batches.push(if here.is_empty() { batch } else { without(&batch, piece.start, here.iter().map(|failed| failed.row))? });
         }
         Ok((batches, rejects))
     }
@@ -182,19 +212,19 @@ fn without_rows(raw: &RawBatch) -> Batch {
 }
 
 /// The rejects of both sides in the order of rows; the key's reason counts where both failed, as upstream converts the key first.
-fn merge(keys: Vec<Reject>, values: Vec<Reject>) -> Vec<Reject> {
-    let named = |rejects: Vec<Reject>, side: &'static str| rejects.into_iter().map(move |r| Reject { row: r.row, reason: format!("{side}: {}", r.reason) });
-    let mut all: Vec<Reject> = named(keys, "key").chain(named(values, "value")).collect();
-    all.sort_by_key(|reject| reject.row);
-    all.dedup_by_key(|reject| reject.row);
+fn merge(keys: Vec<Reject>, values: Vec<Reject>) -> Vec<Unconverted> {
+    let of = |rejects: Vec<Reject>, half: Half| rejects.into_iter().map(move |Reject { row, reason }| Unconverted { row, half, reason });
+    let mut all: Vec<Unconverted> = of(keys, Half::Key).chain(of(values, Half::Value)).collect();
+    all.sort_by_key(|failed| failed.row);
+    all.dedup_by_key(|failed| failed.row);
     all
 }
 
 /// The batch without the rejected rows; `start` is the raw number of its first row.
-fn without(batch: &Batch, start: usize, rejects: &[Reject]) -> Result<Batch, ArrowError> {
+fn without(batch: &Batch, start: usize, rows: impl Iterator<Item = usize>) -> Result<Batch, ArrowError> {
     let mut keep = vec![true; batch.len()];
-    for reject in rejects {
-        if let Some(keep) = keep.get_mut(reject.row - start) {
+    for row in rows {
+        if let Some(keep) = keep.get_mut(row - start) {
             *keep = false;
         }
     }

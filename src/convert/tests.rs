@@ -60,7 +60,7 @@ fn raw(keys: &[Option<&str>], values: &[Option<&str>]) -> RawBatch {
     }
 }
 
-fn decode(raw: &RawBatch) -> (Vec<Batch>, Vec<Reject>) {
+fn decode(raw: &RawBatch) -> (Vec<Batch>, Vec<Unconverted>) {
     Stage::new(Box::new(Letters), Box::new(Letters), None, None).decode(raw).unwrap()
 }
 
@@ -83,8 +83,8 @@ fn rejected_rows_are_left_out_and_their_offsets_stay_in_the_span() {
     let keys = [Some("a1"), Some("a2"), None, Some("!4")];
     let values = [Some("x1"), Some("!2"), Some("x3"), Some("!4")];
     let (batches, rejects) = decode(&raw(&keys, &values));
-    let reject = |row, reason: &str| Reject { row, reason: reason.to_owned() };
-    assert_eq!(rejects, [reject(1, "value: poison"), reject(3, "key: poison")]);
+    let failed = |row, half| Unconverted { row, half, reason: "poison".to_owned() };
+    assert_eq!(rejects, [failed(1, Half::Value), failed(3, Half::Key)]);
     assert_eq!(batches.iter().flat_map(|batch| batch.offsets.values().to_vec()).collect::<Vec<_>>(), [105, 109]);
     assert_eq!((batches[0].span.start, batches.last().unwrap().span.end), (100, 118));
 }

@@ -73,6 +73,7 @@ impl Kafka for Librdkafka {
             ask_at: Cell::new(None),
             reads_committed: client.get("isolation.level") == Some("read_committed"),
             compared: Cell::new(0),
+            unwanted: RefCell::default(),
         };
         let thread = std::thread::Builder::new()
             .name("kafka-poll".to_owned())
@@ -301,6 +302,12 @@ impl Consumer for Member {
         Ok(())
     }
 
+    fn set_paused(&mut self, partitions: &[TopicPartition], is_paused: bool) {
+        // Nobody is there to be told any more when the client was closed.
+        self.commands.send(Command::SetPaused(partitions.to_vec(), is_paused)).ok();
+        self.poll_thread.unpark();
+    }
+
     #[expect(clippy::disallowed_methods, reason = "leaving the group waits for the network, not for a CPU")]
     async fn close(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
@@ -368,7 +375,7 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(member.seek(&to).await.unwrap_err().kind, KafkaErrorKind::Interrupted);
         }
-        let Command::Seek(_, answer) = asked.try_recv().unwrap();
+        let Command::Seek(_, answer) = asked.try_recv().unwrap() else { unreachable!("nothing else was asked for") };
         assert!(answer.is_closed() && asked.try_recv().is_err(), "what was asked for is not wanted any more, and nothing else was asked for");
         assert!(matches!(member.next(Wanted::Rebalances).await, Polled::Revoked { .. }));
         assert!(acknowledged.try_recv().is_ok());

@@ -26,6 +26,7 @@ pub mod log;
 mod poll;
 mod producer;
 pub mod properties;
+pub mod scan;
 mod statistics;
 mod topics;
 
@@ -299,6 +300,12 @@ pub trait Consumer: fmt::Debug + Send {
     /// [`KafkaError`] when a partition is not assigned; [`KafkaErrorKind::Interrupted`] when a rebalance came between: take it with [`next`](Self::next) and
     /// try again.
     async fn seek(&mut self, to: &Offsets) -> Result<(), KafkaError>;
+
+    /// Nothing of these partitions is wanted (`true`), or again; ends with their assignment. Records that are on their way may come all the same, and by default all
+    /// do: whoever asks passes over them, and [seeks](Self::seek) when they are wanted again.
+    fn set_paused(&mut self, partitions: &[TopicPartition], is_paused: bool) {
+        let _ = (partitions, is_paused);
+    }
 
     /// Leaves the group, so that others take over at once, and waits until that is done.
     async fn close(&mut self);

@@ -56,6 +56,8 @@ pub(super) struct Records {
 pub(super) enum Command {
     /// Continue at these offsets; the answer is the generation from which records are wanted.
     Seek(Offsets, oneshot::Sender<Result<u64, KafkaError>>),
+    /// Deliver nothing of these partitions (`true`), or again.
+    SetPaused(Vec<TopicPartition>, bool),
 }
 
 /// What the thread and the consumer share.
@@ -296,6 +298,8 @@ pub(super) struct Poller<C> {
     pub(super) reads_committed: bool,
     /// [`Shared::resets`] when idle partitions were last compared with their logs.
     pub(super) compared: Cell<u64>,
+    /// Partitions of which nothing is wanted, until they go away or are wanted again.
+    pub(super) unwanted: RefCell<BTreeSet<TopicPartition>>,
 }
 
 impl Poller<Arc<BaseConsumer<Context>>> {
@@ -384,9 +388,20 @@ impl Poller<Arc<BaseConsumer<Context>>> {
         }
     }
 
+    /// Pauses or resumes all partitions that are assigned, but for those that are paused anyhow.
     fn set_paused(&self, is_paused: bool) {
         let Ok(assigned) = self.consumer.assignment() else { return };
-        let outcome = if is_paused { self.consumer.pause(&assigned) } else { self.consumer.resume(&assigned) };
+        let unwanted = self.unwanted.borrow();
+        let of: Vec<TopicPartition> = partitions(&assigned).into_iter().filter(|tp| !unwanted.contains(tp)).collect();
+        self.set_paused_of(&of, is_paused);
+    }
+
+    fn set_paused_of(&self, partitions: &[TopicPartition], is_paused: bool) {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for tp in partitions {
+            list.add_partition(&tp.topic, tp.partition);
+        }
+        let outcome = if is_paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         if let Err(error) = outcome {
             tracing::warn!("{}: cannot {} delivery: {error}", self.shared.doing, if is_paused { "pause" } else { "resume" });
         }
@@ -398,6 +413,13 @@ impl Poller<Arc<BaseConsumer<Context>>> {
             match self.commands.try_recv() {
                 // Whoever asked was told of a rebalance instead, and asks again.
                 Ok(Command::Seek(_, answer)) if answer.is_closed() => {}
+                Ok(Command::SetPaused(of, is_paused)) => {
+                    match is_paused {
+                        true => self.unwanted.borrow_mut().extend(of.iter().cloned()),
+                        false => self.unwanted.borrow_mut().retain(|tp| !of.contains(tp)),
+                    }
+                    self.set_paused_of(&of, is_paused);
+                }
                 Ok(Command::Seek(to, answer)) => {
                     let failed = |error: RdError| errors::explain(&error, &self.shared.doing, "going on at other offsets");
                     let result = self.seek(&to, || !answer.is_closed()).map(|()| self.shared.generation.fetch_add(1, Ordering::AcqRel) + 1).map_err(failed);
@@ -512,6 +534,7 @@ impl Poller<Arc<BaseConsumer<Context>>> {
     fn forget_revoked(&self, batches: &mut Batches) {
         let gone = std::mem::take(&mut *self.shared.gone.lock().unwrap_or_else(PoisonError::into_inner));
         if !gone.is_empty() {
+            self.unwanted.borrow_mut().retain(|tp| !gone.contains(tp));
             batches.forget(&gone);
         }
     }

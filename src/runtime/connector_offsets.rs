@@ -13,7 +13,7 @@ use crate::cluster::Record;
 use crate::cluster::source_offsets::{Writes, merged, order_of_writes};
 use crate::connect::Props;
 use crate::connect::source::{Fields, OffsetError, OffsetStore};
-use crate::runtime::offset_topic::OffsetTopic;
+use crate::runtime::offset_topic::{Clients, OffsetTopic};
 use crate::settings::clients;
 
 /// The key of a connector that names its own topic.
@@ -65,11 +65,14 @@ impl OffsetTopics {
     /// The offsets of a connector whose configuration is `props`, references resolved. Its own topic is opened when it is first needed.
     #[must_use]
     pub fn of(&self, connector: &str, props: &Props) -> ConnectorOffsets {
-        let clients = clients::offsets_props(&self.props, connector, props);
-        let producer = clients::producer_props(&self.props, connector, props, 0);
+        let clients = Clients {
+            consumer: clients::offsets_props(&self.props, connector, props),
+            producer: clients::producer_props(&self.props, connector, props, 0),
+            admin: clients::admin_props(&self.props, connector, props, 0),
+        };
         let servers = |props: &Props| props.get("bootstrap.servers").map(|servers| servers.trim().to_owned());
         let name = own_topic(props).unwrap_or(self.worker.name());
-        let is_workers = name == self.worker.name() && servers(&producer) == servers(&self.props);
+        let is_workers = name == self.worker.name() && servers(&clients.producer) == servers(&self.props);
         let own = (!is_workers).then(|| Own { name: name.to_owned(), worker: self.props.clone(), clients, clock: self.clock, topic: OnceCell::new() });
         ConnectorOffsets { worker: Arc::clone(&self.worker), own }
     }
@@ -82,7 +85,7 @@ struct Own {
     /// How it is made.
     worker: Props,
     /// How it is reached.
-    clients: Props,
+    clients: Clients,
     clock: Clock,
     topic: OnceCell<OffsetTopic>,
 }

@@ -11,13 +11,24 @@ use async_trait::async_trait;
 use crate::clock::Clock;
 use crate::cluster::Record;
 use crate::cluster::broker::Network;
-use crate::cluster::log::{Entry, Isolation, Log, Purpose, Topic};
+use crate::cluster::log::{Entry, Isolation, Log, Networks, Purpose, Topic};
 use crate::cluster::source_offsets::{SourceOffsets, topic_partition};
 use crate::connect::source::{Fields, OffsetError, OffsetStore};
 use crate::kafka::{KafkaError, Props};
 
 /// How long reading the topic to its end may take.
 const READING: Duration = Duration::from_secs(30);
+
+/// The properties of who uses a connector's own topic: the clients that the connector's tasks have.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// Of who reads it.
+    pub consumer: Props,
+    /// Of who writes it, outside of tasks' transactions.
+    pub producer: Props,
+    /// Of who creates it.
+    pub admin: Props,
+}
 
 /// The topic, and what it says.
 #[derive(Debug)]
@@ -50,18 +61,18 @@ impl OffsetTopic {
         Self::of(&network, Topic::from_props(props, Purpose::Offsets)?, "offset.storage.topic").await
     }
 
-    /// A connector's own, which is made as the worker's properties say of theirs; `clients` are the properties of who reads and writes it.
+    /// A connector's own, which is made as the worker's properties say of theirs.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub async fn open_own(name: &str, worker: &Props, clients: &Props, clock: Clock) -> Result<Self, KafkaError> {
-        let id = clients.get("client.id").map_or("", String::as_str);
-        let network = Arc::new(Network::new(clients, id, clock)?);
+    pub async fn open_own(name: &str, worker: &Props, clients: &Clients, clock: Clock) -> Result<Self, KafkaError> {
+        let network = |props: &Props| Network::new(props, props.get("client.id").map_or("", String::as_str), clock).map(Arc::new);
+        let networks = Networks { reads: network(&clients.consumer)?, writes: network(&clients.producer)?, creates: network(&clients.admin)? };
         let topic = Topic { name: name.to_owned(), ..Topic::from_props(worker, Purpose::Offsets)? };
-        Self::of(&network, topic, "offsets.storage.topic").await
+        Self::of(networks, topic, "offsets.storage.topic").await
     }
 
-    async fn of(network: &Arc<Network>, topic: Topic, key: &'static str) -> Result<Self, KafkaError> {
+    async fn of(networks: impl Into<Networks>, topic: Topic, key: &'static str) -> Result<Self, KafkaError> {
         let name = topic.name.clone();
         let offsets = Arc::new(Mutex::new(SourceOffsets::new()));
         let read = Arc::clone(&offsets);
@@ -70,7 +81,7 @@ impl OffsetTopic {
                 tracing::warn!("{why}");
             }
         };
-        let log = Log::open(network, topic, Isolation::Settled, apply).await?;
+        let log = Log::open(networks, topic, Isolation::Settled, apply).await?;
         Ok(Self { log, key, name, offsets })
     }
 

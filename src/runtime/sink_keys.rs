@@ -1,6 +1,7 @@
 //! The framework's keys of connectors, and of sinks: `ConnectorConfig` and `SinkConnectorConfig` of Apache Kafka 4.3. Those of sources are in
 //! [`source_keys`](super::source_keys).
 
+use super::errors::breaker::share;
 use crate::connect::config::{Check, ConfigKey, Importance, Type};
 
 /// The one version of every plugin.
@@ -22,8 +23,6 @@ const fn high(key: ConfigKey) -> ConfigKey {
 pub(super) const fn low(key: ConfigKey) -> ConfigKey {
     ConfigKey { importance: Importance::Low, ..key }
 }
-
-const NO_DLQ: &str = "dead letter queues are not supported yet; leave it empty, and let errors.tolerance=all skip and count records that fail";
 
 /// Framework keys of every connector.
 pub static CONNECTOR_KEYS: &[ConfigKey] = &[
@@ -136,16 +135,16 @@ pub static CONNECTOR_KEYS: &[ConfigKey] = &[
         Some("none"),
         Check::OneOf(&["none", "all"]),
         ERRORS,
-        "`none`: a record that cannot be converted, transformed or written fails the task. `all`: it is skipped and counted.",
+        "`none`: a record that cannot be converted, transformed or written fails the task. `all`: it is left out, counted, and goes where dead letters go.",
     ),
-    key("errors.log.enable", Type::Boolean, Some("false"), Check::Any, ERRORS, "Whether each skipped record is logged with where it comes from or goes to."),
+    key("errors.log.enable", Type::Boolean, Some("false"), Check::Any, ERRORS, "Whether each record that fails is logged, with its stage, class and reason."),
     key(
         "errors.log.include.messages",
         Type::Boolean,
         Some("false"),
         Check::Any,
         ERRORS,
-        "Whether these lines hold more of the record; keys and values are never logged.",
+        "Whether these lines name the record: topic, partition, offset and timestamp; keys and values are never logged.",
     ),
 ];
 
@@ -162,22 +161,64 @@ pub static SINK_KEYS: &[ConfigKey] = &[
         "Ours. What is done when records that are next are not in their log any more (deleted before they were read, topic deleted and made again, log truncated): continue \
          (as upstream, where auto.offset.reset says; the range is named in the log and the status), or halt (the task fails and names the range).",
     )),
-    key("errors.deadletterqueue.topic.name", Type::String, Some(""), Check::Only(&[""], NO_DLQ), ERRORS, "Topic for records that failed; empty = none."),
-    key(
-        "errors.deadletterqueue.topic.replication.factor",
-        Type::Short,
-        Some("3"),
+    low(key(
+        "lakehead.errors.breaker.share",
+        Type::String,
+        Some(""),
+        Check::Custom(|text| if text.is_empty() { Ok(()) } else { share(text).map(drop) }),
+        ERRORS,
+        "Ours. Share of bad records, as 0.5, at which a topic partition is not read on, with errors.tolerance=all; the task's other partitions are. The status says so, and why. It goes \
+         on with PUT /connectors/(name)/resume, with a restart, or after `lakehead.errors.breaker.resume.ms`. Empty: never.",
+    )),
+    low(key(
+        "lakehead.errors.breaker.records",
+        Type::Long,
+        Some("1000"),
+        Check::Range(1, i64::MAX),
+        ERRORS,
+        "Ours. How many of a topic partition's last records are looked at for `lakehead.errors.breaker.share`, rounded up to whole fetches; fewer never stop it.",
+    )),
+    low(key(
+        "lakehead.errors.breaker.window.ms",
+        Type::Long,
+        Some("60000"),
+        Check::Range(1, i64::MAX),
+        ERRORS,
+        "Ours. Milliseconds after which a record is not looked at for `lakehead.errors.breaker.share` any more.",
+    )),
+    low(key(
+        "lakehead.errors.breaker.resume.ms",
+        Type::Long,
+        Some("-1"),
+        Check::Range(-1, i64::MAX),
+        ERRORS,
+        "Ours. Milliseconds after which a topic partition is tried again that `lakehead.errors.breaker.share` has stopped; -1: not by itself.",
+    )),
+    low(key(
+        "errors.deadletterqueue.url",
+        Type::String,
+        Some(""),
         Check::Any,
         ERRORS,
-        "Replication factor of that topic; without effect while there is none.",
+        "Ours. Folder for files of records that failed, as JSON lines with their original bytes: s3://bucket/folder, gs://, az://, abfss:// or a folder's path; empty = none. In a \
+         store of the sink's own kind it is reached with the sink's endpoint and credentials, in another with the worker's environment. Beside the topic, or instead of it.",
+    )),
+    key(
+        "errors.deadletterqueue.topic.name",
+        Type::String,
+        Some(""),
+        Check::Any,
+        ERRORS,
+        "Topic for records that failed, with their original bytes, made with one partition unless it is there; empty = none.",
     ),
+    key("errors.deadletterqueue.topic.replication.factor", Type::Short, Some("3"), Check::Any, ERRORS, "Replication factor of that topic, where it is made."),
     key(
         "errors.deadletterqueue.context.headers.enable",
         Type::Boolean,
         Some("false"),
         Check::Any,
         ERRORS,
-        "Whether records there tell why they failed; without effect while there is none.",
+        "Whether records there tell in their headers (`__connect.errors.*`) where they come from and why they failed.",
     ),
 ];
 

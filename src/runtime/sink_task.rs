@@ -9,21 +9,24 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lakehead_formats::column::Reject;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use self::due::{Begin, Due};
 use self::incarnations::Incarnations;
+use super::errors::breaker::{Breaker, Rule, Tally};
+use super::errors::dead_letters::DeadLetters;
+use super::errors::letter::Kept;
+use super::errors::{Classes, Failure, Policy, Stage, TaskName};
 use super::status::Live;
 use crate::batch::{Batch, Commits, Committed, Offsets, RawBatch, TopicPartition};
 use crate::connect::{Connector, ErrorKind, Props, SinkTask, TaskContext, TaskError};
-use crate::convert;
+use crate::convert::{self, Half};
 use crate::env::Env;
 use crate::kafka::{Acknowledge, Consumer, KafkaError, KafkaErrorKind, Polled, Subscription, Wanted};
 use crate::settings::{self, Settings};
-use crate::transform::Chain;
+use crate::transform::{Chain, Untransformed};
 
 /// How often time is looked at: schedules, figures, retried commits.
 const TICK: Duration = Duration::from_millis(200);
@@ -71,22 +74,27 @@ pub struct TaskControl {
 pub async fn run(spec: TaskSpec, control: TaskControl) -> Result<(), TaskError> {
     let TaskControl { paused, stop, live } = control;
     let progress = Arc::new(tokio::sync::Notify::new());
-    let tolerates = spec.props.get("errors.tolerance").is_some_and(|v| v.trim().eq_ignore_ascii_case("all"));
+    let policy = Policy::from_props(&spec.props);
     let cx = TaskContext {
         connector: Arc::clone(&spec.connector),
         task: spec.task,
         env: spec.env.clone(),
         health: live.health.clone(),
         progress: Arc::clone(&progress),
-        tolerates,
+        tolerates: policy.tolerates,
     };
     let config = |errors: Vec<crate::connect::config::ConfigError>| TaskError::bad_config(&errors);
     let stage = convert::build(&spec.props, &spec.worker.props, spec.class.want(&spec.props)).map_err(config)?;
     let chain = Chain::from_props(&spec.props).map_err(config)?;
-    let mut sink = spec.class.sink_task(&spec.props, cx)?;
+    let classes = Classes::of(&spec.props, &spec.worker.props);
+    let mut sink = spec.class.sink_task(&spec.props, cx.clone())?;
     tokio::select! {
         started = sink.start() => started?,
         () = stop.cancelled() => return Ok(()),
+    }
+    let letters = DeadLetters::open((&spec.props, &spec.worker), spec.class, &cx, &stop).await?;
+    if stop.is_cancelled() {
+        return Ok(());
     }
     let consumer_props = settings::consumer_props(&spec.worker.props, &spec.connector, &spec.props, spec.task);
     let consumer = spec.env.kafka.consumer(&consumer_props, &subscription(&spec.props)).map_err(|e| kafka_error(&e))?;
@@ -103,14 +111,16 @@ pub async fn run(spec: TaskSpec, control: TaskControl) -> Result<(), TaskError> 
         consumer,
         live,
         env: spec.env,
+        name: TaskName { connector: Arc::clone(&spec.connector), task: spec.task },
         connector: spec.connector,
         paused,
         stop,
         stop_patience: spec.worker.task_shutdown_graceful_timeout.mul_f32(0.6),
         commit_every: spec.worker.offset_flush_interval.min(COMMIT_EVERY),
         progress,
-        tolerates,
-        logs_rejects: spec.props.get("errors.log.enable").is_some_and(|v| v.trim().eq_ignore_ascii_case("true")),
+        policy,
+        letters,
+        breaker: Breaker::new(Rule::from_props(&spec.props).filter(|_| policy.tolerates)),
         owned: BTreeMap::new(),
         inbox: VecDeque::new(),
         departed: BTreeSet::new(),
@@ -119,7 +129,7 @@ pub async fn run(spec: TaskSpec, control: TaskControl) -> Result<(), TaskError> 
         commit_at: None,
         is_waiting: false,
     };
-    task.run(Box::new(Core { stage, chain })).await
+    task.run(Box::new(Core { stage, chain, classes })).await
 }
 
 fn subscription(props: &Props) -> Subscription {
@@ -146,33 +156,48 @@ fn kafka_error(error: &KafkaError) -> TaskError {
 struct Core {
     stage: convert::Stage,
     chain: Chain,
+    /// Of the converters.
+    classes: Classes,
 }
 
 /// A raw batch through stages 2 and 3.
 struct Processed {
     batches: Vec<Batch>,
-    /// Offset and reason of each record that failed.
-    rejects: Vec<(i64, String)>,
+    /// Offset of each record that failed, and why.
+    failed: Vec<(i64, Failure)>,
 }
 
 impl Core {
     fn process(&mut self, raw: &RawBatch) -> Result<Processed, TaskError> {
         let offset_in = |offsets: &[i64], row: usize| offsets.get(row).copied().unwrap_or(raw.span.start);
-        let (decoded, rejected) = self.stage.decode(raw)?;
-        let mut rejects: Vec<_> = rejected.into_iter().map(|r| (offset_in(raw.offsets.values(), r.row), r.reason)).collect();
+        let (decoded, unconverted) = self.stage.decode(raw)?;
+        let of_converter = |half: Half, reason: String| {
+            let (stage, class) = match half {
+                Half::Key => (Stage::KeyConverter, &self.classes.key),
+                Half::Value => (Stage::ValueConverter, &self.classes.value),
+            };
+            Failure { stage, class: Arc::clone(class), reason }
+        };
+        let mut failed: Vec<_> = unconverted.into_iter().map(|r| (offset_in(raw.offsets.values(), r.row), of_converter(r.half, r.reason))).collect();
         let (mut batches, mut transformed) = (Vec::with_capacity(decoded.len()), Vec::new());
         for batch in decoded {
             let offsets = batch.offsets.clone();
-            let rejected = self.chain.apply(batch, &mut transformed);
-            rejects.extend(rejected.into_iter().map(|r| (offset_in(offsets.values(), r.row), r.reason)));
+            let untransformed = self.chain.apply(batch, &mut transformed).into_iter();
+            let of_transform =
+                |r: Untransformed| (offset_in(offsets.values(), r.row), Failure { stage: Stage::Transformation, class: r.class, reason: r.reason });
+            failed.extend(untransformed.map(of_transform));
         }
         for batch in transformed {
             let offsets = batch.offsets.clone();
-            let (batch, rejected) = self.stage.with_headers(batch)?;
+            let (batch, unread) = self.stage.with_headers(batch)?;
             batches.push(batch);
-            rejects.extend(rejected.into_iter().map(|r| (offset_in(offsets.values(), r.row), r.reason)));
+            let of_header = |r: lakehead_formats::column::Reject| {
+                let class = Arc::clone(&self.classes.header);
+                (offset_in(offsets.values(), r.row), Failure { stage: Stage::HeaderConverter, class, reason: r.reason })
+            };
+            failed.extend(unread.into_iter().map(of_header));
         }
-        Ok(Processed { batches, rejects })
+        Ok(Processed { batches, failed })
     }
 }
 
@@ -181,6 +206,7 @@ struct Task {
     consumer: Box<dyn Consumer>,
     live: Arc<Live>,
     env: Env,
+    name: TaskName,
     connector: Arc<str>,
     paused: watch::Receiver<bool>,
     stop: CancellationToken,
@@ -188,8 +214,11 @@ struct Task {
     stop_patience: Duration,
     commit_every: Duration,
     progress: Arc<tokio::sync::Notify>,
-    tolerates: bool,
-    logs_rejects: bool,
+    policy: Policy,
+    /// Where records that fail go.
+    letters: DeadLetters,
+    /// Which partitions are not read on, because too many records failed.
+    breaker: Breaker,
     /// Partitions that are ours, and where to read them again from: the first offset seen or the last one committed.
     owned: BTreeMap<TopicPartition, Option<i64>>,
     /// Batches that were received and not yet processed; filled by one set at a time, and only when empty.
@@ -238,6 +267,7 @@ impl Task {
             settled => settled,
         };
         self.sink.close(&all).await;
+        self.letters.close().await;
         let ended = outcome.and(settled);
         self.consumer.close().await;
         self.update_live();
@@ -268,10 +298,15 @@ impl Task {
                 }
                 others = self.incarnations.changed() => self.made_again(others),
                 () = self.progress.notified() => {}
+                confirmed = self.letters.progress(), if self.letters.are_underway() => self.survive(confirmed).await?,
                 () = self.env.memory.room(), if !takes_records && self.is_short() => {}
                 () = tokio::time::sleep_until(self.asked_at.unwrap_or_else(Instant::now) + URGENT_EVERY), if self.is_waiting => {}
                 () = tokio::time::sleep_until(self.ask_at.unwrap_or_else(Instant::now)), if !self.dues.is_empty() => {}
-                _ = self.paused.changed() => {}
+                _ = self.paused.changed() => {
+                    if !*self.paused.borrow() {
+                        self.read_on(true);
+                    }
+                }
                 _ = ticker.tick() => {}
             }
             let outcome = self.housekeeping().await;
@@ -290,11 +325,13 @@ impl Task {
         if self.is_short() && !self.sink.relieve() {
             return false;
         }
-        !*self.paused.borrow() && self.sink.has_room()
+        !*self.paused.borrow() && self.sink.has_room() && !self.letters.is_full()
     }
 
     /// What does not depend on an event: due files, commits, figures.
     async fn housekeeping(&mut self) -> Result<(), TaskError> {
+        self.attend_to_letters()?;
+        self.read_on(false);
         self.sink.tick().await?;
         self.commit(false).await?;
         self.update_live();
@@ -321,40 +358,35 @@ impl Task {
             return Ok(()); // revoked while a schema was being fetched; whoever owns it now reads it
         }
         let Some(mut core) = slot.take() else { return Ok(()) };
-        let _permit = self.env.memory.take(raw.memory_bytes());
-        let (from, records) = (raw.from.clone(), raw.len());
+        let permit = self.env.memory.take(raw.memory_bytes());
+        let kept = Arc::new(Kept { raw, permit });
+        let raw = &kept.raw;
+        let (from, end, records) = (raw.from.clone(), raw.span.end, raw.len() as u64);
         self.live.topics.note(&from.topic);
         let bytes = raw.values.values().len() + raw.keys.values().len();
+        let of_job = Arc::clone(&kept);
         let job = move || {
-            let outcome = core.process(&raw);
+            let outcome = core.process(&of_job.raw);
             (core, outcome)
         };
         let (core, outcome) = self.env.compute.run(job).await;
         *slot = Some(core);
-        let Processed { batches, rejects } = outcome?;
-        for (offset, reason) in rejects {
-            self.reject(&from, offset, reason)?;
-        }
+        let Processed { batches, failed } = outcome?;
+        let mut bad = Tally::of(&failed);
+        self.refuse(&kept, failed)?;
         for batch in batches {
             let offsets = batch.offsets.clone();
-            for Reject { row, reason } in self.sink.put(batch).await? {
-                let offset = offsets.values().get(row).copied().unwrap_or_default();
-                self.reject(&from, offset, reason)?;
-            }
+            let rejects = match self.sink.put(batch).await {
+                Ok(rejects) => rejects,
+                Err(error) => return Err(self.refused_by_sink(&kept, error)),
+            };
+            let offset = |row: usize| offsets.values().get(row).copied().unwrap_or_default();
+            let failed: Vec<_> = rejects.into_iter().map(|reject| (offset(reject.row), failed::of_sink(reject.reason))).collect();
+            bad.add(&failed);
+            self.refuse(&kept, failed)?;
         }
-        self.live.add_consumed(records as u64, bytes as u64);
-        Ok(())
-    }
-
-    /// A bad record: fails the task, or is counted and logged, as `errors.tolerance` says.
-    fn reject(&self, from: &TopicPartition, offset: i64, reason: String) -> Result<(), TaskError> {
-        if !self.tolerates {
-            return Err(TaskError::new(ErrorKind::BadRecord, reason).with("partition", from).with("offset", offset));
-        }
-        self.live.add_rejected(1);
-        if self.logs_rejects {
-            tracing::error!(connector = %self.connector, partition = %from, offset, %reason, "bad record left out (errors.tolerance=all)");
-        }
+        self.live.add_consumed(records, bytes as u64);
+        self.look_at_share(&from, end, records, &bad);
         Ok(())
     }
 
@@ -379,7 +411,8 @@ impl Task {
 
     async fn handle(&mut self, event: Polled) -> Result<(), TaskError> {
         match event {
-            Polled::Records(batches) => {
+            Polled::Records(mut batches) => {
+                batches.retain(|raw| !self.breaker.holds(&raw.from)); // they come again when the partition is read on
                 self.check_begins(&batches);
                 for raw in batches {
                     self.owned.entry(raw.from.clone()).or_default().get_or_insert(raw.span.start);
@@ -414,6 +447,8 @@ impl Task {
         self.departed.extend(partitions.iter().cloned());
         let settled = if lost { Ok(()) } else { self.settle(partitions, REVOKE_PATIENCE).await };
         self.sink.close(partitions).await;
+        self.letters.forget(partitions);
+        self.forget_share(partitions);
         self.watch.forget(partitions);
         self.incarnations.forget(partitions);
         self.forget_dues(partitions);
@@ -435,7 +470,9 @@ impl Task {
         let deadline = Instant::now() + patience;
         let mut again: Option<TaskError> = None;
         loop {
-            let is_busy = self.sink.finish(partitions);
+            self.letters.hurry(|tp| partitions.contains(tp));
+            self.attend_to_letters()?;
+            let is_busy = self.sink.finish(partitions) || self.letters.owes(partitions);
             match self.commit(true).await {
                 Err(more) if more.kind == ErrorKind::Rewind => {
                     again = Some(match again {
@@ -453,6 +490,7 @@ impl Task {
             }
             tokio::select! {
                 () = self.progress.notified() => {}
+                confirmed = self.letters.progress(), if self.letters.are_underway() => confirmed?,
                 () = tokio::time::sleep_until(deadline.min(Instant::now() + TICK)) => {}
             }
         }
@@ -467,7 +505,10 @@ impl Task {
         }
         (self.asked_at, self.is_waiting) = (Some(started), false);
         let wanted = self.sink.pre_commit().await?;
-        let is_news = |(tp, commit): &(TopicPartition, Committed)| self.owned.contains_key(tp) && self.committed.get(tp) != Some(commit);
+        // What failed below an offset and is nowhere yet would be lost with its commit.
+        let is_news = |(tp, commit): &(TopicPartition, Committed)| {
+            self.owned.contains_key(tp) && self.committed.get(tp) != Some(commit) && !self.letters.holds(tp, commit.offset)
+        };
         let news: Commits = wanted.into_iter().filter(is_news).collect();
         let goes_back = |(tp, commit): &(&TopicPartition, &Committed)| self.committed.get(*tp).is_some_and(|known| commit.offset < known.offset);
         if let Some((tp, commit)) = news.iter().find(goes_back) {
@@ -543,6 +584,7 @@ fn list(partitions: &[TopicPartition]) -> String {
 }
 
 mod due;
+mod failed;
 mod incarnations;
 mod lost;
 #[cfg(test)]

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use self::exact::{Boundary, ExactlyOnce, Transactions};
 use self::outbox::{Held, Origin, Outbox};
 use self::prepare::{Piece, Stages};
+use super::errors::{Classes, Failure, Policy, Stage, TaskName, WORKER_SOURCE_TASK};
 use super::sink_task::{TaskControl, TaskSpec};
 use super::status::Live;
 use super::topic_creation::TopicCreation;
@@ -56,15 +57,14 @@ pub enum Keeping {
 pub async fn run(spec: TaskSpec, keeping: Keeping, control: TaskControl) -> Result<(), TaskError> {
     let TaskControl { paused, stop, live } = control;
     let (worker, props) = (&spec.worker, &spec.props);
-    let is = |key: &str, wanted: &str| props.get(key).is_some_and(|value| value.trim().eq_ignore_ascii_case(wanted));
-    let tolerates = is("errors.tolerance", "all");
+    let policy = Policy::from_props(props);
     let cx = TaskContext {
         connector: Arc::clone(&spec.connector),
         task: spec.task,
         env: spec.env.clone(),
         health: live.health.clone(),
         progress: Arc::default(),
-        tolerates,
+        tolerates: policy.tolerates,
     };
     let config = |errors: Vec<crate::connect::config::ConfigError>| TaskError::bad_config(&errors);
     let writers = writing::writers(props, &worker.props).map_err(config)?;
@@ -96,7 +96,7 @@ pub async fn run(spec: TaskSpec, keeping: Keeping, control: TaskControl) -> Resu
     let guarantee = if transactions.is_some() { "exactly-once" } else { "at-least-once" };
     let task = Task {
         source,
-        stages: Stages { chain, writers },
+        stages: Stages { chain, writers, classes: Classes::of(props, &worker.props) },
         producer,
         creation,
         offsets,
@@ -109,6 +109,7 @@ pub async fn run(spec: TaskSpec, keeping: Keeping, control: TaskControl) -> Resu
         report: TaskReport { guarantee: guarantee.to_owned(), ..TaskReport::default() },
         live,
         memory: spec.env.memory.clone(),
+        name: TaskName { connector: Arc::clone(&spec.connector), task: spec.task },
         connector: spec.connector,
         number: spec.task,
         paused,
@@ -116,8 +117,7 @@ pub async fn run(spec: TaskSpec, keeping: Keeping, control: TaskControl) -> Resu
         flush_every: worker.offset_flush_interval,
         flush_patience: worker.offset_flush_timeout,
         stop_patience: worker.offset_flush_timeout.min(worker.task_shutdown_graceful_timeout.mul_f32(0.6)),
-        tolerates,
-        logs_rejects: is("errors.log.enable", "true"),
+        policy,
     };
     task.run().await
 }
@@ -135,6 +135,11 @@ fn refused(error: &KafkaError) -> TaskError {
         | KafkaErrorKind::Fatal => ErrorKind::BadRecord,
     };
     TaskError::new(kind, error.message.clone())
+}
+
+/// A record that Kafka does not take.
+fn unsent(error: &KafkaError) -> Failure {
+    Failure { stage: Stage::KafkaProduce, class: WORKER_SOURCE_TASK.into(), reason: error.message.clone() }
 }
 
 /// Topics that the task makes before it sends to them.
@@ -164,6 +169,7 @@ struct Task {
     report: TaskReport,
     live: Arc<Live>,
     memory: Budget,
+    name: TaskName,
     connector: Arc<str>,
     number: u32,
     paused: watch::Receiver<bool>,
@@ -172,8 +178,7 @@ struct Task {
     flush_patience: Duration,
     /// How long a stop waits for what is on its way.
     stop_patience: Duration,
-    tolerates: bool,
-    logs_rejects: bool,
+    policy: Policy,
 }
 
 impl Task {
@@ -267,24 +272,35 @@ impl Task {
             self.batch_ended = true; // once `outgoing` is empty
             let permit = self.memory.take(batch.memory_bytes());
             let held = Held::new(batch, Some(permit));
-            let prepared = self.stages.prepare(&held, self.tolerates);
+            let prepared = self.stages.prepare(&held, self.policy.tolerates);
             self.outgoing.extend(prepared.pieces);
             self.failure = prepared.failure;
-            for (row, reason) in prepared.left_out {
-                self.leave_out(&held, row, &reason);
+            for (row, failure) in prepared.left_out {
+                match self.failure {
+                    None => self.leave_out(&held, row, &failure),
+                    Some(_) => self.log(&held, row, &failure),
+                }
             }
         }
     }
 
-    fn leave_out(&mut self, held: &Arc<Held>, row: usize, reason: &str) {
+    fn leave_out(&mut self, held: &Arc<Held>, row: usize, failure: &Failure) {
         self.live.add_rejected(1);
-        if self.logs_rejects {
-            tracing::error!(connector = %self.connector, task = self.number, topic = %held.batch.topic, reason, "bad record left out (errors.tolerance=all)");
-        }
+        self.log(held, row, failure);
         match &mut self.transactions {
             Some(transactions) => transactions.passed(held, row),
             None => self.source.delivered(&held.batch, row),
         }
+    }
+
+    /// A record's own bytes are never logged: what upstream prints of it here is where it comes from.
+    fn log(&self, held: &Arc<Held>, row: usize, failure: &Failure) {
+        let SourceBatch { topic, positions, .. } = &held.batch;
+        let record = || {
+            let at = positions.as_ref().map(|positions| serde_json::Value::Object(positions.offset(row)).to_string()).unwrap_or_default();
+            format!(", where source record is {{topic='{topic}', sourceOffset={at}}}")
+        };
+        self.policy.log(&self.name, failure, topic, &record);
     }
 
     /// Sends what the producer has room for.
@@ -298,7 +314,7 @@ impl Task {
             if let Some(transactions) = self.transactions.as_mut().filter(|_| piece.next_row().is_some()) {
                 transactions.before(self.producer.as_mut(), &topic)?;
             }
-            let tolerates = self.tolerates && self.transactions.is_none();
+            let tolerates = self.policy.tolerates && self.transactions.is_none();
             while let Some(row) = piece.next_row() {
                 let headers = piece.headers();
                 match self.producer.send(self.outbox.next(), piece.record(&headers)) {
@@ -313,7 +329,7 @@ impl Task {
                     Err(NotQueued::Refused(error)) => {
                         let held = Arc::clone(&piece.held);
                         piece.step();
-                        self.leave_out(&held, row, &error.message);
+                        self.leave_out(&held, row, &unsent(&error));
                         break; // the same piece again
                     }
                 }
@@ -366,7 +382,7 @@ impl Task {
         for Settled { token, outcome } in settled {
             // A transaction cannot go on without one of its records.
             if let Err(error) = &outcome
-                && (!self.tolerates || self.transactions.is_some())
+                && (!self.policy.tolerates || self.transactions.is_some())
             {
                 failure = failure.or_else(|| Some(refused(error).with("connector", &self.connector)));
                 continue;
@@ -381,7 +397,7 @@ impl Task {
                         None => self.source.delivered(&held.batch, row),
                     }
                 }
-                Err(error) => self.leave_out(&held, row, &error.message),
+                Err(error) => self.leave_out(&held, row, &unsent(&error)),
             }
         }
         failure.map_or(Ok(()), Err)

@@ -4,13 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::connect::config::{Check, ConfigError, ConfigKey, Type, Values, check};
+use crate::connect::config::{Check, ConfigError, ConfigKey, Type, Values, check, without_user_info};
 use crate::connect::{Connector, Kind, Props};
 use crate::convert::{self, writing};
 use crate::kafka;
 use crate::kafka::client_keys::{ADMIN, CONSUMER, Clients, PRODUCER};
 use crate::kafka::properties::{self, Refusal};
 use crate::runtime::classes;
+use crate::runtime::errors::dead_letters::folder_url;
+use crate::runtime::errors::topic::topic_name;
 use crate::runtime::herder::HerderError;
 use crate::runtime::sink_keys::{CONNECTOR_KEYS, PREFIXES, SINK_KEYS};
 use crate::runtime::source_keys::SOURCE_KEYS;
@@ -82,6 +84,7 @@ pub(super) fn inspect(connectors: &[&'static dyn Connector], settings: &Settings
     if class.kind() == Kind::Source {
         errors.extend(deliveries(class, &props, settings, &errors));
     }
+    errors.extend(check_letter_folder(class, &props));
     let report = class.validate(&props);
     let is_ours =
         |key: &str| framework_keys(class.kind()).into_iter().flatten().any(|k| k.name == key) || PREFIXES.iter().any(|prefix| key.starts_with(prefix));
@@ -150,6 +153,13 @@ fn framework(kind: Kind, props: &Props, settings: &Settings) -> Vec<ConfigError>
             errors.extend(check_topics(props));
             errors.extend(check_overrides(CONSUMER_OVERRIDE, props, settings));
             errors.extend(check_client(CONSUMER, CONSUMER_OVERRIDE, settings::consumer_props, props, settings));
+            if let Some(topic) = topic_name(props) {
+                errors.extend(check_dead_letter_topic(topic, props));
+                errors.extend(check_overrides(PRODUCER_OVERRIDE, props, settings));
+                errors.extend(check_client(PRODUCER, PRODUCER_OVERRIDE, settings::dlq_producer_props, props, settings));
+                errors.extend(check_overrides(ADMIN_OVERRIDE, props, settings));
+                errors.extend(check_client(ADMIN, ADMIN_OVERRIDE, settings::dlq_admin_props, props, settings));
+            }
         }
         Kind::Source => {
             errors.extend(check_overrides(PRODUCER_OVERRIDE, props, settings));
@@ -220,6 +230,29 @@ fn check_topics(props: &Props) -> Vec<ConfigError> {
             }
         },
     }
+}
+
+/// Dead letters may not come back to whoever sent them: `SinkConnectorConfig.validate`.
+fn check_dead_letter_topic(topic: &str, props: &Props) -> Option<ConfigError> {
+    let values = Values { tables: &framework_keys(Kind::Sink), props };
+    let topics = values.list("topics");
+    if topics.contains(&topic) {
+        let topics = topics.join(", ");
+        let message = format!("The DLQ topic '{topic}' may not be included in the list of topics ('topics=[{topics}]') consumed by the connector");
+        return Some(ConfigError::new("topics", message));
+    }
+    let pattern = values.non_blank("topics.regex")?;
+    let whole = regex::Regex::new(&format!("^(?:{pattern})$")).ok()?;
+    let message = || format!("The DLQ topic '{topic}' may not be matched by the regex for the topics ('topics.regex={pattern}') consumed by the connector");
+    whole.is_match(topic).then(|| ConfigError::new("topics.regex", message()))
+}
+
+/// The folder for dead letters must be one that the connector has access to.
+fn check_letter_folder(class: &dyn Connector, props: &Props) -> Option<ConfigError> {
+    const KEY: &str = "errors.deadletterqueue.url";
+    let url = folder_url(props).filter(|_| class.kind() == Kind::Sink)?;
+    let why = class.check_letter_folder(props, url).err()?;
+    Some(ConfigError::new(KEY, format!("Invalid value {} for configuration {KEY}: {why}", without_user_info(url))))
 }
 
 /// The worker's policy for `consumer.override.*` and the like, and what no policy can allow.
@@ -308,6 +341,26 @@ mod tests {
                 &["Invalid value true for configuration consumer.override.enable.auto.commit: offsets are committed only when records are durable"],
             ),
             (&[t, ("consumer.override.max.poll.records", "1"), ("consumer.override.fetch.min.bytes", "10")], &[]),
+            (&[t, ("errors.deadletterqueue.topic.name", "d")], &[]),
+            (
+                &[("topics", "s, t"), ("errors.deadletterqueue.topic.name", " t ")],
+                &["The DLQ topic 't' may not be included in the list of topics ('topics=[s, t]') consumed by the connector"],
+            ),
+            (
+                &[("topics.regex", "t.*"), ("errors.deadletterqueue.topic.name", "two")],
+                &["The DLQ topic 'two' may not be matched by the regex for the topics ('topics.regex=t.*') consumed by the connector"],
+            ),
+            (&[("topics.regex", "t"), ("errors.deadletterqueue.topic.name", "two")], &[]),
+            (
+                &[t, ("errors.deadletterqueue.topic.name", "d"), ("producer.override.linger.m", "1")],
+                &["Invalid configuration producer.override.linger.m: No such configuration property: \"linger.m\""],
+            ),
+            (
+                &[t, ("lakehead.errors.breaker.share", "2")],
+                &[
+                    "Invalid value 2 for configuration lakehead.errors.breaker.share: not a share: write a number above 0 and up to 1, as 0.5, or leave it empty",
+                ],
+            ),
             (
                 &[t, ("consumer.override.partition.assignment.strategy", "my.Assignor")],
                 &[
@@ -327,7 +380,6 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_with_the_reason() {
         for (key, value, reason) in [
-            ("errors.deadletterqueue.topic.name", "dlq", "dead letter queues are not supported yet"),
             ("connector.plugin.version", "[1,2)", "there is one version of every connector"),
             ("key.converter.plugin.version", "4.2", "there is one version of every converter"),
             ("value.converter.plugin.version", "4.2", "there is one version of every converter"),

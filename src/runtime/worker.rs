@@ -102,6 +102,11 @@ impl Worker {
         }
     }
 
+    /// Has tasks go on with what they hold back of themselves.
+    pub fn resume_held_back(&self, ids: &[TaskId]) {
+        ids.iter().filter_map(|id| self.running.get(id)).for_each(|running| running.paused.send_modify(|_| ()));
+    }
+
     /// Asks tasks to end. The returned future is done when all of them have, or when they were dropped after `task.shutdown.graceful.timeout.ms`; it
     /// borrows nothing. The tasks end even when the future is not polled, but then nobody bounds how long they take.
     pub fn stop(&mut self, ids: &[TaskId]) -> impl Future<Output = ()> + Send + 'static {

@@ -46,6 +46,26 @@ pub fn producer_props(worker: &Props, connector_name: &str, connector: &Props, t
     producer
 }
 
+/// The configuration of the producer of one sink task's dead letters: that of a source task's, under another name.
+#[must_use]
+pub fn dlq_producer_props(worker: &Props, connector_name: &str, connector: &Props, task: u32) -> crate::kafka::Props {
+    renamed(producer_props(worker, connector_name, connector, task), "connector-producer-", &format!("connector-dlq-producer-{connector_name}-{task}"))
+}
+
+/// The configuration of the client that makes the topic for one sink task's dead letters.
+#[must_use]
+pub fn dlq_admin_props(worker: &Props, connector_name: &str, connector: &Props, task: u32) -> crate::kafka::Props {
+    renamed(admin_props(worker, connector_name, connector, task), "connector-adminclient-", &format!("connector-dlq-adminclient-{connector_name}-{task}"))
+}
+
+/// The same for a client of another name, unless somebody has named it.
+fn renamed(mut props: crate::kafka::Props, default: &str, name: &str) -> crate::kafka::Props {
+    if props.get("client.id").is_some_and(|id| id.starts_with(default)) {
+        props.insert("client.id".to_owned(), name.to_owned());
+    }
+    props
+}
+
 /// The configuration of the client that makes topics for one source task. Later wins, as in [`consumer_props`]; as upstream, it has the worker's properties of
 /// connections without a prefix, too.
 #[must_use]

@@ -3,6 +3,8 @@
 //! Guarantee: every row of a batch comes out in one batch or is rejected, once, numbered as in the batch that went in; spans stay consecutive and cover
 //! the whole.
 
+use std::sync::Arc;
+
 use arrow::array::Int64Array;
 use lakehead_formats::column::{Column, Reject};
 use lakehead_formats::schemaless::Dynamic;
@@ -15,7 +17,18 @@ use crate::connect::config::{ConfigError, check};
 /// The transforms of one task; empty when the connector has none.
 #[derive(Debug, Default)]
 pub struct Chain {
-    transforms: Vec<Box<dyn Transform>>,
+    transforms: Vec<(Arc<str>, Box<dyn Transform>)>,
+}
+
+/// A row that a transform could not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Untransformed {
+    /// Its number in the batch that went into the chain.
+    pub row: usize,
+    /// The transform's class.
+    pub class: Arc<str>,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 impl Chain {
@@ -53,7 +66,7 @@ impl Chain {
     }
 
     /// Sends a batch through every transform. What comes out is added to `out`; rejected rows are numbered as in `batch`, ascending.
-    pub fn apply(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Vec<Reject> {
+    pub fn apply(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Vec<Untransformed> {
         if self.transforms.is_empty() {
             out.push(batch);
             return Vec::new();
@@ -61,19 +74,21 @@ impl Chain {
         let offsets = batch.offsets.clone();
         let mut rejects = Vec::new();
         let mut batches = vec![batch];
-        for transform in &mut self.transforms {
+        for (class, transform) in &mut self.transforms {
             let mut next = Vec::with_capacity(batches.len());
             for piece in batches {
                 let own = piece.offsets.clone();
-                let renumber = |reject: Reject| Reject { row: row_of(&offsets, &own, reject.row), ..reject };
-                rejects.extend(transform.apply(piece, &mut next).into_iter().map(renumber));
+                let of_whole = |Reject { row, reason }| Untransformed { row: row_of(&offsets, &own, row), class: Arc::clone(class), reason };
+                rejects.extend(transform.apply(piece, &mut next).into_iter().map(of_whole));
             }
             batches = next;
         }
+        // What cannot leave the chain as text is the last transform's.
+        let last: Arc<str> = self.transforms.last().map_or_else(|| Arc::from(""), |(class, _)| Arc::clone(class));
         for piece in batches {
             let own = piece.offsets.clone();
-            let renumber = |reject: Reject| Reject { row: row_of(&offsets, &own, reject.row), ..reject };
-            rejects.extend(as_text(piece, out).into_iter().map(renumber));
+            let of_whole = |Reject { row, reason }| Untransformed { row: row_of(&offsets, &own, row), class: Arc::clone(&last), reason };
+            rejects.extend(as_text(piece, out).into_iter().map(of_whole));
         }
         rejects.sort_by_key(|reject| reject.row);
         rejects
@@ -105,7 +120,7 @@ fn row_of(whole: &Int64Array, piece: &Int64Array, row: usize) -> usize {
 }
 
 /// Builds one transform.
-fn build(alias: &str, props: &Props) -> Result<Box<dyn Transform>, Vec<ConfigError>> {
+fn build(alias: &str, props: &Props) -> Result<(Arc<str>, Box<dyn Transform>), Vec<ConfigError>> {
     let prefix = format!("transforms.{alias}.");
     let mut own: Props = props.iter().filter_map(|(key, value)| Some((key.strip_prefix(&prefix)?.to_owned(), value.clone()))).collect();
     let error = |key: &str, message: String| vec![ConfigError::new(format!("{prefix}{key}"), message)];
@@ -128,7 +143,11 @@ fn build(alias: &str, props: &Props) -> Result<Box<dyn Transform>, Vec<ConfigErr
     if !problems.is_empty() {
         return Err(problems.into_iter().map(with_prefix).collect());
     }
-    super::configure(class.trim(), &own).map_err(|errors| errors.into_iter().map(with_prefix).collect())
+    let name = Some(class.trim()).filter(|class| class.contains('.')).or(plugin.aliases.first().copied()).unwrap_or(plugin.name);
+    match super::configure(class.trim(), &own) {
+        Ok(transform) => Ok((name.into(), transform)),
+        Err(errors) => Err(errors.into_iter().map(with_prefix).collect()),
+    }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ mod side;
 mod timestamp_converter;
 mod timestamp_router;
 
-pub use chain::Chain;
+pub use chain::{Chain, Untransformed};
 pub use side::Side;
 
 /// Rewrites batches. One value per task.

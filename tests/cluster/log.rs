@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lakehead::clock::Clock;
 use lakehead::cluster::Record;
-use lakehead::cluster::log::{Entry, Isolation, Log, Purpose, Topic};
+use lakehead::cluster::broker::Network;
+use lakehead::cluster::log::{Entry, Isolation, Log, Networks, Purpose, Topic};
 use lakehead::kafka::{KafkaErrorKind, Props};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{broker, servers};
 
@@ -119,4 +121,23 @@ async fn a_topic_that_would_lose_records_or_their_order_is_refused() {
     let error = Log::open(&super::network(), Topic { replication_factor: 3, ..topic(Purpose::Offsets, "log-too-many") }, Isolation::Uncommitted, drop).await;
     let error = error.expect_err("one broker cannot hold three replicas");
     assert!(error.kind == KafkaErrorKind::Config && error.message.contains("replication.factor"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_writes_and_creates_does_it_by_properties_of_its_own() {
+    const A_WHILE: Duration = Duration::from_millis(700);
+    let nowhere = Props::from([("bootstrap.servers".to_owned(), "127.0.0.1:1".to_owned())]);
+    let nowhere = Arc::new(Network::new(&nowhere, "lost", Clock::system()).expect("a network"));
+    let made = topic(Purpose::Offsets, "log-networks");
+    let all = Networks::from(&super::network());
+    let lost = Arc::clone(&nowhere);
+    let creating = Log::open(Networks { creates: lost, ..all.clone() }, made.clone(), Isolation::Settled, drop);
+    assert!(timeout(A_WHILE, creating).await.is_err(), "a topic is created where nobody can be reached");
+    let records = [record("key", Some("{}"))];
+    let log = Log::open(Networks { writes: Arc::clone(&nowhere), ..all.clone() }, made.clone(), Isolation::Settled, drop).await.expect("a log");
+    assert!(timeout(A_WHILE, log.write(&records)).await.is_err(), "written where nobody can be reached");
+    log.read_to_end(PATIENCE).await.expect("read");
+    let log = Log::open(Networks { reads: nowhere, ..all }, made, Isolation::Settled, drop).await.expect("a log");
+    log.write(&records).await.expect("written");
+    log.read_to_end(A_WHILE).await.expect_err("read where nobody can be reached");
 }

@@ -43,6 +43,8 @@ type Row = (&'static str, &'static str, Shown);
 const HERE: &str = "tests/keys/workers.rs";
 const SETTINGS: &str = "the_settings_of_a_worker";
 const OF_GROUP: &str = "the_settings_of_a_group";
+const DEAD_LETTERS: &str = "tests/live/dead_letters.rs";
+const BREAKER: &str = "src/runtime/errors/breaker.rs";
 const SOURCES: &str = "src/runtime/source_task/tests.rs";
 const REST: &str = "tests/rest/security.rs";
 const RECORDED: &str = "tests/rest/recorded.rs";
@@ -205,13 +207,18 @@ const CONNECTORS: &[Row] = &[
     ("errors.retry.delay.max.ms", "1", Nothing),
     ("errors.tolerance", "all", By(SOURCES, "a_record_that_cannot_be_converted_fails_the_task_or_is_left_out")),
     ("errors.log.enable", "true", By(SOURCES, "records_that_are_left_out_are_logged_where_that_is_asked_for")),
-    ("errors.log.include.messages", "true", Nothing),
+    ("errors.log.include.messages", "true", By(DEAD_LETTERS, "a_bad_record_that_is_not_tolerated_is_told_before_the_task_fails")),
     ("topics", "t", By(VALIDATE, WORDS)),
     ("topics.regex", "t.*", By("src/kafka/librdkafka.rs", "java_patterns_match_whole_names")),
     ("lakehead.lost.records", "halt", By("tests/live/lost_records.rs", "records_that_are_deleted_unread_are_named_and_halt_the_task_where_that_is_asked_for")),
-    ("errors.deadletterqueue.topic.name", "", By(VALIDATE, "what_is_not_supported_is_refused_with_the_reason")),
-    ("errors.deadletterqueue.topic.replication.factor", "1", Nothing),
-    ("errors.deadletterqueue.context.headers.enable", "true", Nothing),
+    ("lakehead.errors.breaker.share", "0.5", By(DEAD_LETTERS, "a_partition_with_too_many_bad_records_waits_for_somebody_and_no_other_does")),
+    ("lakehead.errors.breaker.records", "10", By(BREAKER, "a_partition_is_held_when_its_share_is_too_large_and_no_other_is")),
+    ("lakehead.errors.breaker.window.ms", "10", By(BREAKER, "a_partition_is_held_when_its_share_is_too_large_and_no_other_is")),
+    ("lakehead.errors.breaker.resume.ms", "10", By(BREAKER, "what_is_held_goes_on_where_it_stood")),
+    ("errors.deadletterqueue.url", "s3://b/x", By(DEAD_LETTERS, "dead_letters_in_files_and_in_a_topic_are_counted_and_sent_again")),
+    ("errors.deadletterqueue.topic.name", "d", By(DEAD_LETTERS, "whatever_fails_at_any_stage_is_a_dead_letter_and_the_rest_is_in_files_once")),
+    ("errors.deadletterqueue.topic.replication.factor", "1", By(DEAD_LETTERS, "whatever_fails_at_any_stage_is_a_dead_letter_and_the_rest_is_in_files_once")),
+    ("errors.deadletterqueue.context.headers.enable", "true", By(DEAD_LETTERS, "whatever_fails_at_any_stage_is_a_dead_letter_and_the_rest_is_in_files_once")),
     ("topic.creation.groups", "a", By("src/runtime/topic_creation.rs", GROUPS)),
     ("include", "a", By("src/runtime/topic_creation.rs", GROUPS)),
     ("exclude", "a", By("src/runtime/topic_creation.rs", GROUPS)),

@@ -4,21 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::{Message, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
-use crate::broker::Topic;
+use crate::broker::{Topic, seen};
 use crate::bucket::Bucket;
 use crate::worker::{Connector, JOB, SOON, Worker, await_some, signal};
 
 const ENABLED: (&str, &str) = ("exactly.once.source.support", "enabled");
-/// How long a topic is read whose end goes away as it is read.
-const ENOUGH: Duration = Duration::from_secs(5);
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn file(name: &str) -> PathBuf {
     let folder = Bucket::create().folder;
@@ -40,41 +33,11 @@ fn append(file: &Path, range: std::ops::Range<u64>) {
     File::options().create(true).append(true).open(file).and_then(|mut file| file.write_all(lines.as_bytes())).expect("a file of ours");
 }
 
-/// What a consumer sees in a topic: with `read_committed`, up to where a transaction is open; a beginning of it while somebody writes.
-fn seen(topic: &str, client: &rdkafka::ClientConfig, isolation: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut config = client.clone();
-    config.set("group.id", "nobody").set("isolation.level", isolation).set("enable.partition.eof", "true");
-    let consumer: BaseConsumer = config.create().expect("a client");
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
-    let mut list = TopicPartitionList::new();
-    for partition in metadata.topics()[0].partitions() {
-        list.add_partition_offset(topic, partition.id(), Offset::Beginning).expect("an offset");
-    }
-    consumer.assign(&list).expect("an assignment");
-    let (mut records, mut open) = (Vec::new(), list.count());
-    let deadline = Instant::now() + ENOUGH;
-    while open > 0 && Instant::now() < deadline {
-        let Some(polled) = consumer.poll(Duration::from_millis(200)) else { continue };
-        match polled {
-            Ok(record) => records.push((record.key().unwrap_or_default().to_vec(), record.payload().unwrap_or_default().to_vec())),
-            Err(KafkaError::PartitionEOF(_)) => open -= 1,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    records
-}
-
-/// The numbers that are committed in a topic.
-fn committed(topic: &Topic) -> Vec<u64> {
-    let number = |(_, value): (Vec<u8>, Vec<u8>)| String::from_utf8_lossy(&value).parse().expect("a number");
-    seen(&topic.name, &topic.client(), "read_committed").into_iter().map(number).collect()
-}
-
 #[track_caller]
 fn await_all(topic: &Topic, count: u64, worker: &Worker) {
-    let has_all = || (committed(topic).len() as u64 >= count).then_some(());
-    await_some(JOB, has_all, || format!("{} of {count} lines\n{}", committed(topic).len(), worker.log()));
-    assert!(committed(topic).into_iter().eq(0..count), "lines are missing, doubled or out of order in {}", topic.name);
+    let has_all = || (topic.committed_numbers().len() as u64 >= count).then_some(());
+    await_some(JOB, has_all, || format!("{} of {count} lines\n{}", topic.committed_numbers().len(), worker.log()));
+    assert!(topic.committed_numbers().into_iter().eq(0..count), "lines are missing, doubled or out of order in {}", topic.name);
 }
 
 #[track_caller]
@@ -148,7 +111,7 @@ fn offsets_change_while_it_is_stopped(worker: &Worker, source: &Connector, input
     assert_eq!(worker.rest("GET", &of("offsets"), None).1, json!({ "offsets": [entry(json!({ "position": length - last }))] }));
     assert_eq!(worker.rest("PUT", &of("resume"), None).0, 202);
     let expected: Vec<u64> = (0..written).chain([written - 1]).collect();
-    await_some(JOB, || (committed(topic) == expected).then_some(()), || worker.log());
+    await_some(JOB, || (topic.committed_numbers() == expected).then_some(()), || worker.log());
     assert_eq!(worker.rest("PUT", &of("stop"), None).0, 204);
     let (status, body) = worker.rest("DELETE", &of("offsets"), None);
     assert_eq!(status, 200, "{body}\n{}", worker.log());

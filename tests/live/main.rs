@@ -5,7 +5,7 @@
 //! tests and end with them (`tests/servers/guard.sh`); `make test` installs them.
 //!
 //! `tests/world` has the parts around the product. The tests: [`volume`] (a million records in each format), [`crash`] (kill -9, and members that come and go), [`bad_input`] (records and settings that
-//! are wrong), [`outage`] (parts that are down), [`distributed`] (workers of one group), [`exactly_once`] (sources whose records and offsets are one transaction), [`lost_records`] (records that are gone before they are read),
+//! are wrong), [`dead_letters`] (what becomes of records that fail), [`outage`] (parts that are down), [`distributed`] (workers of one group), [`exactly_once`] (sources whose records and offsets are one transaction), [`lost_records`] (records that are gone before they are read),
 //! [`management`] (offsets, topics and levels of loggers over REST), [`registry`] (schemas that refer to others), [`sources`] (connectors that write to Kafka),
 //! [`undisturbed`] (what is done to one connector, and the others), [`whole_sink`] (keys, headers, tombstones, versions and every language of schemas at once),
 //! [`audit`] (the proof of what was written).
@@ -14,6 +14,7 @@
 mod audit;
 mod bad_input;
 mod crash;
+mod dead_letters;
 mod distributed;
 mod exactly_once;
 mod lost_records;

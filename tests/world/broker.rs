@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lakehead::quickstart::orders;
 use rdkafka::ClientConfig;
@@ -12,13 +12,15 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::servers::Kafka;
 use super::worker::{await_some, block_on};
 
 /// How long the broker may take for one request.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a topic is read whose end goes away as it is read.
+const ENDLESS: Duration = Duration::from_secs(5);
 
 /// A topic of one test.
 #[derive(Debug)]
@@ -53,6 +55,17 @@ impl Topic {
         let topic = Self { bootstrap: kafka.bootstrap(), name: format!("{name}-{}", NUMBER.fetch_add(1, Ordering::Relaxed)), partitions };
         topic.make().expect("a new topic");
         topic
+    }
+
+    /// Another topic of the same broker, whoever makes it.
+    pub(crate) fn sibling(&self, name: &str, partitions: i32) -> Self {
+        Self { bootstrap: self.bootstrap.clone(), name: name.to_owned(), partitions }
+    }
+
+    /// End offset of the first partition, 0 while there is no such topic.
+    pub(crate) fn end_offset_or_none(&self) -> i64 {
+        let consumer: BaseConsumer = self.client().create().expect("a client");
+        consumer.fetch_watermarks(&self.name, 0, PATIENCE).map_or(0, |(_, end)| end)
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
@@ -104,6 +117,12 @@ impl Topic {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.name, partition, Offset::Offset(offset)).expect("an offset");
         consumer.commit(&list, CommitMode::Sync).expect("the coordinator takes it");
+    }
+
+    /// The values of committed records, which are numbers as text.
+    pub(crate) fn committed_numbers(&self) -> Vec<u64> {
+        let number = |(_, value): (Vec<u8>, Vec<u8>)| String::from_utf8_lossy(&value).parse().expect("a number");
+        seen(&self.name, &self.client(), "read_committed").into_iter().map(number).collect()
     }
 
     /// Settings of a client of the topic's broker.
@@ -195,4 +214,28 @@ impl Topic {
     pub(crate) fn committed_total(&self, connector: &str) -> i64 {
         self.committed_offsets(connector).values().sum()
     }
+}
+
+/// What a consumer sees in a topic: with `read_committed`, up to where a transaction is open; a beginning of it while somebody writes.
+pub(crate) fn seen(topic: &str, client: &ClientConfig, isolation: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut config = client.clone();
+    config.set("group.id", "nobody").set("isolation.level", isolation).set("enable.partition.eof", "true");
+    let consumer: BaseConsumer = config.create().expect("a client");
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
+    let mut list = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        list.add_partition_offset(topic, partition.id(), Offset::Beginning).expect("an offset");
+    }
+    consumer.assign(&list).expect("an assignment");
+    let (mut records, mut open) = (Vec::new(), list.count());
+    let deadline = Instant::now() + ENDLESS;
+    while open > 0 && Instant::now() < deadline {
+        let Some(polled) = consumer.poll(Duration::from_millis(200)) else { continue };
+        match polled {
+            Ok(record) => records.push((record.key().unwrap_or_default().to_vec(), record.payload().unwrap_or_default().to_vec())),
+            Err(KafkaError::PartitionEOF(_)) => open -= 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    records
 }

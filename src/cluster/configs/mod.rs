@@ -96,6 +96,8 @@ pub enum Change {
     },
     /// A connector that exists shall do something else.
     TargetState(Arc<str>),
+    /// A connector that runs shall run: nothing new, unless its tasks hold something back.
+    Resumed(Arc<str>),
     /// Somebody wants a restart.
     Restart(RestartRequest),
     /// There is another key for the requests between workers.
@@ -213,7 +215,11 @@ impl Replay {
         let written = text(&value, "state.v2").or_else(|_| text(&value, "state"))?;
         let state = TargetState::from_str(&written).ok_or_else(|| format!("the target state {written:?} is not known"))?;
         let (before, exists) = self.shared.update(connector, |entry| (entry.target.replace(state), entry.config.is_some()));
-        Ok((exists && before != Some(state)).then(|| Change::TargetState(connector.into())))
+        Ok(match before == Some(state) {
+            _ if !exists => None,
+            false => Some(Change::TargetState(connector.into())),
+            true => (state == TargetState::Started).then(|| Change::Resumed(connector.into())),
+        })
     }
 
     fn connector(&mut self, connector: &str, value: Value) -> Result<Option<Change>, String> {

@@ -3,8 +3,12 @@
 //! Records are collected and, every `offset.flush.interval.ms`, written as objects whose names come from a template. Parts: `template` reads templates,
 //! `groups` says which object a record goes to, `rows` takes the requested parts of records, `config` and `store` hold the keys, `task` composes them.
 
+use std::sync::Arc;
+
 use crate::connect::config::{ConfigError, ConfigKey, Report};
+use crate::connect::letters::LetterFolder;
 use crate::connect::{Connector, Kind, Props, SinkTask, TaskContext, TaskError};
+use crate::connectors::letters;
 use lakehead_formats::wire::Want;
 
 mod config;
@@ -64,6 +68,16 @@ impl Connector for Aiven {
 
     fn want(&self, _props: &Props) -> Want {
         Want::Any
+    }
+
+    fn check_letter_folder(&self, props: &Props, url: &str) -> Result<(), String> {
+        let (kind, translated) = store::translated(self.cloud, props);
+        letters::check(kind, &translated, url)
+    }
+
+    fn letter_folder(&self, props: &Props, url: &str, cx: &TaskContext) -> Result<Arc<dyn LetterFolder>, TaskError> {
+        let (kind, translated) = store::translated(self.cloud, props);
+        letters::open(kind, &translated, url, cx)
     }
 
     fn sink_task(&self, props: &Props, cx: TaskContext) -> Result<Box<dyn SinkTask>, TaskError> {

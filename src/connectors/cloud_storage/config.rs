@@ -320,7 +320,19 @@ pub(in crate::connectors) fn fingerprint(props: &Props) -> u64 {
         "lakehead.former.plan",
         "lakehead.lost.records",
     ];
-    const BEGINNINGS: [&str; 8] = ["rotate.", "errors.", "consumer.override.", "confluent.", "aws.", "retry.", "s3.retry.", "s3.proxy."];
+    const BEGINNINGS: [&str; 11] = [
+        "rotate.",
+        "errors.",
+        "lakehead.errors.",
+        "consumer.override.",
+        "producer.override.",
+        "admin.override.",
+        "confluent.",
+        "aws.",
+        "retry.",
+        "s3.retry.",
+        "s3.proxy.",
+    ];
     const PARTS: [&str; 7] = ["secret", "password", "token", "credential", "account.key", "sasl", "ssl."];
     let decides = |key: &str| !WITHOUT.contains(&key) && !BEGINNINGS.iter().any(|part| key.starts_with(part)) && !PARTS.iter().any(|part| key.contains(part));
     let mut digest = Md5::new();

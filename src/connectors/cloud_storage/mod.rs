@@ -12,7 +12,9 @@ use lakehead_formats::schema::compatibility::Compatibility;
 use lakehead_formats::wire::Want;
 
 use crate::connect::config::{ConfigKey, Report};
+use crate::connect::letters::LetterFolder;
 use crate::connect::{Connector, Kind, Props, SinkTask, TaskContext, TaskError};
+use crate::connectors::letters;
 use crate::partition::{Affix, Partitioner};
 use crate::roll::Policy;
 use crate::store::ObjectSink;
@@ -148,6 +150,14 @@ impl Connector for CloudStorage {
             Ok(format) if format.needs_columns() => Want::Columns,
             _ => Want::Any,
         }
+    }
+
+    fn check_letter_folder(&self, props: &Props, url: &str) -> Result<(), String> {
+        letters::check(self.store, props, url)
+    }
+
+    fn letter_folder(&self, props: &Props, url: &str, cx: &TaskContext) -> Result<Arc<dyn LetterFolder>, TaskError> {
+        letters::open(self.store, props, url, cx)
     }
 
     fn sink_task(&self, props: &Props, cx: TaskContext) -> Result<Box<dyn SinkTask>, TaskError> {

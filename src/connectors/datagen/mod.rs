@@ -1,11 +1,11 @@
 //! `io.confluent.kafka.connect.datagen.DatagenConnector`: made-up records, for trials.
 //!
-//! Parts: [`quickstarts`] says what the records are, [`generator`] makes them.
+//! Parts: [`recipe`] reads what a schema says of its values, and [`text`] what of texts; [`quickstarts`] has schemas of ours; [`generator`] makes the records.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, Int64Array, ListArray, NullArray, StringBuilder, StructArray, TimestampMillisecondArray};
+use arrow::array::{ArrayRef, Int64Array, ListArray, NullArray, StringBuilder, StructArray, TimestampMillisecondArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields as ArrowFields};
 use async_trait::async_trait;
@@ -13,14 +13,15 @@ use lakehead_formats::column::Column;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use self::generator::Random;
-use self::quickstarts::Quickstart;
+use self::generator::{Generator, Random};
 use crate::connect::config::{Check, ConfigError, ConfigKey, Importance, Report, Type, Values, check};
 use crate::connect::source::{Fields, Positions, SourceBatch};
 use crate::connect::{Connector, ErrorKind, Kind, Props, SourceContext, SourceTask, TaskError};
 
 mod generator;
 mod quickstarts;
+mod recipe;
+mod text;
 
 const TASK_ID: &str = "task.id";
 const GENERATION: &str = "task.generation";
@@ -30,7 +31,8 @@ const SEED: &str = "random.seed";
 /// Records that are made at once where they need not wait for each other.
 const MOST: i64 = 500;
 
-const OWN_SCHEMAS: &str = "schemas of one's own are not supported: use one of the quickstarts";
+/// The settings that say what the records are.
+const SCHEMAS: [&str; 3] = ["schema.string", "schema.filename", "quickstart"];
 
 const fn key(name: &'static str, kind: Type, default: Option<&'static str>, check: Check, doc: &'static str) -> ConfigKey {
     ConfigKey { name, kind, default, required: false, importance: Importance::High, group: "", doc, check }
@@ -40,8 +42,15 @@ static KEYS: &[ConfigKey] = &[
     ConfigKey { required: true, ..key("kafka.topic", Type::String, None, Check::Any, "The topic that records go to.") },
     key("max.interval", Type::Long, Some("500"), Check::Any, "Most milliseconds between two records of a task; each waits a random part of it. 0: none waits."),
     key("iterations", Type::Int, Some("-1"), Check::Any, "Records of each task, after which it fails; less than 1: without end."),
-    key("schema.string", Type::String, Some(""), Check::Only(&[""], OWN_SCHEMAS), "A schema of one's own."),
-    key("schema.filename", Type::String, Some(""), Check::Only(&[""], OWN_SCHEMAS), "A file with a schema of one's own."),
+    key(
+        "schema.string",
+        Type::String,
+        Some(""),
+        Check::Any,
+        "What the records are: an Avro schema, whose types may say which values they take (`arg.properties`: options, iteration, range, length, regex, prefix, \
+         suffix, keys, odds; of a field's union position, distribution).",
+    ),
+    key("schema.filename", Type::String, Some(""), Check::Any, "A file with such a schema, on the worker's machine."),
     key("schema.keyfield", Type::String, Some(""), Check::Any, "The field that is the key; empty: as the quickstart says."),
     key("quickstart", Type::String, Some(""), Check::Custom(known), "What the records are: orders, pageviews, ratings, stock_trades or users."),
     ConfigKey {
@@ -75,13 +84,19 @@ impl Connector for Datagen {
     fn validate(&self, props: &Props) -> Report {
         let mut report = check(&[KEYS], props, |key| key == TASK_ID);
         let values = Values { tables: &[KEYS], props };
-        let is_named = ["quickstart", "schema.string", "schema.filename"].iter().any(|key| values.non_blank(key).is_some());
-        let missing = (!is_named).then(|| ConfigError::new("quickstart", "Must set exactly one of quickstart, schema.filename, schema.string"));
+        let named = SCHEMAS.iter().filter(|key| values.non_blank(key).is_some()).count();
+        if named != 1 {
+            report.add([ConfigError::new("quickstart", "Must set exactly one of quickstart, schema.filename, schema.string")]);
+            return report;
+        }
         let keyfield = values.text("schema.keyfield");
-        let has_field = quickstarts::find(values.text("quickstart")).is_none_or(|quickstart| quickstart.fields.iter().any(|(name, _)| *name == keyfield));
-        let wrong_key = (!keyfield.is_empty() && !has_field)
-            .then(|| ConfigError::new("schema.keyfield", "The schema does not contain the field provided in 'schema.keyfield'"));
-        report.add(missing.into_iter().chain(wrong_key));
+        let problem = match schema(&values) {
+            None => None, // the quickstart's name is wrong, which is said already
+            Some(Err(error)) => Some(error),
+            Some(Ok((_, mut generator))) => (!keyfield.is_empty() && !generator.has_field(keyfield))
+                .then(|| ConfigError::new("schema.keyfield", "The schema does not contain the field provided in 'schema.keyfield'")),
+        };
+        report.add(problem);
         report
     }
 
@@ -96,8 +111,9 @@ impl Connector for Datagen {
 
     fn source_task(&self, props: &Props, cx: SourceContext) -> Result<Box<dyn SourceTask>, TaskError> {
         let values = Values { tables: &[KEYS], props };
-        let missing = || TaskError::new(ErrorKind::BadConfig, "quickstart names no records that are known").with("connector", &cx.task.connector);
-        let quickstart = quickstarts::find(values.text("quickstart")).ok_or_else(missing)?;
+        let wrong = |why: String| TaskError::new(ErrorKind::BadConfig, why).with("connector", &cx.task.connector);
+        let named = schema(&values).ok_or_else(|| wrong("quickstart names no records that are known".to_owned()))?;
+        let (key, generator) = named.map_err(|error| wrong(format!("{}: {}", error.key, error.message)))?;
         let id = i64::from(cx.task.task);
         let clock = cx.task.env.clock.now().timestamp_nanos_opt().unwrap_or_default();
         let mut random = Random::new(values.long(SEED).unwrap_or(clock));
@@ -107,8 +123,8 @@ impl Connector for Datagen {
         Ok(Box::new(DatagenTask {
             id,
             topic: values.text("kafka.topic").into(),
-            quickstart,
-            key: values.non_blank("schema.keyfield").unwrap_or(quickstart.key).to_owned(),
+            generator,
+            key: values.non_blank("schema.keyfield").unwrap_or(key).to_owned(),
             interval: values.long("max.interval").and_then(|millis| u64::try_from(millis).ok()).unwrap_or(0),
             most: values.long("iterations").filter(|most| *most > 0),
             partition: Arc::new(Fields::from_iter([(TASK_ID.to_owned(), Value::from(id))])),
@@ -122,12 +138,24 @@ impl Connector for Datagen {
     }
 }
 
+/// The field that is the key unless another is named, and what makes the records; nothing where no quickstart has that name.
+fn schema(values: &Values<'_>) -> Option<Result<(&'static str, Generator), ConfigError>> {
+    let (name, value) = SCHEMAS.iter().find_map(|key| Some((*key, values.non_blank(key)?)))?;
+    let wrong = |why: String| ConfigError::new(name, format!("Invalid value {value} for configuration {name}: {why}"));
+    let (key, text) = match name {
+        "quickstart" => quickstarts::find(value).map(|quickstart| (quickstart.key, Ok(quickstart.schema())))?,
+        "schema.filename" => ("", std::fs::read_to_string(value).map_err(|why| format!("the file cannot be read: {why}"))),
+        _ => ("", Ok(value.to_owned())),
+    };
+    Some(text.and_then(|text| Generator::new(&text)).map(|generator| (key, generator)).map_err(wrong))
+}
+
 struct DatagenTask {
     cx: SourceContext,
     id: i64,
     topic: Arc<str>,
-    quickstart: &'static Quickstart,
-    /// The field that is the key.
+    generator: Generator,
+    /// The field that is the key; empty: there is none.
     key: String,
     /// Most milliseconds between records.
     interval: u64,
@@ -169,36 +197,35 @@ impl SourceTask for DatagenTask {
             self.next_at = None;
         }
         let rows = if self.interval > 0 { 1 } else { self.most.map_or(MOST, |most| MOST.min(most - self.count)) };
-        let batch = self.batch(self.count..self.count + rows);
+        let batch = self.batch(self.count..self.count + rows)?;
         self.count += rows;
         Ok(vec![batch])
     }
 }
 
 impl DatagenTask {
-    fn batch(&mut self, numbers: std::ops::Range<i64>) -> SourceBatch {
-        let (records, seeds) = generator::records(self.quickstart, &mut self.random, numbers.clone());
+    fn batch(&mut self, numbers: std::ops::Range<i64>) -> Result<SourceBatch, TaskError> {
+        let made = self.generator.records(&mut self.random, numbers.clone());
+        let (records, seeds) = made.map_err(|why| TaskError::new(ErrorKind::Bug, why).with("connector", &self.cx.task.connector))?;
         let rows = seeds.len();
-        let key = match records.column_by_name(&self.key) {
-            Some(array) => Column::new(Arc::new(Field::new("key", array.data_type().clone(), false)), Arc::clone(array)),
-            None => Column::new(Arc::new(Field::new("key", DataType::Null, true)), Arc::new(NullArray::new(rows))),
-        };
+        let no_key = || Column::new(Arc::new(Field::new("key", DataType::Null, true)), Arc::new(NullArray::new(rows)));
+        let key = Generator::key(&records, &self.key).unwrap_or_else(no_key);
         let long = |name: &str| FieldRef::new(Field::new(name, DataType::Int64, false));
         let next: Int64Array = numbers.clone().map(|number| number + 1).collect::<Vec<_>>().into();
         // The order is that of Java's map.
         let offsets: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_value(self.generation + 1, rows)), Arc::new(Int64Array::from(seeds)), Arc::new(next)];
-        SourceBatch {
+        Ok(SourceBatch {
             topic: Arc::clone(&self.topic),
             partition: None,
             timestamps: TimestampMillisecondArray::new_null(rows),
             key,
-            value: generator::value(self.quickstart, records),
+            value: records,
             headers: Some(headers(&[(GENERATION, self.generation), (TASK_ID, self.id)], numbers)),
             positions: Some(Positions {
                 partition: Arc::clone(&self.partition),
                 offsets: StructArray::new(vec![long(GENERATION), long(SEED), long(ITERATION)].into(), offsets, None),
             }),
-        }
+        })
     }
 }
 
@@ -272,7 +299,9 @@ mod tests {
                 vec![topic, ("quickstart", "pizza_orders")],
                 "Invalid value pizza_orders for configuration quickstart: there is no such quickstart; available: orders,",
             ),
-            (vec![topic, ("schema.string", "{}")], "Invalid value {} for configuration schema.string: schemas of one's own are not supported"),
+            (vec![topic, ("schema.string", "{}")], "Invalid value {} for configuration schema.string: "),
+            (vec![topic, ("schema.filename", "/nowhere.avsc")], "Invalid value /nowhere.avsc for configuration schema.filename: the file cannot be read"),
+            (vec![topic, ("quickstart", "users"), ("schema.filename", "a")], "Must set exactly one of quickstart, schema.filename, schema.string"),
             (vec![topic, ("quickstart", "users"), ("schema.keyfield", "age")], "The schema does not contain the field provided in 'schema.keyfield'"),
         ] {
             let found = errors(&pairs);

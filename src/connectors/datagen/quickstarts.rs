@@ -1,4 +1,6 @@
-//! What `quickstart=` names: the shapes of records, as tables.
+//! What `quickstart=` names: the shapes of records, as tables, and the schemas that they stand for.
+
+use serde_json::{Value, json};
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +17,7 @@ pub(super) enum Shape {
     LongSteps(i64, i64),
     /// One of these texts.
     OneOf(&'static [&'static str]),
-    /// A text of that pattern: letters as they are, `[a-b]` for a character between two, `{m,n}` for that many of them.
+    /// A text that this expression describes.
     Pattern(&'static str),
     /// A struct of that name.
     Struct(&'static str, &'static [(&'static str, Self)]),
@@ -34,6 +36,33 @@ pub(super) struct Quickstart {
     pub(super) record: &'static str,
     /// Fields of the records.
     pub(super) fields: &'static [(&'static str, Shape)],
+}
+
+impl Quickstart {
+    /// Its Avro schema, with what its fields hold as annotations.
+    pub(super) fn schema(&self) -> String {
+        record(self.record, self.fields).to_string()
+    }
+}
+
+fn record(name: &str, fields: &[(&str, Shape)]) -> Value {
+    let fields: Vec<Value> = fields.iter().map(|(name, shape)| json!({"name": name, "type": of(*shape)})).collect();
+    json!({"type": "record", "name": name, "fields": fields})
+}
+
+fn of(shape: Shape) -> Value {
+    let annotated = |kind: &str, properties: Value| json!({"type": kind, "arg.properties": properties});
+    match shape {
+        Int(first, last) => annotated("int", json!({"range": {"min": first, "max": i64::from(last) + 1}})),
+        Long(first, last) => annotated("long", json!({"range": {"min": first, "max": last + 1}})),
+        Double(least, most) => annotated("double", json!({"range": {"min": least, "max": most}})),
+        IntSteps(start, step) => annotated("int", json!({"iteration": {"start": start, "step": step}})),
+        LongSteps(start, step) => annotated("long", json!({"iteration": {"start": start, "step": step}})),
+        OneOf(texts) => annotated("string", json!({"options": texts})),
+        // Of any length that the expression has.
+        Pattern(regex) => annotated("string", json!({"regex": regex, "length": {"min": 0, "max": 100}})),
+        Struct(name, fields) => record(name, fields),
+    }
 }
 
 /// Moments of 2017 and early 2018, in milliseconds.

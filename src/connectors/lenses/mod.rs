@@ -6,11 +6,16 @@
 //!
 //! Guarantee: at least once. Upstream keeps its place in lock objects in the bucket; here Kafka's own offsets do, committed when files are visible.
 
+use std::sync::Arc;
+
 use lakehead_formats::wire::Want;
 
 use crate::connect::config::{ConfigKey, Report};
+use crate::connect::letters::LetterFolder;
 use crate::connect::{Connector, Kind, Props, SinkTask, TaskContext, TaskError};
 use crate::connectors::cloud_storage::config::PLAN_KEYS;
+use crate::connectors::letters;
+use crate::store::urls::StoreKind;
 
 mod config;
 mod format;
@@ -65,6 +70,13 @@ pub static GCS: Lenses = Lenses { class: "io.lenses.streamreactor.connect.gcp.st
 /// `io.lenses.streamreactor.connect.datalake.sink.DatalakeSinkConnector`.
 pub static DATA_LAKE: Lenses = Lenses { class: "io.lenses.streamreactor.connect.datalake.sink.DatalakeSinkConnector", cloud: Cloud::DataLake };
 
+impl Lenses {
+    /// How the store is reached, whatever the bucket.
+    fn own_store(&self, props: &Props) -> (StoreKind, Props) {
+        store::translated(self.cloud, &config::lower_cased(self.cloud, props), "", "")
+    }
+}
+
 impl Connector for Lenses {
     fn class(&self) -> &'static str {
         self.class
@@ -87,6 +99,16 @@ impl Connector for Lenses {
         let targets = config::targets(self.cloud, &config::lower_cased(self.cloud, props)).unwrap_or_default();
         let has_columns = |target: &config::Target| target.stored.has_columns();
         if !targets.is_empty() && targets.iter().all(has_columns) { Want::Columns } else { Want::Any }
+    }
+
+    fn check_letter_folder(&self, props: &Props, url: &str) -> Result<(), String> {
+        let (kind, translated) = self.own_store(props);
+        letters::check(kind, &translated, url)
+    }
+
+    fn letter_folder(&self, props: &Props, url: &str, cx: &TaskContext) -> Result<Arc<dyn LetterFolder>, TaskError> {
+        let (kind, translated) = self.own_store(props);
+        letters::open(kind, &translated, url, cx)
     }
 
     fn sink_task(&self, props: &Props, cx: TaskContext) -> Result<Box<dyn SinkTask>, TaskError> {

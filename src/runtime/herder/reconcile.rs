@@ -44,6 +44,10 @@ impl Herder {
                 self.instances.get_mut(&connector).into_iter().for_each(Instance::begin_again);
                 self.reconcile(&connector);
             }
+            Change::Resumed(connector) => {
+                let tasks: Vec<TaskId> = self.tasks_of(&connector).map(|(id, _)| id.clone()).collect();
+                self.worker.resume_held_back(&tasks);
+            }
             Change::Restart(request) => self.carry_out_restart(&request),
             Change::LoggerLevel { namespace, level } => self.about.set_level(&namespace, &level),
             Change::SessionKey(_) | Change::Ignored(_) => {}

@@ -61,6 +61,7 @@ impl Task {
         self.departed.extend(named.iter().cloned());
         self.sink.close(&named).await;
         self.watch.forget(&named);
+        self.forget_share(&named);
         self.dues.extend(dues);
     }
 
@@ -105,6 +106,10 @@ impl Task {
         let anew: Commits = self.due(|due| if let Due::Commit(at) = due { Some(Committed::at(at)) } else { None });
         if anew.is_empty() {
             return Ok(());
+        }
+        if !self.may_commit(&anew.iter().map(|(tp, commit)| (tp.clone(), commit.offset)).collect()) {
+            self.ask_at = Some(Instant::now() + ASK_AGAIN);
+            return Ok(()); // dead letters from below are on their way
         }
         let answer = unless_stopped(&self.stop, self.consumer.commit(&anew)).await;
         if self.answered("coordinator", answer)?.is_some() {

@@ -79,6 +79,8 @@ struct Script {
     logs: Logs,
     /// What they hold when they are asked again.
     later: Option<Logs>,
+    /// Where bad records go.
+    letters: Mutex<DeadLetters>,
 }
 
 impl std::fmt::Debug for Script {
@@ -218,7 +220,7 @@ async fn play(
 async fn play_on(
     folder: &Path,
     settings: &[(&str, &str)],
-    script: Script,
+    mut script: Script,
     until: impl Fn(&Seen) -> bool + Send + Sync + 'static,
 ) -> (Result<(), TaskError>, Seen, Figures) {
     let given = [
@@ -238,12 +240,13 @@ async fn play_on(
     let progress: Arc<tokio::sync::Notify> = Arc::default();
     let tolerates = settings.contains(&("errors.tolerance", "all"));
     let cx = TaskContext { connector: "c".into(), task: 0, env: env.clone(), health: live.health.clone(), progress: Arc::clone(&progress), tolerates };
-    let core = Core { stage: convert::build(&props, &Props::new(), class.want(&props)).unwrap(), chain: Chain::from_props(&props).unwrap() };
+    let (stage, chain) = (convert::build(&props, &Props::new(), class.want(&props)).unwrap(), Chain::from_props(&props).unwrap());
+    let core = Core { stage, chain, classes: Classes::of(&props, &Props::new()) };
     let mut sink = class.sink_task(&props, cx).unwrap();
     sink.start().await.unwrap();
     let overrides = settings.iter().filter_map(|(key, value)| Some((key.strip_prefix("consumer.override.")?.to_owned(), (*value).to_owned())));
     let consumer_props: Props = overrides.collect();
-    let (seen, shown) = (Arc::clone(&script.seen), Arc::clone(&live));
+    let (seen, shown, letters) = (Arc::clone(&script.seen), Arc::clone(&live), std::mem::take(script.letters.get_mut().unwrap()));
     let stop = CancellationToken::new();
     let (_pause, paused) = watch::channel(false);
     let task = Task {
@@ -258,8 +261,10 @@ async fn play_on(
         stop_patience: Duration::from_secs(2),
         commit_every: Duration::from_millis(20),
         progress,
-        tolerates,
-        logs_rejects: false,
+        name: TaskName { connector: "c".into(), task: 0 },
+        policy: Policy::from_props(&props),
+        letters,
+        breaker: Breaker::new(Rule::from_props(&props)),
         owned: BTreeMap::new(),
         inbox: VecDeque::new(),
         departed: BTreeSet::new(),
@@ -668,3 +673,5 @@ async fn a_planned_file_of_which_records_are_gone_replaces_and_doubles_nothing()
         assert_eq!(objects(folder.path()), [left]);
     }
 }
+
+mod letters;

@@ -12,7 +12,8 @@ use crate::batch::{Batch, OffsetRange, TopicPartition};
 use crate::connect::{ErrorKind, TaskError};
 use crate::convert::writing::Writers;
 use crate::kafka::OutgoingRecord;
-use crate::transform::Chain;
+use crate::runtime::errors::{Classes, Failure, Stage, WORKER_SOURCE_TASK};
+use crate::transform::{Chain, Untransformed};
 
 /// What stands for a partition that the producer is to choose, where a batch has to name one.
 const ANY_PARTITION: i32 = -1;
@@ -21,14 +22,16 @@ const ANY_PARTITION: i32 = -1;
 pub(super) struct Stages {
     pub(super) chain: Chain,
     pub(super) writers: Writers,
+    /// Of the converters.
+    pub(super) classes: Classes,
 }
 
 /// What is to be done with a batch.
 pub(super) struct Prepared {
     /// What is sent, in order.
     pub(super) pieces: Vec<Piece>,
-    /// Rows that are left out, with the reason.
-    pub(super) left_out: Vec<(usize, String)>,
+    /// Rows that are left out, with the reason; the one that ends the task, where there is one.
+    pub(super) left_out: Vec<(usize, Failure)>,
     /// What ends the task when everything before it was sent.
     pub(super) failure: Option<TaskError>,
 }
@@ -50,44 +53,46 @@ impl Stages {
             headers: source.headers.clone(),
         };
         let mut batches = Vec::new();
-        let transformed = self.chain.apply(batch, &mut batches).into_iter();
-        let mut bad: Vec<(usize, String)> = transformed.map(|reject| (reject.row, format!("transforms: {}", reject.reason))).collect();
+        let untransformed = self.chain.apply(batch, &mut batches).into_iter();
+        let of_transform = |r: Untransformed| (r.row, Failure { stage: Stage::Transformation, class: r.class, reason: r.reason });
+        let mut bad: Vec<(usize, Failure)> = untransformed.map(of_transform).collect();
         let mut pieces: Vec<Piece> = batches.into_iter().filter(|batch| !batch.is_empty()).map(|batch| self.write(held, batch, &mut bad)).collect();
         bad.sort_by_key(|(row, _)| *row);
         bad.dedup_by_key(|(row, _)| *row);
-        let mut failure = None;
-        if !tolerates && let Some((row, reason)) = bad.first() {
+        let mut ends = None;
+        if !tolerates && let Some((row, failure)) = bad.first() {
             pieces.iter_mut().for_each(|piece| piece.end_before(*row));
-            let error = TaskError::new(ErrorKind::BadRecord, reason.clone()).with("topic", &source.topic);
+            let error = TaskError::new(ErrorKind::BadRecord, failure.told()).with("topic", &source.topic);
             let at = source.positions.as_ref().map(|positions| serde_json::Value::Object(positions.offset(*row)).to_string());
-            failure = Some(match at {
+            ends = Some(match at {
                 Some(offset) => error.with("source offset", offset),
                 None => error,
             });
-            bad.clear();
+            bad.truncate(1); // the one that is told
         }
-        Prepared { pieces, left_out: bad, failure }
+        Prepared { pieces, left_out: bad, failure: ends }
     }
 
-    fn write(&mut self, held: &Arc<Held>, batch: Batch, bad: &mut Vec<(usize, String)>) -> Piece {
+    fn write(&mut self, held: &Arc<Held>, batch: Batch, bad: &mut Vec<(usize, Failure)>) -> Piece {
         let (headers, bad_headers) = written_headers(self.writers.header.as_mut(), &batch);
         let (keys, values) = (self.writers.key.write(&batch.key), self.writers.value.write(&batch.value));
         let mut is_bad = vec![false; batch.len()];
-        let mut note = |row: usize, reason: String| {
+        let Classes { key, value, header } = &self.classes;
+        let mut note = |row: usize, stage: Stage, class: &Arc<str>, reason: String| {
             if let Some(flag) = is_bad.get_mut(row)
                 && !std::mem::replace(flag, true)
             {
-                bad.push((number(&batch.offsets, row), reason));
+                bad.push((number(&batch.offsets, row), Failure { stage, class: Arc::clone(class), reason }));
             }
         };
         // As upstream, headers are converted first, and the first reason counts.
-        bad_headers.into_iter().for_each(|reject| note(reject.row, format!("header: {}", reject.reason)));
-        keys.rejects.into_iter().for_each(|reject| note(reject.row, format!("key: {}", reject.reason)));
-        values.rejects.into_iter().for_each(|reject| note(reject.row, format!("value: {}", reject.reason)));
+        bad_headers.into_iter().for_each(|reject| note(reject.row, Stage::HeaderConverter, header, reject.reason));
+        keys.rejects.into_iter().for_each(|reject| note(reject.row, Stage::KeyConverter, key, reject.reason));
+        values.rejects.into_iter().for_each(|reject| note(reject.row, Stage::ValueConverter, value, reject.reason));
         for (row, timestamp) in batch.timestamps.iter().enumerate() {
             // As upstream, -1 is none.
             if let Some(timestamp) = timestamp.filter(|timestamp| *timestamp < -1) {
-                note(row, format!("invalid record timestamp {timestamp}"));
+                note(row, Stage::KafkaProduce, &WORKER_SOURCE_TASK.into(), format!("invalid record timestamp {timestamp}"));
             }
         }
         Piece {

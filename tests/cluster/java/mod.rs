@@ -4,6 +4,7 @@
 
 mod answers;
 mod clients;
+mod exact;
 mod foreign;
 mod mixed;
 mod takeover;
@@ -38,17 +39,24 @@ enum Kind {
 struct Group {
     name: &'static str,
     is_alone: bool,
+    /// Its sources deliver exactly once.
+    is_exact: bool,
     workers: AtomicU32,
 }
 
 impl Group {
     fn new(name: &'static str) -> Self {
-        Self { name, is_alone: false, workers: AtomicU32::new(0) }
+        Self { name, is_alone: false, is_exact: false, workers: AtomicU32::new(0) }
     }
 
     /// Of standalone workers.
     fn alone(name: &'static str) -> Self {
         Self { is_alone: true, ..Self::new(name) }
+    }
+
+    /// Of workers whose sources deliver exactly once.
+    fn exact(name: &'static str) -> Self {
+        Self { is_exact: true, ..Self::new(name) }
     }
 
     /// The topic of that purpose: `configs`, `offsets` or `statuses`.
@@ -72,6 +80,9 @@ impl Group {
             for (key, purpose) in [("config", "configs"), ("offset", "offsets"), ("status", "statuses")] {
                 lines.push(format!("{key}.storage.topic={}\n{key}.storage.replication.factor=1", self.topic(purpose)));
             }
+        }
+        if self.is_exact {
+            lines.push("exactly.once.source.support=enabled".to_owned());
         }
         if kind == Kind::Java {
             lines.push("plugin.discovery=service_load".to_owned()); // starts sooner
