@@ -308,7 +308,8 @@ mod tests {
         let mut out = Vec::new();
         let rejects = chain.apply(batch(&[(11, Some(0)), (13, None), (17, Some(86_400_000)), (19, None)]), &mut out);
         assert_eq!(pieces(&out), [("ers-19700101".to_owned(), vec![11], (10, 17)), ("ers-19700102".to_owned(), vec![17], (17, 100))]);
-        assert_eq!(rejects.iter().map(|reject| reject.row).collect::<Vec<_>>(), [1, 3]);
+        let found: Vec<_> = rejects.iter().map(|reject| (reject.row, &*reject.class)).collect();
+        assert_eq!(found, [1, 3].map(|row| (row, "org.apache.kafka.connect.transforms.TimestampRouter")));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! with kernels, it does not visit rows. A transform that sends rows to different topics splits the batch into consecutive runs.
 //!
 //! Parts: the trait, the table [`TRANSFORMS`], and the [`Chain`] that a connector's `transforms=a,b` stands for, with its [`predicates`]. What most transforms
-//! have in common is in [`side`] (key or value; with a schema, without one, null), [`fields`] (structs under a schema) and [`path`] (names of fields within
+//! have in common is in [`side`] (key or value; with a schema, without one, null), [`fields`] (structs under a schema), `schemaless_kinds` (values without one) and [`path`] (names of fields within
 //! fields). A new transform is one file here and one line in the table.
 
 use std::fmt;
@@ -15,20 +15,27 @@ use crate::batch::Batch;
 use crate::connect::Props;
 use crate::connect::config::{ConfigError, ConfigKey, check};
 
+mod cast;
 mod chain;
+mod drop_headers;
 mod extract_field;
 mod fields;
 mod filter;
 mod flatten;
+mod header_from;
 mod hoist_field;
 mod insert_field;
+mod insert_header;
+mod mask_field;
 pub mod path;
 pub mod predicates;
 mod regex_router;
 mod replace_field;
 mod rows;
+mod schemaless_kinds;
 mod set_schema_metadata;
 mod side;
+mod timestamp_converter;
 mod timestamp_router;
 mod value_to_key;
 mod weave;
@@ -80,6 +87,14 @@ const fn apache(name: &'static str, aliases: &'static [&'static str; 1], doc: &'
 
 /// Every transform.
 pub static TRANSFORMS: &[Plugin] = &[
+    apache("Cast", &["org.apache.kafka.connect.transforms.Cast"], "Makes fields, or the whole, values of other types.", cast::KEYS, Build::Side(cast::build)),
+    apache(
+        "DropHeaders",
+        &["org.apache.kafka.connect.transforms.DropHeaders"],
+        "Leaves out headers of some names.",
+        drop_headers::KEYS,
+        Build::Record(drop_headers::build),
+    ),
     apache(
         "ExtractField",
         &["org.apache.kafka.connect.transforms.ExtractField"],
@@ -102,6 +117,13 @@ pub static TRANSFORMS: &[Plugin] = &[
         Build::Side(flatten::build),
     ),
     apache(
+        "HeaderFrom",
+        &["org.apache.kafka.connect.transforms.HeaderFrom"],
+        "Moves or copies fields to headers.",
+        header_from::KEYS,
+        Build::Side(header_from::build),
+    ),
+    apache(
         "HoistField",
         &["org.apache.kafka.connect.transforms.HoistField"],
         "Wraps the whole as the one field of a struct.",
@@ -115,6 +137,14 @@ pub static TRANSFORMS: &[Plugin] = &[
         insert_field::KEYS,
         Build::Side(insert_field::build),
     ),
+    apache(
+        "InsertHeader",
+        &["org.apache.kafka.connect.transforms.InsertHeader"],
+        "Adds a header to every record.",
+        insert_header::KEYS,
+        Build::Record(insert_header::build),
+    ),
+    apache("MaskField", &["org.apache.kafka.connect.transforms.MaskField"], "Leaves out what fields say.", mask_field::KEYS, Build::Side(mask_field::build)),
     apache(
         "RegexRouter",
         &["org.apache.kafka.connect.transforms.RegexRouter"],
@@ -135,6 +165,13 @@ pub static TRANSFORMS: &[Plugin] = &[
         "Sets the name or the version of the schema.",
         set_schema_metadata::KEYS,
         Build::Side(set_schema_metadata::build),
+    ),
+    apache(
+        "TimestampConverter",
+        &["org.apache.kafka.connect.transforms.TimestampConverter"],
+        "Brings timestamps from one form into another.",
+        timestamp_converter::KEYS,
+        Build::Side(timestamp_converter::build),
     ),
     apache(
         "TimestampRouter",

@@ -37,7 +37,7 @@ impl Side {
         }
     }
 
-    fn put(self, batch: &mut Batch, column: Column) {
+    pub(super) fn put(self, batch: &mut Batch, column: Column) {
         match self {
             Self::Key => batch.key = column,
             Self::Value => batch.value = column,

@@ -1,26 +1,203 @@
-//! Values with their classes, `{"int32": 5}`, as columns of one row and back.
+//! Values as the vectors of Connect write them, `{"int32": 5}`, and columns of one row.
+//!
+//! A tag is a class of Java's: `{"date": ms}` is an instant under whatever schema, `{"decimal": "1.50"}` has its own scale.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, ListArray, MapArray,
-    StringArray, StructArray, TimestampMillisecondArray, new_empty_array, new_null_array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
+    Int64Array, ListArray, MapArray, StringArray, StructArray, Time32MillisecondArray, TimestampMillisecondArray, new_empty_array, new_null_array,
 };
-use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::concat;
-use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMillisecondType};
-use base64::Engine;
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType,
+    TimestampMillisecondType,
+};
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lakehead_formats::column::Column;
 use lakehead_formats::schema::from_connect_json;
 use lakehead_formats::schemaless::{Builder, Dynamic, Kind, Value as Scalar};
+use lakehead_formats::value::decimal::BigDecimal;
 use serde_json::{Map, Value, json};
+
+/// The tag and what it tags.
+pub(crate) fn tag(value: &Value) -> Option<(&str, &Value)> {
+    let members = value.as_object().filter(|members| members.len() == 1)?;
+    members.iter().next().map(|(tag, inner)| (tag.as_str(), inner))
+}
+
+fn double(value: &Value) -> Option<f64> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        other => other.as_f64(),
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned).or_else(|| value.is_number().then(|| value.to_string()))
+}
+
+/// One row of that type; none when the value is of another: a column cannot hold it.
+pub(crate) fn array(field: &Field, value: &Value) -> Option<ArrayRef> {
+    if value.is_null() {
+        return Some(new_null_array(field.data_type(), 1));
+    }
+    let (tag, inner) = tag(value)?;
+    let instant = || inner.as_i64().filter(|_| tag == "date");
+    Some(match (field.data_type(), tag) {
+        (DataType::Boolean, "boolean") => Arc::new(BooleanArray::from(vec![inner.as_bool()?])),
+        (DataType::Int8, "int8") => Arc::new(Int8Array::from(vec![i8::try_from(inner.as_i64()?).ok()?])),
+        (DataType::Int16, "int16") => Arc::new(Int16Array::from(vec![i16::try_from(inner.as_i64()?).ok()?])),
+        (DataType::Int32, "int32") => Arc::new(Int32Array::from(vec![i32::try_from(inner.as_i64()?).ok()?])),
+        (DataType::Int64, "int64") => Arc::new(Int64Array::from(vec![inner.as_i64()?])),
+        (DataType::Float32, "float32") => Arc::new(Float32Array::from(vec![double(inner)? as f32])),
+        (DataType::Float64, "float64") => Arc::new(Float64Array::from(vec![double(inner)?])),
+        (DataType::Utf8, "string") => Arc::new(StringArray::from(vec![inner.as_str()?])),
+        (DataType::Binary, "bytes") => Arc::new(BinaryArray::from(vec![STANDARD.decode(inner.as_str()?).ok()?.as_slice()])),
+        (DataType::Date32, _) => Arc::new(Date32Array::from(vec![i32::try_from(instant()? / 86_400_000).ok()?])),
+        (DataType::Time32(_), _) => Arc::new(Time32MillisecondArray::from(vec![i32::try_from(instant()?).ok()?])),
+        (DataType::Timestamp(..), _) => Arc::new(TimestampMillisecondArray::from(vec![instant()?]).with_timezone("UTC")),
+        (DataType::Decimal128(digits, scale), "decimal") => {
+            let unscaled = BigDecimal::parse(&text(inner)?)?.rescaled(*scale)?.parse::<i128>().ok()?;
+            Arc::new(Decimal128Array::from(vec![unscaled]).with_precision_and_scale(*digits, *scale).ok()?)
+        }
+        (DataType::List(item), "array") => {
+            let items = rows(item, inner.as_array()?.iter())?;
+            Arc::new(ListArray::try_new(Arc::clone(item), OffsetBuffer::from_lengths([items.len()]), items, None).ok()?)
+        }
+        (DataType::Map(entries, _), "map") => {
+            let DataType::Struct(fields) = entries.data_type() else { return None };
+            let pairs = inner.as_array()?;
+            let columns = vec![rows(&fields[0], pairs.iter().map(|pair| &pair[0]))?, rows(&fields[1], pairs.iter().map(|pair| &pair[1]))?];
+            let all = StructArray::try_new(fields.clone(), columns, None).ok()?;
+            Arc::new(MapArray::try_new(Arc::clone(entries), OffsetBuffer::from_lengths([pairs.len()]), all, None, false).ok()?)
+        }
+        (DataType::Struct(fields), "struct") => {
+            let columns = fields.iter().map(|field| array(field, &inner[field.name()])).collect::<Option<Vec<_>>>()?;
+            Arc::new(StructArray::try_new_with_length(fields.clone(), columns, None, 1).ok()?)
+        }
+        _ => return None,
+    })
+}
+
+fn rows<'a>(field: &Field, values: impl Iterator<Item = &'a Value>) -> Option<ArrayRef> {
+    let arrays = values.map(|value| array(field, value)).collect::<Option<Vec<_>>>()?;
+    let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
+    if arrays.is_empty() { Some(new_empty_array(field.data_type())) } else { concat(&arrays).ok() }
+}
+
+fn float(value: f64) -> Value {
+    if value.is_finite() {
+        json!(value)
+    } else {
+        json!(if value.is_nan() {
+            "NaN"
+        } else if value > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        })
+    }
+}
+
+/// A row of a column under a schema.
+pub(crate) fn of_array(array: &ArrayRef, row: usize) -> Value {
+    if array.is_null(row) {
+        return Value::Null;
+    }
+    match array.data_type() {
+        DataType::Boolean => json!({"boolean": array.as_boolean().value(row)}),
+        DataType::Int8 => json!({"int8": array.as_primitive::<Int8Type>().value(row)}),
+        DataType::Int16 => json!({"int16": array.as_primitive::<Int16Type>().value(row)}),
+        DataType::Int32 => json!({"int32": array.as_primitive::<Int32Type>().value(row)}),
+        DataType::Int64 => json!({"int64": array.as_primitive::<Int64Type>().value(row)}),
+        DataType::Float32 => json!({"float32": float(of_float(array.as_primitive::<Float32Type>().value(row)))}),
+        DataType::Float64 => json!({"float64": float(array.as_primitive::<Float64Type>().value(row))}),
+        DataType::Utf8 => json!({"string": array.as_string::<i32>().value(row)}),
+        DataType::Binary => json!({"bytes": STANDARD.encode(array.as_binary::<i32>().value(row))}),
+        DataType::Date32 => json!({"date": i64::from(array.as_primitive::<Date32Type>().value(row)) * 86_400_000}),
+        DataType::Time32(_) => json!({"date": array.as_primitive::<Time32MillisecondType>().value(row)}),
+        DataType::Timestamp(..) => json!({"date": array.as_primitive::<TimestampMillisecondType>().value(row)}),
+        DataType::Decimal128(_, scale) => {
+            json!({"decimal": BigDecimal::new(&array.as_primitive::<Decimal128Type>().value(row).to_string(), (*scale).into()).to_string()})
+        }
+        DataType::List(_) => {
+            let items = array.as_list::<i32>().value(row);
+            json!({"array": (0..items.len()).map(|item| of_array(&items, item)).collect::<Vec<_>>()})
+        }
+        DataType::Map(..) => {
+            let entries = array.as_map().value(row);
+            let pair = |at| json!([of_array(entries.column(0), at), of_array(entries.column(1), at)]);
+            json!({"map": sorted((0..entries.len()).map(pair).collect())})
+        }
+        DataType::Struct(fields) => {
+            let columns = array.as_struct().columns();
+            json!({"struct": fields.iter().zip(columns).map(|(field, column)| (field.name().clone(), of_array(column, row))).collect::<Map<_, _>>()})
+        }
+        other => json!({"unknown": other.to_string()}),
+    }
+}
+
+/// The double whose text is the float's: so the vectors have them.
+pub(crate) fn of_float(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| f64::from(value))
+}
+
+/// Entries in the order of their keys' texts.
+pub(crate) fn sorted(mut entries: Vec<Value>) -> Vec<Value> {
+    entries.sort_by_key(|entry| tag(&entry[0]).map(|(_, inner)| inner.as_str().map_or_else(|| inner.to_string(), str::to_owned)));
+    entries
+}
+
+/// A row without a schema.
+pub(crate) fn of_dynamic(values: &Dynamic, row: usize) -> Value {
+    match values.kind(row) {
+        Kind::Absent | Kind::Null => Value::Null,
+        Kind::List => {
+            let Some((offsets, items)) = values.list() else { return Value::Null };
+            let at = |row: usize| usize::try_from(offsets[row]).unwrap_or(0);
+            json!({"array": (at(row)..at(row + 1)).map(|item| of_dynamic(&items, item)).collect::<Vec<_>>()})
+        }
+        Kind::Map => {
+            let members = values.members().filter(|(_, member)| member.kind(row) != Kind::Absent);
+            json!({"map": sorted(members.map(|(name, member)| json!([{"string": name.as_ref()}, of_dynamic(&member, row)])).collect())})
+        }
+        kind => {
+            let Some(lane) = values.lane(kind) else { return Value::Null };
+            let value = of_array(lane, row);
+            match (kind, tag(&value)) {
+                (Kind::Decimal, Some((_, inner))) => json!({"decimal": inner}),
+                (Kind::BigInteger, Some((_, inner))) => json!({"bigint": inner}),
+                _ => value,
+            }
+        }
+    }
+}
+
+/// A value without a schema as JSON text; none for what JSON does not hold.
+pub(crate) fn json_of(value: &Value) -> Option<Value> {
+    if value.is_null() {
+        return Some(Value::Null);
+    }
+    let (tag, inner) = tag(value)?;
+    Some(match tag {
+        "array" => inner.as_array()?.iter().map(json_of).collect::<Option<_>>()?,
+        "map" => {
+            let entry = |pair: &Value| Some((self::tag(&pair[0]).filter(|(tag, _)| *tag == "string")?.1.as_str()?.to_owned(), json_of(&pair[1])?));
+            Value::Object(inner.as_array()?.iter().map(entry).collect::<Option<_>>()?)
+        }
+        "boolean" | "int8" | "int16" | "int32" | "int64" | "float32" | "float64" | "string" => inner.clone(),
+        _ => return None,
+    })
+}
 
 /// A column of that one value.
 pub(crate) fn column(name: &str, schema: &Value, value: &Value) -> Result<Column, String> {
     if !schema.is_null() {
         let field = Arc::new(from_connect_json(name, schema.to_string().as_bytes()).map_err(|error| error.to_string())?);
-        let array = array(&field, value)?;
+        let array = array(&field, value).ok_or_else(|| format!("{value} is no value of {}", field.data_type()))?;
         return Ok(Column::new(field, array));
     }
     if value.is_null() {
@@ -31,27 +208,12 @@ pub(crate) fn column(name: &str, schema: &Value, value: &Value) -> Result<Column
     Ok(builder.finish().map_err(|error| error.to_string())?.into_column(name))
 }
 
-/// The tag of a value and what is behind it.
-fn tag(value: &Value) -> Result<(&str, &Value), String> {
-    let member = value.as_object().filter(|object| object.len() == 1).and_then(|object| object.iter().next());
-    member.map(|(tag, value)| (tag.as_str(), value)).ok_or_else(|| format!("{value} is no value with a tag"))
-}
-
 fn integer<T: TryFrom<i64>>(value: &Value) -> Result<T, String> {
     value.as_i64().and_then(|value| T::try_from(value).ok()).ok_or_else(|| format!("{value} is no such integer"))
 }
 
-fn float(value: &Value) -> Result<f64, String> {
-    let text = |text: &str| text.replace("Infinity", "inf").parse().ok();
-    value.as_f64().or_else(|| value.as_str().and_then(text)).ok_or_else(|| format!("{value} is no float"))
-}
-
-fn text(value: &Value) -> Result<&str, String> {
+fn string(value: &Value) -> Result<&str, String> {
     value.as_str().ok_or_else(|| format!("{value} is no text"))
-}
-
-fn bytes(value: &Value) -> Result<Vec<u8>, String> {
-    STANDARD.decode(text(value)?).map_err(|error| error.to_string())
 }
 
 fn push(builder: &mut Builder, value: &Value) -> Result<(), String> {
@@ -59,20 +221,20 @@ fn push(builder: &mut Builder, value: &Value) -> Result<(), String> {
         builder.value(Scalar::Null);
         return Ok(());
     }
-    let (tag, value) = tag(value)?;
+    let (tag, value) = tag(value).ok_or_else(|| format!("{value} is no value with a tag"))?;
     match tag {
         "boolean" => builder.value(Scalar::Boolean(value.as_bool().unwrap_or_default())),
         "int8" => builder.value(Scalar::Int8(integer(value)?)),
         "int16" => builder.value(Scalar::Int16(integer(value)?)),
         "int32" => builder.value(Scalar::Int32(integer(value)?)),
         "int64" => builder.value(Scalar::Int64(integer(value)?)),
-        "float32" => builder.value(Scalar::Float32(float(value)? as f32)),
-        "float64" => builder.value(Scalar::Float64(float(value)?)),
-        "string" => builder.value(Scalar::String(text(value)?)),
-        "bytes" => builder.value(Scalar::Bytes(&bytes(value)?)),
+        "float32" => builder.value(Scalar::Float32(double(value).ok_or("no float")? as f32)),
+        "float64" => builder.value(Scalar::Float64(double(value).ok_or("no float")?)),
+        "string" => builder.value(Scalar::String(string(value)?)),
+        "bytes" => builder.value(Scalar::Bytes(&STANDARD.decode(string(value)?).map_err(|error| error.to_string())?)),
         "date" => builder.value(Scalar::Date(integer(value)?)),
-        "decimal" => builder.value(Scalar::Decimal(text(value)?)),
-        "bigint" => builder.value(Scalar::BigInteger(text(value)?)),
+        "decimal" => builder.value(Scalar::Decimal(string(value)?)),
+        "bigint" => builder.value(Scalar::BigInteger(string(value)?)),
         "array" => {
             builder.open_list();
             value.as_array().into_iter().flatten().try_for_each(|item| push(builder, item))?;
@@ -81,7 +243,7 @@ fn push(builder: &mut Builder, value: &Value) -> Result<(), String> {
         "map" => {
             builder.open_map();
             for pair in value.as_array().into_iter().flatten() {
-                builder.key(text(self::tag(&pair[0])?.1)?);
+                builder.key(string(&pair[0]["string"])?);
                 push(builder, &pair[1])?;
             }
             builder.close();
@@ -91,62 +253,14 @@ fn push(builder: &mut Builder, value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// An array of that one value under a schema.
-fn array(field: &FieldRef, value: &Value) -> Result<ArrayRef, String> {
-    let data_type = field.data_type();
-    if value.is_null() {
-        return Ok(new_null_array(data_type, 1));
-    }
-    let (_, value) = tag(value)?;
-    Ok(match data_type {
-        DataType::Boolean => Arc::new(BooleanArray::from(vec![value.as_bool()])),
-        DataType::Int8 => Arc::new(Int8Array::from(vec![integer::<i8>(value)?])),
-        DataType::Int16 => Arc::new(Int16Array::from(vec![integer::<i16>(value)?])),
-        DataType::Int32 => Arc::new(Int32Array::from(vec![integer::<i32>(value)?])),
-        DataType::Int64 => Arc::new(Int64Array::from(vec![integer::<i64>(value)?])),
-        DataType::Float32 => Arc::new(Float32Array::from(vec![float(value)? as f32])),
-        DataType::Float64 => Arc::new(Float64Array::from(vec![float(value)?])),
-        DataType::Utf8 => Arc::new(StringArray::from(vec![text(value)?])),
-        DataType::Binary => Arc::new(BinaryArray::from(vec![&bytes(value)?[..]])),
-        DataType::Timestamp(..) => Arc::new(TimestampMillisecondArray::from(vec![integer::<i64>(value)?]).with_timezone("UTC")),
-        DataType::List(item) => {
-            let values = value.as_array().into_iter().flatten().map(|value| array(item, value)).collect::<Result<Vec<_>, _>>()?;
-            let (values, length) = (joined(item.data_type(), &values)?, values.len());
-            Arc::new(ListArray::new(Arc::clone(item), OffsetBuffer::from_lengths([length]), values, None))
-        }
-        DataType::Map(entries, _) => {
-            let DataType::Struct(pair) = entries.data_type() else { return Err("no map".to_owned()) };
-            let (mut keys, mut values) = (Vec::new(), Vec::new());
-            for entry in value.as_array().into_iter().flatten() {
-                keys.push(array(&pair[0], &entry[0])?);
-                values.push(array(&pair[1], &entry[1])?);
-            }
-            let columns = vec![joined(pair[0].data_type(), &keys)?, joined(pair[1].data_type(), &values)?];
-            let offsets = OffsetBuffer::from_lengths([keys.len()]);
-            Arc::new(MapArray::new(Arc::clone(entries), offsets, StructArray::new(pair.clone(), columns, None), None, false))
-        }
-        DataType::Struct(fields) => {
-            let columns = fields.iter().map(|field| array(field, &value[field.name()])).collect::<Result<Vec<_>, _>>()?;
-            let valid = NullBuffer::new_valid(1);
-            Arc::new(StructArray::try_new_with_length(fields.clone(), columns, Some(valid), 1).map_err(|error| error.to_string())?)
-        }
-        other => return Err(format!("values of {other} are not understood")),
-    })
-}
-
-fn joined(data_type: &DataType, arrays: &[ArrayRef]) -> Result<ArrayRef, String> {
-    let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
-    if arrays.is_empty() { Ok(new_empty_array(data_type)) } else { concat(&arrays).map_err(|error| error.to_string()) }
-}
-
 /// The schema of a column in a form that can be compared, and the first of its values.
 pub(crate) fn described(column: &Column) -> Result<(Option<String>, Value), String> {
     if column.field.data_type() == &DataType::Null {
         return Ok((None, Value::Null));
     }
     match Dynamic::of_column(column) {
-        Some(values) => Ok((None, without_schema(&values, 0))),
-        None => Ok((Some(described_field(&column.field)), with_schema(&column.array, 0)?)),
+        Some(values) => Ok((None, of_dynamic(&values, 0))),
+        None => Ok((Some(described_field(&column.field)), of_array(&column.array, 0))),
     }
 }
 
@@ -187,70 +301,4 @@ pub(crate) fn normal(value: &Value) -> Value {
         }
         other => other.clone(),
     }
-}
-
-fn double(value: f64) -> Value {
-    serde_json::Number::from_f64(value).map_or_else(
-        || {
-            json!(if value.is_nan() {
-                "NaN"
-            } else if value > 0.0 {
-                "Infinity"
-            } else {
-                "-Infinity"
-            })
-        },
-        Value::from,
-    )
-}
-
-fn without_schema(values: &Dynamic, row: usize) -> Value {
-    let kind = values.kind(row);
-    let lane = values.lane(kind);
-    let string = || lane.map_or("", |lane| lane.as_string::<i32>().value(row));
-    match (kind, lane) {
-        (Kind::String, _) => json!({"string": string()}),
-        (Kind::Decimal, _) => json!({"decimal": string()}),
-        (Kind::BigInteger, _) => json!({"bigint": string()}),
-        (Kind::Date, Some(lane)) => json!({"date": lane.as_primitive::<TimestampMillisecondType>().value(row)}),
-        (Kind::List, _) => {
-            let Some((offsets, items)) = values.list() else { return Value::Null };
-            let bound = |at: usize| usize::try_from(offsets[at]).unwrap_or(0);
-            json!({"array": (bound(row)..bound(row + 1)).map(|item| without_schema(&items, item)).collect::<Vec<_>>()})
-        }
-        (Kind::Map, _) => {
-            let members = values.members().filter(|(_, member)| member.kind(row) != Kind::Absent);
-            json!({"map": members.map(|(name, member)| json!([{"string": name.as_ref()}, without_schema(&member, row)])).collect::<Vec<_>>()})
-        }
-        (_, Some(lane)) => with_schema(lane, row).unwrap_or_default(),
-        (_, None) => Value::Null,
-    }
-}
-
-fn with_schema(array: &ArrayRef, row: usize) -> Result<Value, String> {
-    if array.is_null(row) {
-        return Ok(Value::Null);
-    }
-    Ok(match array.data_type() {
-        DataType::Boolean => json!({"boolean": array.as_boolean().value(row)}),
-        DataType::Int8 => json!({"int8": array.as_primitive::<Int8Type>().value(row)}),
-        DataType::Int16 => json!({"int16": array.as_primitive::<Int16Type>().value(row)}),
-        DataType::Int32 => json!({"int32": array.as_primitive::<Int32Type>().value(row)}),
-        DataType::Int64 => json!({"int64": array.as_primitive::<Int64Type>().value(row)}),
-        DataType::Float32 => json!({"float32": double(array.as_primitive::<Float32Type>().value(row).into())}),
-        DataType::Float64 => json!({"float64": double(array.as_primitive::<Float64Type>().value(row))}),
-        DataType::Utf8 => json!({"string": array.as_string::<i32>().value(row)}),
-        DataType::Binary => json!({"bytes": STANDARD.encode(array.as_binary::<i32>().value(row))}),
-        DataType::Timestamp(..) => json!({"date": array.as_primitive::<TimestampMillisecondType>().value(row)}),
-        DataType::List(_) => {
-            let items = array.as_list::<i32>().value(row);
-            json!({"array": (0..items.len()).map(|item| with_schema(&items, item)).collect::<Result<Vec<_>, _>>()?})
-        }
-        DataType::Struct(fields) => {
-            let columns = array.as_struct().columns().iter();
-            let members = fields.iter().zip(columns).map(|(field, column)| Ok((field.name().clone(), with_schema(column, row)?)));
-            json!({"struct": members.collect::<Result<Map<_, _>, String>>()?})
-        }
-        other => return Err(format!("values of {other} are not understood")),
-    })
 }

@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, Int64Array, ListArray, StringArray, StructArray, TimestampMillisecondArray};
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::array::{Array, AsArray, Int64Array, ListArray, TimestampMillisecondArray, UnionArray};
+use arrow::datatypes::DataType;
 use lakehead::batch::{Batch, OffsetRange, TopicPartition};
 use lakehead::connect::config::ConfigError;
 use lakehead::transform::path::{FieldPath, Syntax};
 use lakehead::transform::{self, Side, predicates};
+use lakehead_formats::column::Column;
+use lakehead_formats::headers::{self, Added};
 use serde_json::{Value, json};
 
 use super::tagged;
@@ -43,11 +44,6 @@ fn refused(expect: &Value, errors: &[ConfigError]) -> Vec<Mismatch> {
     failure(expect, "configure", errors.first().map_or("", |error| error.message.as_str()))
 }
 
-/// Whether transforms of that class are there; the others are not of this test.
-pub(crate) fn is_played(vector: &Vector) -> bool {
-    vector.kind != "smt" || vector.form["class"].as_str().is_some_and(|class| transform::find(class).is_some())
-}
-
 pub(crate) fn smt(vector: &Vector) -> Outcome {
     let expect = &vector.form["expect"];
     let mut transform = match transform::configure(vector.form["class"].as_str().unwrap_or(""), &vector.props()?) {
@@ -75,6 +71,7 @@ pub(crate) fn smt(vector: &Vector) -> Outcome {
         mismatches.extend(compare(schema, &json!(expected_schema), json!(found_schema)));
         mismatches.extend(compare(name, &tagged::normal(&expected[name]), tagged::normal(&found_value)));
     }
+    mismatches.extend(compare("headers", &expected_headers(&expected["headers"])?, found_headers(found.headers.as_ref())?));
     Ok(mismatches)
 }
 
@@ -110,17 +107,39 @@ fn batch(record: &Value) -> Result<Batch, String> {
         timestamps: TimestampMillisecondArray::from(vec![record["timestamp"].as_i64()]),
         key: tagged::column("key", &record["keySchema"], &record["key"])?,
         value: tagged::column("value", &record["valueSchema"], &record["value"])?,
-        headers: headers(&record["headers"]),
+        headers: headers(&record["headers"])?,
     })
 }
 
-/// Headers by their names: no transform that is played looks at their values.
-fn headers(headers: &Value) -> Option<ListArray> {
-    let headers = headers.as_array().filter(|headers| !headers.is_empty())?;
-    let fields = Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)]);
-    let names: StringArray = headers.iter().map(|header| header["key"].as_str()).collect();
-    let columns: Vec<ArrayRef> = vec![Arc::new(names), Arc::new(BinaryArray::new_null(headers.len()))];
-    let item = Arc::new(Field::new("item", DataType::Struct(fields.clone()), false));
-    let list = ListArray::try_new(item, OffsetBuffer::from_lengths([headers.len()]), Arc::new(StructArray::new(fields, columns, None)), None);
-    list.ok().filter(|list| !list.is_empty())
+/// The headers of one record, as transforms leave them.
+fn headers(headers: &Value) -> Result<Option<ListArray>, String> {
+    let mut list = None;
+    for header in headers.as_array().into_iter().flatten() {
+        let column = tagged::column("header", &header["schema"], &header["value"])?;
+        let name = header["key"].as_str().ok_or("a header without a key")?;
+        list = Some(headers::with(list.as_ref(), 1, name, Added::Each(&column)).map_err(|error| error.to_string())?);
+    }
+    Ok(list)
+}
+
+/// A header's schema in a form that can be compared.
+fn expected_headers(headers: &Value) -> Result<Value, String> {
+    let one = |header: &Value| Ok(json!([header["key"], tagged::normal_schema(&header["schema"])?, tagged::normal(&header["value"])]));
+    headers.as_array().into_iter().flatten().map(one).collect::<Result<Vec<_>, String>>().map(Value::from)
+}
+
+/// The headers of the only record, in the same form.
+fn found_headers(list: Option<&ListArray>) -> Result<Value, String> {
+    let Some(list) = list else { return Ok(json!([])) };
+    let entries = list.value(0);
+    let [names, values] = entries.as_struct().columns() else { return Err("headers are names and values".to_owned()) };
+    let one = |entry: usize| {
+        let union = values.as_any().downcast_ref::<UnionArray>().ok_or("a header that no transform added")?;
+        let id = union.type_id(entry);
+        let DataType::Union(members, _) = union.data_type() else { return Err("no union".to_owned()) };
+        let field = members.iter().find(|(member, _)| *member == id).map(|(_, field)| Arc::clone(field)).ok_or("no such member")?;
+        let (schema, value) = tagged::described(&Column::new(field, union.value(entry)))?;
+        Ok(json!([names.as_string::<i32>().value(entry), schema, tagged::normal(&value)]))
+    };
+    (0..entries.len()).map(one).collect::<Result<Vec<_>, String>>().map(Value::from)
 }

@@ -14,7 +14,7 @@ fn chain(settings: &[(&str, &str)]) -> Chain {
 type Rows = Vec<(i64, String, Option<String>, Option<String>)>;
 
 /// What comes out, and what was rejected; checks that spans are consecutive.
-fn apply(chain: &mut Chain, batch: Batch) -> (Rows, Vec<Reject>, usize) {
+fn apply(chain: &mut Chain, batch: Batch) -> (Rows, Vec<Untransformed>, usize) {
     let (mut next, end) = (batch.span.start, batch.span.end);
     let mut out = Vec::new();
     let rejects = chain.apply(batch, &mut out);
@@ -135,7 +135,7 @@ proptest! {
             for row in 0..batch.len() {
                 let (found, bad, _) = apply(&mut chain, rows::between(&batch, row, row + 1));
                 single.extend(found);
-                single_rejects.extend(bad.into_iter().map(|reject| Reject { row, ..reject }));
+                single_rejects.extend(bad.into_iter().map(|reject| Untransformed { row, ..reject }));
             }
             // A schemaless null stands beside its neighbours as JSON's null or as none at all: both are null texts. Members are in another order at most.
             let sorted = |rows: Rows| rows.into_iter().map(|(offset, topic, key, value)| {
