@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
+use crate::cluster::administration::ADMINISTRATION;
 use crate::cluster::broker::{Lane, Network};
-use crate::cluster::topic_ids;
 use crate::compute::Compute;
 use crate::env::Env;
 use crate::kafka::Kafka;
@@ -80,7 +80,7 @@ impl Plan {
 /// The Kafka clients of this process.
 #[must_use]
 pub fn kafka() -> Arc<dyn Kafka> {
-    Arc::new(Librdkafka { topic_ids: Some(topic_ids::open) })
+    Arc::new(Librdkafka { administration: Some(ADMINISTRATION), ..Librdkafka::default() })
 }
 
 /// A worker with its REST API.

@@ -5,8 +5,9 @@
 //! whom, [`configs`], [`statuses`] and [`source_offsets`] the records of the three topics, [`offset_file`] what a standalone worker has instead of the last
 //! one, and [`session`] the signatures of requests between workers.
 //!
-//! All of these are pure: bytes and the time go in as values, values come out. What talks to brokers is below them: [`broker`] connects and authenticates, [`topic_ids`] asks which topics there are,
-//! [`log`] follows and writes the topics, [`board`] is what they say (only the leader may say some of it: [`privilege`]), and [`membership`] says what a worker is to do, be it alone or in a [`group`], whose [`coordinator`] is a broker.
+//! All of these are pure: bytes and the time go in as values, values come out. What talks to brokers is below them: [`broker`] connects and authenticates,
+//! [`administration`] asks for what connectors need now and then, [`log`] follows and writes the topics, [`board`] is what they say (only the leader may say
+//! some of it: [`privilege`]), and [`membership`] says what a worker is to do, be it alone or in a [`group`], whose [`coordinator`] is a broker.
 
 pub mod work;
 
@@ -30,7 +31,7 @@ pub mod session;
 
 pub mod broker;
 
-pub mod topic_ids;
+pub mod administration;
 
 pub mod membership;
 

@@ -104,6 +104,12 @@ impl Intent {
         if from.0.is_empty() { Ok(intent) } else { Err(bad("bytes too many")) }
     }
 
+    /// Up to which offset records may be skipped by whoever goes on from here, because they are visible: the committed one, or one beyond.
+    #[must_use]
+    pub fn reach(&self, offset: i64) -> i64 {
+        self.lanes.values().filter_map(|of| of.ahead).max().map_or(offset, |ahead| ahead.max(offset))
+    }
+
     /// The same without files that end together.
     pub(super) fn lane_by_lane(mut self) -> Self {
         self.lanes.remove(TOGETHER);

@@ -338,6 +338,15 @@ fn what_ends_together_waits_for_what_was_planned_before_it() {
     assert_eq!((p.propose(), p.crowding()), (Some(Committed::at(50)), Ok(false)));
 }
 
+#[test]
+fn whoever_goes_on_may_pass_over_what_is_visible_beyond_the_offset_and_reads_what_is_planned() {
+    let files = |ahead, files: &[OffsetRange]| LaneIntent { ahead, files: files.to_vec() };
+    for (lanes, expected) in [(vec![], 5), (vec![files(None, &[span(5, 39)])], 5), (vec![files(Some(20), &[]), files(Some(30), &[span(30, 39)])], 30)] {
+        let lanes = lanes.into_iter().enumerate().map(|(number, of)| (lane(&format!("/{number}")), of)).collect();
+        assert_eq!(Intent { configuration: CONFIGURATION, lanes, clock: Vec::new() }.reach(5), expected);
+    }
+}
+
 /// A next owner may write files beyond a common end before all that is to end there is visible; whoever comes after that has to read both.
 #[test]
 fn what_is_visible_beyond_a_common_end_hides_nothing_below_it() {

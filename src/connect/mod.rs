@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use lakehead_formats::column::Reject;
 
-use crate::batch::{Batch, Commits, OffsetRange, TopicPartition};
+use crate::batch::{Batch, Commits, Committed, OffsetRange, TopicPartition};
 use crate::env::Env;
 
 pub mod config;
@@ -231,6 +231,11 @@ pub trait SinkTask: Send {
     /// # Errors
     /// [`TaskError`] of work that went on in the background.
     async fn pre_commit(&mut self) -> Result<Commits, TaskError>;
+
+    /// The offset below which whoever goes on from this commit may read nothing again: by default the committed one.
+    fn reach(&self, commit: &Committed) -> i64 {
+        commit.offset
+    }
 
     /// The coordinator has taken these. What it has not confirmed it may have taken all the same.
     fn committed(&mut self, accepted: &Commits) {

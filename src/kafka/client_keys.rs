@@ -70,12 +70,26 @@ pub const TOKEN_HANDLERS: &[&str] = &[
     "org.apache.kafka.common.security.oauthbearer.secured.OAuthBearerLoginCallbackHandler",
 ];
 
+/// What gets tokens in Java: by the address, by client credentials, from a file.
+const RETRIEVERS: &[&str] = &[
+    "",
+    "org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever",
+    "org.apache.kafka.common.security.oauthbearer.ClientCredentialsJwtRetriever",
+    "org.apache.kafka.common.security.oauthbearer.FileJwtRetriever",
+];
+
+/// What reads them.
+const VALIDATORS: &[&str] =
+    &["", "org.apache.kafka.common.security.oauthbearer.DefaultJwtValidator", "org.apache.kafka.common.security.oauthbearer.ClientJwtValidator"];
+
 const NO_JMX: Fate = Without("there is no JMX; figures are in the status of tasks");
 const BYTES: Fate = Without("clients carry bytes, as in Connect; the converters make sense of them");
 const JAVAS_TLS: Fate = Without("it names a part of Java's TLS, which does the same as the one that is built in");
 const IN_TLS: Fate = Translated("as in Java: JKS, PKCS12 or PEM; converted to PEM in memory, where security.protocol is SSL or SASL_SSL");
-const NO_LOGIN: Fate = Refused(&[""], "classes of Java cannot be loaded; use PLAIN or SCRAM-SHA-256/512, or certificates");
-const OF_TOKENS: Fate = Without("it is about logins with Kerberos tickets and tokens, which sasl.mechanism refuses");
+const NO_LOGIN: Fate = Refused(&[""], "classes of Java cannot be loaded; use PLAIN, SCRAM-SHA-256/512 or OAUTHBEARER, or certificates");
+const OF_TICKETS: Fate = Without("it is about logins with Kerberos tickets, which sasl.mechanism refuses");
+const OF_TOKENS: Fate = Translated("as in Java, where sasl.mechanism is OAUTHBEARER");
+const NO_ASSERTIONS: Fate = Refused(&[""], "assertions are not supported; give sasl.oauthbearer.client.credentials.client.id and .client.secret");
 
 use Fate::{As, Refused, Same, Translated, Without};
 
@@ -160,13 +174,26 @@ pub static CLIENT_KEYS: &[ClientKey] = &[
     key("retry.backoff.max.ms", ALL, Same),
     key("retry.backoff.ms", ALL, Same),
     key("sasl.client.callback.handler.class", ALL, NO_LOGIN),
-    key("sasl.jaas.config", ALL, Translated("PlainLoginModule and ScramLoginModule: sasl.username and sasl.password")),
-    key("sasl.kerberos.kinit.cmd", ALL, OF_TOKENS),
-    key("sasl.kerberos.min.time.before.relogin", ALL, OF_TOKENS),
-    key("sasl.kerberos.service.name", ALL, OF_TOKENS),
-    key("sasl.kerberos.ticket.renew.jitter", ALL, OF_TOKENS),
-    key("sasl.kerberos.ticket.renew.window.factor", ALL, OF_TOKENS),
-    key("sasl.login.callback.handler.class", ALL, Refused(TOKEN_HANDLERS, "classes of Java cannot be loaded; use PLAIN or SCRAM-SHA-256/512, or certificates")),
+    key(
+        "sasl.jaas.config",
+        ALL,
+        Translated(
+            "PlainLoginModule and ScramLoginModule: sasl.username and sasl.password; OAuthBearerLoginModule: where tokens come from, without SASL extensions",
+        ),
+    ),
+    key("sasl.kerberos.kinit.cmd", ALL, OF_TICKETS),
+    key("sasl.kerberos.min.time.before.relogin", ALL, OF_TICKETS),
+    key("sasl.kerberos.service.name", ALL, OF_TICKETS),
+    key("sasl.kerberos.ticket.renew.jitter", ALL, OF_TICKETS),
+    key("sasl.kerberos.ticket.renew.window.factor", ALL, OF_TICKETS),
+    key(
+        "sasl.login.callback.handler.class",
+        ALL,
+        Refused(
+            TOKEN_HANDLERS,
+            "classes of Java cannot be loaded, but those for tokens are built in: OAuthBearerLoginCallbackHandler; or use PLAIN, SCRAM or certificates",
+        ),
+    ),
     key("sasl.login.class", ALL, NO_LOGIN),
     key("sasl.login.connect.timeout.ms", ALL, OF_TOKENS),
     key("sasl.login.read.timeout.ms", ALL, OF_TOKENS),
@@ -179,8 +206,19 @@ pub static CLIENT_KEYS: &[ClientKey] = &[
     key(
         "sasl.mechanism",
         ALL,
-        Translated("PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512; GSSAPI (Java's default) and OAUTHBEARER are refused where security.protocol is SASL_*"),
+        Translated("PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER; GSSAPI (Java's default) is refused where security.protocol is SASL_*"),
     ),
+    key("sasl.oauthbearer.assertion.claim.iss", ALL, NO_ASSERTIONS),
+    key("sasl.oauthbearer.assertion.file", ALL, NO_ASSERTIONS),
+    key("sasl.oauthbearer.client.credentials.client.id", ALL, OF_TOKENS),
+    key("sasl.oauthbearer.client.credentials.client.secret", ALL, OF_TOKENS),
+    key("sasl.oauthbearer.header.urlencode", ALL, OF_TOKENS),
+    key("sasl.oauthbearer.jwt.retriever.class", ALL, Refused(RETRIEVERS, "classes of Java cannot be loaded; tokens are got by DefaultJwtRetriever's rules")),
+    key("sasl.oauthbearer.jwt.validator.class", ALL, Refused(VALIDATORS, "classes of Java cannot be loaded; tokens are read by ClientJwtValidator's rules")),
+    key("sasl.oauthbearer.scope", ALL, OF_TOKENS),
+    key("sasl.oauthbearer.scope.claim.name", ALL, Without("a token's scopes are for the broker to read")),
+    key("sasl.oauthbearer.sub.claim.name", ALL, OF_TOKENS),
+    key("sasl.oauthbearer.token.endpoint.url", ALL, Translated("https, http or file, where sasl.mechanism is OAUTHBEARER")),
     key("security.protocol", ALL, Same),
     key("security.providers", ALL, Refused(&[""], "classes of Java cannot be loaded")),
     key("send.buffer.bytes", ALL, As("socket.send.buffer.bytes")),
@@ -215,7 +253,7 @@ pub static CLIENT_KEYS: &[ClientKey] = &[
 pub static CLIENT_PREFIXES: &[ClientKey] = &[
     key("confluent.", ALL, Without("it belongs to Confluent's interceptors and reporters")),
     key("metrics.context.", ALL, NO_JMX),
-    key("sasl.oauthbearer.", ALL, OF_TOKENS),
+    key("sasl.oauthbearer.", ALL, Without("it is for brokers, which check tokens, or for assertions, which are refused")),
 ];
 
 /// What becomes of that property; `None`: it is none of Java's.
@@ -257,7 +295,8 @@ mod tests {
         assert!(CLIENT_KEYS.is_sorted_by(|a, b| a.name < b.name), "they are looked up by halves");
         assert_eq!(fate("acks"), Some(Same));
         assert_eq!(fate("fetch.max.wait.ms"), Some(As("fetch.wait.max.ms")));
-        assert!(matches!(fate("sasl.oauthbearer.scope"), Some(Without(_))));
+        assert!(matches!(fate("sasl.oauthbearer.scope"), Some(Translated(_))));
+        assert!(matches!(fate("sasl.oauthbearer.jwks.endpoint.url"), Some(Without(_))));
         assert_eq!((fate("queued.max.messages.kbytes"), fate("")), (None, None));
     }
 }

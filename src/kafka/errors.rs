@@ -31,17 +31,9 @@ pub(super) fn is_connection(error: &RdError) -> bool {
     )
 }
 
-/// The broker's code; the client does not tell it of admin requests.
-pub(super) fn code(error: &RdError) -> Option<Code> {
-    match error {
-        RdError::AdminOp(code) => Some(*code),
-        other => other.rdkafka_error_code(),
-    }
-}
-
 /// A sentence about an error, with the advice that belongs to it; `doing` says what was tried (`consuming topic orders in group connect-x`).
 pub(super) fn explain(error: &RdError, doing: &str, detail: &str) -> KafkaError {
-    let code = code(error);
+    let code = error.rdkafka_error_code();
     let kind = match (code, error) {
         (_, RdError::ClientConfig(..) | RdError::ClientCreation(_)) => KafkaErrorKind::Config,
         (Some(code), _) => kind(code),

@@ -15,10 +15,10 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
-use super::group::Outsider;
+use super::login::Login;
 use super::poll::{Command, Context, Poller, Records, Shared, commit_list, logs};
 use super::producer::Sender;
-use super::topics::Admin;
+use super::tokens::Logins;
 use super::{
     Consumer, EVENTS_BOUND, Group, Kafka, KafkaError, KafkaErrorKind, Logs, Polled, Producer, Props, Subscription, TopicIds, Topics, Wanted, errors, properties,
 };
@@ -31,10 +31,33 @@ pub const PENDING_BYTES: usize = 4 << 20;
 const COMMITTED_WAIT: Duration = Duration::from_secs(10);
 
 /// Makes librdkafka clients.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Librdkafka {
-    /// What asks for topics' ids, which librdkafka does not tell.
-    pub topic_ids: Option<fn(&Props) -> Result<Arc<dyn TopicIds>, KafkaError>>,
+    /// The logins that these clients share.
+    pub logins: Logins,
+    /// What asks for what librdkafka's clients are not asked for.
+    pub administration: Option<Administration>,
+}
+
+/// Makes who asks a client with these properties, and these logins.
+type Ask<T> = fn(&Props, &Logins) -> Result<T, KafkaError>;
+
+/// What asks brokers beside librdkafka: it does not tell the ids of topics, deletes a group but no single offset, and its client for administration cannot log in
+/// with tokens.
+#[derive(Debug, Clone, Copy)]
+pub struct Administration {
+    /// For [`Kafka::topics`].
+    pub topics: Ask<Arc<dyn Topics>>,
+    /// For [`Kafka::topic_ids`].
+    pub topic_ids: Ask<Arc<dyn TopicIds>>,
+    /// For [`Kafka::group`].
+    pub group: Ask<Box<dyn Group>>,
+}
+
+impl Librdkafka {
+    fn administration(&self, doing: &str) -> Result<Administration, KafkaError> {
+        self.administration.ok_or_else(|| KafkaError::new(KafkaErrorKind::Config, format!("{doing}: these clients have nothing that asks for it")))
+    }
 }
 
 impl Kafka for Librdkafka {
@@ -49,7 +72,7 @@ impl Kafka for Librdkafka {
             client.set("topic.blacklist", topics);
         }
         let (control, control_receiver) = mpsc::channel(16);
-        let shared = Arc::new(Shared::new(doing, control));
+        let shared = Arc::new(Shared::new(doing, control, Login::new(config, &self.logins)?));
         let explain = |error| errors::explain(&error, &shared.doing, "");
         let inner: BaseConsumer<Context> = client.create_with_context(Context(Arc::clone(&shared))).map_err(explain)?;
         let pattern;
@@ -93,23 +116,25 @@ impl Kafka for Librdkafka {
     }
 
     fn group(&self, config: &Props) -> Result<Box<dyn Group>, KafkaError> {
-        Ok(Box::new(Outsider::new(config)?))
+        properties::consumer(config)?; // what clients cannot use is refused here, too
+        (self.administration("a consumer group from outside")?.group)(config, &self.logins)
     }
 
     fn producer(&self, config: &Props) -> Result<Box<dyn Producer>, KafkaError> {
-        Ok(Box::new(Sender::new(config, log_level())?))
+        Ok(Box::new(Sender::new(config, &self.logins, log_level())?))
     }
 
     fn transactional_producer(&self, config: &Props, transactional_id: &str) -> Result<Box<dyn Producer>, KafkaError> {
-        Ok(Box::new(Sender::transactional(config, transactional_id, log_level())?))
+        Ok(Box::new(Sender::transactional(config, transactional_id, &self.logins, log_level())?))
     }
 
     fn topics(&self, config: &Props) -> Result<Arc<dyn Topics>, KafkaError> {
-        Ok(Arc::new(Admin::new(config, log_level())?))
+        properties::admin(config)?;
+        (self.administration("topics")?.topics)(config, &self.logins)
     }
 
     fn topic_ids(&self, config: &Props) -> Result<Option<Arc<dyn TopicIds>>, KafkaError> {
-        self.topic_ids.map(|open| open(config)).transpose()
+        self.administration.map(|ask| (ask.topic_ids)(config, &self.logins)).transpose()
     }
 }
 
@@ -311,6 +336,7 @@ impl Consumer for Member {
     #[expect(clippy::disallowed_methods, reason = "leaving the group waits for the network, not for a CPU")]
     async fn close(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
+        self.shared.login.close();
         // A rebalance that nobody asked for any more must not hold the thread: its acknowledgement is dropped with the event.
         self.control.close();
         self.aside.clear();
@@ -333,6 +359,7 @@ impl Consumer for Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
+        self.shared.login.close();
         self.poll_thread.unpark();
     }
 }
@@ -354,7 +381,7 @@ mod tests {
     #[tokio::test]
     async fn no_seek_is_done_before_a_rebalance_that_came_first_is_taken() {
         let (control, control_receiver) = mpsc::channel(16);
-        let shared = Arc::new(Shared::new("testing".to_owned(), control));
+        let shared = Arc::new(Shared::new("testing".to_owned(), control, Login::none()));
         let (_records, records_receiver) = mpsc::channel(1);
         let (commands, asked) = std::sync::mpsc::channel();
         let mut member = Member {

@@ -10,6 +10,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError as RdError;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 
+use super::login::{Login, LoginContext};
+use super::tokens::Logins;
 use super::{KafkaError, KafkaErrorKind, Props, errors, properties};
 use crate::batch::{Commits, Committed, OffsetRange, TopicPartition};
 use crate::offsets::OffsetSet;
@@ -22,7 +24,7 @@ const MOST_SKIPPED: i64 = 50_000;
 
 /// A group's offsets and its topics' records, read from outside.
 pub struct LogReader {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<LoginContext>,
     group: String,
     cursor: Mutex<Option<Cursor>>,
 }
@@ -71,12 +73,22 @@ impl LogReader {
             client.set(key, value);
         }
         client.set("group.id", group).set("enable.partition.eof", "true").set("auto.offset.reset", "error").set("allow.auto.create.topics", "false");
-        let consumer = client.create().map_err(|error| errors::explain(&error, &format!("reading group {group}"), ""))?;
+        let consumer = client
+            .create_with_context(LoginContext(Login::new(java, &Logins::default())?))
+            .map_err(|error| errors::explain(&error, &format!("reading group {group}"), ""))?;
         Ok(Self { consumer, group: group.to_owned(), cursor: Mutex::new(None) })
     }
 
+    /// Has the client log in, if that is what it waits for: it asks for tokens where it is polled.
+    fn serve(&self) {
+        let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.consumer.poll(Duration::ZERO).is_some() {
+            *cursor = None; // it may have been the record that is next
+        }
+    }
+
     fn explain(&self, error: &RdError, doing: &str) -> KafkaError {
-        errors::explain(error, &format!("{doing} (group {})", self.group), "")
+        self.consumer.context().0.explain(error, &format!("{doing} (group {})", self.group), "")
     }
 
     /// The partitions of every topic but Kafka's own.
@@ -84,6 +96,7 @@ impl LogReader {
     /// # Errors
     /// [`KafkaError`] when the broker does not answer.
     pub fn partitions(&self) -> Result<Vec<TopicPartition>, KafkaError> {
+        self.serve();
         let found = self.consumer.fetch_metadata(None, PATIENCE).map_err(|error| self.explain(&error, "asking for the topics"))?;
         let topics = found.topics().iter().filter(|topic| !topic.name().starts_with("__"));
         Ok(topics.flat_map(|topic| topic.partitions().iter().map(|partition| TopicPartition::new(topic.name(), partition.id()))).collect())
@@ -94,6 +107,7 @@ impl LogReader {
     /// # Errors
     /// [`KafkaError`] when the coordinator does not answer or refuses.
     pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Commits, KafkaError> {
+        self.serve();
         let mut wanted = TopicPartitionList::new();
         for tp in partitions {
             wanted.add_partition(&tp.topic, tp.partition);
@@ -115,6 +129,7 @@ impl LogReader {
     /// # Errors
     /// [`KafkaError`] when the broker does not answer.
     pub fn bounds(&self, tp: &TopicPartition) -> Result<OffsetRange, KafkaError> {
+        self.serve();
         let (start, end) = self
             .consumer
             .fetch_watermarks(&tp.topic, tp.partition, PATIENCE)

@@ -19,16 +19,16 @@ use crate::batch::{Commits, OffsetRange, Offsets, RawBatch, TopicPartition};
 mod batches;
 pub mod client_keys;
 mod errors;
-mod group;
 pub mod jaas;
 pub mod librdkafka;
 pub mod log;
+mod login;
 mod poll;
 mod producer;
 pub mod properties;
 pub mod scan;
 mod statistics;
-mod topics;
+pub mod tokens;
 
 /// Sets of batches that may wait between the poll thread and the task.
 pub const EVENTS_BOUND: usize = 1;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode};
@@ -24,6 +24,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::batches::{Batches, Doubt, Message};
+use super::login::Login;
 use super::statistics::Statistics;
 use super::{Acknowledge, Jump, KafkaError, KafkaErrorKind, Logs, Polled, errors, librdkafka::PENDING_BYTES};
 use crate::batch::{Commits, Committed, OffsetRange, Offsets, RawBatch, TopicPartition};
@@ -67,6 +68,8 @@ pub(super) struct Shared {
     pub(super) doing: String,
     /// Rebalances and trouble; the thread's callbacks wait for each rebalance to be acknowledged, so it stays nearly empty.
     pub(super) control: Sender<(u64, Polled)>,
+    /// How the client logs in.
+    pub(super) login: Login,
     /// Counts assignments' ends, so that records of an ended one can be told apart.
     pub(super) generation: AtomicU64,
     /// Counts how often the client may have gone on elsewhere than where it was: by `auto.offset.reset`, or because a log's end went back.
@@ -82,10 +85,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(doing: String, control: Sender<(u64, Polled)>) -> Self {
+    pub(super) fn new(doing: String, control: Sender<(u64, Polled)>, login: Login) -> Self {
         Self {
             doing,
             control,
+            login,
             generation: AtomicU64::new(0),
             resets: AtomicU64::new(0),
             stop: AtomicBool::new(false),
@@ -113,7 +117,7 @@ impl Shared {
 
     fn report(&self, error: &RdError, detail: &str) {
         let is_connection = errors::is_connection(error);
-        let error = errors::explain(error, &self.doing, detail);
+        let error = self.login.explain(error, &self.doing, detail);
         let generation = self.generation.load(Ordering::Acquire);
         let event = match error.kind {
             KafkaErrorKind::Transient | KafkaErrorKind::Interrupted | KafkaErrorKind::Fenced | KafkaErrorKind::Active | KafkaErrorKind::TooLarge => {
@@ -147,6 +151,12 @@ impl Shared {
 pub(super) struct Context(pub(super) Arc<Shared>);
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.login.token()
+    }
+
     fn error(&self, error: RdError, reason: &str) {
         self.0.report(&error, reason);
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -15,6 +15,8 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerConte
 use rdkafka::{ClientConfig, Message as _};
 use tokio::sync::Notify;
 
+use super::login::Login;
+use super::tokens::Logins;
 use super::{KafkaError, KafkaErrorKind, NotQueued, OutgoingRecord, Producer, Props, Settled, errors, properties};
 
 /// A producer.
@@ -27,6 +29,8 @@ pub(super) struct Sender {
 /// What the client's thread tells.
 struct Shared {
     doing: String,
+    /// How the client logs in.
+    login: Login,
     settled: Mutex<Vec<Settled>>,
     trouble: Mutex<Option<String>>,
     rung: Notify,
@@ -45,8 +49,14 @@ impl fmt::Debug for Sender {
 }
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.login.token()
+    }
+
     fn error(&self, error: RdError, reason: &str) {
-        let explained = errors::explain(&error, &self.0.doing, reason);
+        let explained = self.0.login.explain(&error, &self.0.doing, reason);
         tracing::warn!(error = %explained, "kafka client");
         *locked(&self.0.trouble) = Some(explained.message);
     }
@@ -71,7 +81,7 @@ impl ProducerContext for Context {
 /// An error with the advice that belongs to who produces.
 fn explain(error: &RdError, doing: &str) -> KafkaError {
     let explained = errors::explain(error, doing, "");
-    let advice = match errors::code(error) {
+    let advice = match error.rdkafka_error_code() {
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
             "create the topic, or let the connector do so with topic.creation.default.partitions and topic.creation.default.replication.factor"
         }
@@ -79,27 +89,27 @@ fn explain(error: &RdError, doing: &str) -> KafkaError {
         Some(Code::MessageSizeTooLarge) => "raise max.request.size (producer.override.max.request.size) and the topic's max.message.bytes",
         _ => return explained,
     };
-    let what = errors::code(error).map_or_else(String::new, |code| code.to_string());
+    let what = error.rdkafka_error_code().map_or_else(String::new, |code| code.to_string());
     KafkaError::new(explained.kind, format!("{doing}: {what}; {advice}"))
 }
 
 impl Sender {
-    pub(super) fn new(java: &Props, level: RDKafkaLogLevel) -> Result<Self, KafkaError> {
+    pub(super) fn new(java: &Props, logins: &Logins, level: RDKafkaLogLevel) -> Result<Self, KafkaError> {
         let doing = format!("producing as {}", java.get("client.id").map_or("", String::as_str));
-        Self::of(properties::producer(java)?, doing, level)
+        Self::of(properties::producer(java)?, Login::new(java, logins)?, doing, level)
     }
 
-    pub(super) fn transactional(java: &Props, id: &str, level: RDKafkaLogLevel) -> Result<Self, KafkaError> {
-        Self::of(properties::transactional_producer(java, id)?, format!("producing under the transactional.id {id}"), level)
+    pub(super) fn transactional(java: &Props, id: &str, logins: &Logins, level: RDKafkaLogLevel) -> Result<Self, KafkaError> {
+        Self::of(properties::transactional_producer(java, id)?, Login::new(java, logins)?, format!("producing under the transactional.id {id}"), level)
     }
 
-    fn of(props: Props, doing: String, level: RDKafkaLogLevel) -> Result<Self, KafkaError> {
+    fn of(props: Props, login: Login, doing: String, level: RDKafkaLogLevel) -> Result<Self, KafkaError> {
         let mut config = ClientConfig::new();
         config.set_log_level(level);
         for (key, value) in props {
             config.set(key, value);
         }
-        let shared = Arc::new(Shared { doing, settled: Mutex::default(), trouble: Mutex::default(), rung: Notify::new() });
+        let shared = Arc::new(Shared { doing, login, settled: Mutex::default(), trouble: Mutex::default(), rung: Notify::new() });
         let client: ThreadedProducer<Context> =
             config.create_with_context(Context(Arc::clone(&shared))).map_err(|error| errors::explain(&error, &shared.doing, ""))?;
         Ok(Self { shared, client: Some(Arc::new(client)) })
@@ -124,7 +134,7 @@ impl Sender {
         let explained = errors::explain(error, &format!("{}: {what}", self.shared.doing), "");
         let (code, is_retriable) = match error {
             RdError::Transaction(inner) => (Some(inner.code()), inner.is_retriable()),
-            other => (errors::code(other), false),
+            other => (other.rdkafka_error_code(), false),
         };
         let kind = match code {
             Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => KafkaErrorKind::Fenced,
@@ -148,6 +158,7 @@ impl Sender {
 impl Drop for Sender {
     /// Ending the client waits for its thread: not on an async one.
     fn drop(&mut self) {
+        self.shared.login.close();
         if let (Some(client), Ok(runtime)) = (self.client.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn_blocking(move || drop(client));
         }
@@ -207,6 +218,7 @@ impl Producer for Sender {
 
     #[expect(clippy::disallowed_methods, reason = "ending the client waits for the network and its thread, not for a CPU")]
     async fn close(&mut self) {
+        self.shared.login.close();
         let client = self.client.take();
         tokio::task::spawn_blocking(move || drop(client)).await.ok();
     }

@@ -8,6 +8,7 @@ use rdkafka::error::KafkaError as RdError;
 
 use super::client_keys::{ADMIN, BOUNDS, CONSUMER, Clients, Fate, PRODUCER, fate};
 use super::jaas::Jaas;
+use super::tokens::{self, OAUTHBEARER};
 use super::{KafkaError, KafkaErrorKind, Props};
 use crate::tls::{self, Ssl};
 
@@ -259,7 +260,7 @@ fn encrypt(java: &Props, out: &mut Props) -> Result<(), tls::TlsError> {
     Ok(())
 }
 
-/// SASL, where it is asked for: the mechanism, and the user name and password of the JAAS line.
+/// SASL, where it is asked for: the mechanism, and the user name and password of the JAAS line, unless it is one of tokens.
 fn log_in(java: &Props, out: &mut Props) -> Result<(), Refusal> {
     const MECHANISM: &str = "sasl.mechanism";
     if !protection(java)?.1 {
@@ -268,9 +269,18 @@ fn log_in(java: &Props, out: &mut Props) -> Result<(), Refusal> {
     let of_librdkafka = java.get("sasl.mechanisms").map(String::as_str);
     let given = java.get(MECHANISM).map(String::as_str).or(of_librdkafka).unwrap_or("GSSAPI").trim();
     let mechanism = given.to_ascii_uppercase();
-    if !["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].contains(&mechanism.as_str()) {
-        let advice = "is not supported for connectors' clients; use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 (GSSAPI is Java's default), or certificates";
+    if ![OAUTHBEARER, "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].contains(&mechanism.as_str()) {
+        let advice = "is not supported; use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER (GSSAPI is Java's default), or certificates";
         return Err(Refusal::new(MECHANISM, format!("{given:?} {advice}")));
+    }
+    if mechanism == OAUTHBEARER {
+        // Tokens are given to the client when it asks for them.
+        if let Some(extension) = tokens::check(java)?.first() {
+            let why = format!("SASL extensions ({extension}) cannot be sent by clients of connectors; leave them out");
+            return Err(Refusal::new("sasl.jaas.config", why));
+        }
+        out.insert(MECHANISM.to_owned(), mechanism);
+        return Ok(());
     }
     out.insert(MECHANISM.to_owned(), mechanism);
     let Some(line) = java.get("sasl.jaas.config") else { return Ok(()) };
@@ -404,7 +414,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_refused_by_name_and_without_secrets() {
-        let (tls, sasl) = (("security.protocol", "SSL"), ("security.protocol", "SASL_PLAINTEXT"));
+        let (tls, sasl, oauth) = (("security.protocol", "SSL"), ("security.protocol", "SASL_PLAINTEXT"), ("sasl.mechanism", "OAUTHBEARER"));
         for (java, says) in [
             (vec![("ssl.truststore.location", "/t.jks"), tls], "ssl.truststore.location=\"/t.jks\": the file cannot be read"),
             (vec![("ssl.keystore.type", "BCFKS"), tls], "give JKS, PKCS12 or PEM"),
@@ -415,7 +425,12 @@ mod tests {
             (vec![("sasl.login.class", "my.Login")], "classes of Java cannot be loaded"),
             (vec![("security.providers", "my.Provider")], "classes of Java cannot be loaded"),
             (vec![("security.protocol", "TLS")], "give PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
-            (vec![("sasl.mechanism", "OAUTHBEARER"), sasl], "use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
+            (vec![("sasl.mechanism", "GSSAPI"), sasl], "use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"),
+            (vec![("sasl.jaas.config", "OAuthBearerLoginModule required clientSecret=secret;"), oauth, sasl], "sasl.oauthbearer.token.endpoint.url"),
+            (
+                vec![("sasl.jaas.config", "OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=u unsecuredLoginExtension_pool=secret;"), oauth, sasl],
+                "SASL extensions (pool)",
+            ),
             (
                 vec![("sasl.jaas.config", "com.sun.security.auth.module.Krb5LoginModule required password=\"secret\";"), ("sasl.mechanism", "PLAIN"), sasl],
                 "PlainLoginModule",
@@ -423,7 +438,8 @@ mod tests {
         ] {
             let error = consumer(&props(&java)).unwrap_err();
             assert_eq!(error.kind, KafkaErrorKind::Config);
-            assert!(error.message.contains(says) && error.message.starts_with(&format!("consumer property {}", java[0].0)), "{}", error.message);
+            assert!(error.message.contains(says) && error.message.starts_with("consumer property "), "{}", error.message);
+            assert!(error.message.contains(java[0].0) || says.starts_with("sasl."), "{}", error.message);
             assert!(!error.message.contains("secret"));
         }
     }

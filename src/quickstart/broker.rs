@@ -1,21 +1,15 @@
 //! Where the records go: a broker inside the process, or the user's.
 
 use std::fmt;
-use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
-use crate::standalone::ExitError;
+use crate::kafka::{NewTopic, Props};
+use crate::standalone::{self, ExitError};
 
 /// Partitions of the topic.
 pub const PARTITIONS: i32 = 6;
-
-/// How long a real broker may take to make a topic.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A broker with the topic for this run.
 pub enum Broker {
@@ -45,12 +39,12 @@ impl Broker {
             return Ok(Self::Embedded(cluster));
         };
         let failed = |error: &dyn fmt::Display| ExitError::start(format!("topic {topic} cannot be made at --bootstrap-servers {servers}: {error}"));
-        let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", servers).create().map_err(|e| failed(&e))?;
-        let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
+        let props = Props::from([("bootstrap.servers".to_owned(), servers.to_owned())]);
         // Replicas as many as the broker gives by default.
-        let made = admin.create_topics(&[NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(-1))], &options).await;
-        for result in made.map_err(|e| failed(&e))? {
-            result.map_err(|(_, code)| failed(&code))?;
+        let new = NewTopic { name: topic.into(), partitions: PARTITIONS, replicas: -1, config: Props::new() };
+        let topics = standalone::kafka().topics(&props).map_err(|e| failed(&e))?;
+        if !topics.make(&new).await.map_err(|e| failed(&e))? {
+            return Err(failed(&"there is one already"));
         }
         Ok(Self::Given(servers.to_owned()))
     }

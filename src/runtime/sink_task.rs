@@ -522,9 +522,9 @@ impl Task {
         }
         (self.asked_at, self.is_waiting) = (Some(started), false);
         let wanted = self.sink.pre_commit().await?;
-        // What failed below an offset and is nowhere yet would be lost with its commit.
+        // What failed below that and is nowhere yet would be lost with the commit.
         let is_news = |(tp, commit): &(TopicPartition, Committed)| {
-            self.owned.contains_key(tp) && self.committed.get(tp) != Some(commit) && !self.letters.holds(tp, commit.offset)
+            self.owned.contains_key(tp) && self.committed.get(tp) != Some(commit) && !self.letters.holds(tp, self.sink.reach(commit))
         };
         let news: Commits = wanted.into_iter().filter(is_news).collect();
         let goes_back = |(tp, commit): &(&TopicPartition, &Committed)| self.committed.get(*tp).is_some_and(|known| commit.offset < known.offset);

@@ -21,7 +21,6 @@ const fn refused(name: &'static str, why: &'static str, doc: &'static str) -> Co
 
 const NO_CLASSES: &str = "classes of Java cannot be loaded; leave it out";
 const KERBEROS: &str = "Taken, and not used: logins by Kerberos are refused (`sasl.mechanism`).";
-const TOKENS: &str = "Taken, and not used: tokens are read from a file, each time that a connection is opened.";
 const JAVAS: &str = "Taken, and not used: a part of Java's TLS, which does the same as the one that is built in.";
 
 /// Every key of the security of connections.
@@ -35,17 +34,18 @@ pub static SECURITY_KEYS: &[ConfigKey] = &[
         "How brokers are spoken to.",
     ),
     refused("security.providers", NO_CLASSES, "Java classes that make providers of security."),
-    text(
-        "sasl.mechanism",
-        Some("GSSAPI"),
-        "With SASL_*: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, and for the member of the group OAUTHBEARER. Java's default, GSSAPI, is refused.",
-    ),
+    text("sasl.mechanism", Some("GSSAPI"), "With SASL_*: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER. Java's default, GSSAPI, is refused."),
     secret("sasl.jaas.config", "Login module, user name and password, in JAAS's form: `PlainLoginModule`, `ScramLoginModule`, `OAuthBearerLoginModule`."),
     text(
         "sasl.oauthbearer.token.endpoint.url",
         None,
-        "With OAUTHBEARER, the file of the token, which somebody keeps fresh: `file:/path/to/token`. Other addresses are refused.",
+        "With OAUTHBEARER, who gives tokens for the client's id and secret: `https://host/path`, `http://…`; or a file that somebody keeps fresh: `file:/path/to/token`. No system property has to allow it. TLS is as the login module's options `ssl.*` say.",
     ),
+    text("sasl.oauthbearer.client.credentials.client.id", None, "With OAUTHBEARER, the client's id. Default: the login module's option `clientId`."),
+    secret("sasl.oauthbearer.client.credentials.client.secret", "Its secret. Default: the login module's option `clientSecret`."),
+    text("sasl.oauthbearer.scope", None, "What tokens are asked for. Default: the login module's option `scope`."),
+    text("sasl.oauthbearer.header.urlencode", Some("false"), "Whether id and secret are encoded as RFC 6749 wants it before they are sent."),
+    text("sasl.oauthbearer.sub.claim.name", Some("sub"), "The claim with the principal's name, which a token must have."),
     refused("sasl.client.callback.handler.class", NO_CLASSES, "Java class that logs in."),
     key(
         "sasl.login.callback.handler.class",
@@ -61,14 +61,14 @@ pub static SECURITY_KEYS: &[ConfigKey] = &[
     text("sasl.kerberos.ticket.renew.window.factor", Some("0.8"), KERBEROS),
     text("sasl.kerberos.ticket.renew.jitter", Some("0.05"), KERBEROS),
     text("sasl.kerberos.min.time.before.relogin", Some("60000"), KERBEROS),
-    text("sasl.login.refresh.window.factor", Some("0.8"), TOKENS),
-    text("sasl.login.refresh.window.jitter", Some("0.05"), TOKENS),
-    text("sasl.login.refresh.min.period.seconds", Some("60"), TOKENS),
-    text("sasl.login.refresh.buffer.seconds", Some("300"), TOKENS),
-    text("sasl.login.connect.timeout.ms", None, TOKENS),
-    text("sasl.login.read.timeout.ms", None, TOKENS),
-    text("sasl.login.retry.backoff.ms", Some("100"), TOKENS),
-    text("sasl.login.retry.backoff.max.ms", Some("10000"), TOKENS),
+    text("sasl.login.refresh.window.factor", Some("0.8"), "How much of a token's life is over when the next one is asked for: 0.5 to 1."),
+    text("sasl.login.refresh.window.jitter", Some("0.05"), "How much later than that it may be, by chance: 0 to 0.25."),
+    text("sasl.login.refresh.min.period.seconds", Some("60"), "The least that a token is used, unless its life is shorter than this and the buffer: 0 to 900."),
+    text("sasl.login.refresh.buffer.seconds", Some("300"), "The least that is left of its life then, likewise: 0 to 3600."),
+    text("sasl.login.connect.timeout.ms", None, "How long connecting to the token endpoint may take. Default: 10 s; Java's clients wait without end."),
+    text("sasl.login.read.timeout.ms", None, "How long it may say nothing. Default: 10 s; Java's clients wait without end."),
+    text("sasl.login.retry.backoff.ms", Some("100"), "How long to wait before it is asked again after trouble that may pass, longer from try to try."),
+    text("sasl.login.retry.backoff.max.ms", Some("10000"), "How long it is asked again. Then the login has failed, and begins anew 10 s later."),
     text("ssl.keystore.type", Some("JKS"), "Type of the keystore: JKS, PKCS12 or PEM; a file of the first two may be either."),
     text("ssl.keystore.location", None, "File of the keystore: our certificate and its key."),
     secret("ssl.keystore.password", "Its password; PEM has none."),

@@ -8,6 +8,7 @@ mod java;
 mod leader;
 mod log;
 mod membership;
+mod oauth;
 mod security;
 #[path = "../world/mod.rs"]
 #[allow(dead_code, reason = "each test program needs other parts of the world")]

@@ -15,8 +15,8 @@ use lakehead::kafka::{Kafka as _, KafkaError, KafkaErrorKind, NewTopic, Outgoing
 
 use super::servers::{Kafka, free_port, repository};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-const MODULES: &str = "org.apache.kafka.common.security";
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const MODULES: &str = "org.apache.kafka.common.security";
 
 fn run(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -74,9 +74,14 @@ fn add_user(kafka: &Kafka) {
     }
 }
 
+/// A client's properties.
+pub(super) fn props(pairs: &[(&str, &str)]) -> Props {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
 /// Opens a log with these properties, writes to it, and reads it to its end.
 async fn use_it(props: &[(&str, &str)]) -> Result<(), KafkaError> {
-    let props: Props = props.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let props = self::props(props);
     let network = Arc::new(Network::new(&props, "secured", Clock::system())?);
     let topic = [("status.storage.topic", "secured"), ("status.storage.replication.factor", "1")];
     let topic = Topic::from_props(&topic.map(|(key, value)| (key.to_owned(), value.to_owned())).into(), Purpose::Statuses)?;
@@ -86,9 +91,9 @@ async fn use_it(props: &[(&str, &str)]) -> Result<(), KafkaError> {
 }
 
 /// Makes a topic with connectors' clients that have these properties, sends a record to it, and reads that as a sink does that takes whatever there is.
-async fn carry(name: &str, props: &[(&str, &str)]) {
-    let with = |more: &[(&str, &str)]| props.iter().chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Props>();
-    let topics = Librdkafka::default().topics(&with(&[])).expect("an admin client");
+pub(super) async fn carry(name: &str, props: &[(&str, &str)]) {
+    let with = |more: &[(&str, &str)]| self::props(&[props, more].concat());
+    let topics = lakehead::standalone::kafka().topics(&with(&[])).expect("an admin client");
     let topic = NewTopic { name: name.into(), partitions: 1, replicas: 1, config: Props::new() };
     assert!(topics.make(&topic).await.expect("a topic"));
     let mut producer = Librdkafka::default().producer(&with(&[("acks", "all")])).expect("a producer");
@@ -171,5 +176,6 @@ async fn brokers_that_ask_for_certificates_and_passwords_are_reached() {
             (outcome, expected) => panic!("{}: {outcome:?}, not {expected:?}", login.0),
         }
     }
+    super::oauth::log_in_with_tokens(&sasl, &trust).await;
     kafka.stop();
 }

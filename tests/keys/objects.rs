@@ -155,6 +155,14 @@ const BOUNDARIES: &[Case] = &[
         &["topics/t/partition=0/t+0+0000000000.avro", "topics/t/partition=0/t+0+0000000001.avro", "topics/t/partition=0/t+0+0000000002.avro"],
         &["topics/t/partition=0/t+0+0000000000.avro"],
     ),
+    case(
+        "lakehead.schema.merge",
+        "true",
+        &[("format.class", AVRO)],
+        Put::Versions,
+        &["topics/t/partition=0/t+0+0000000000.avro", "topics/t/partition=0/t+0+0000000001.avro", "topics/t/partition=0/t+0+0000000002.avro"],
+        &["topics/t/partition=0/t+0+0000000000.avro"],
+    ),
 ];
 
 const BESIDE: &[Case] = &[

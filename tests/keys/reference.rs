@@ -75,8 +75,10 @@ fn clients(text: &mut String) {
         "\n## Kafka's clients: `consumer.*`, `producer.*`, `admin.*`, and `consumer.override.*` and the like\n\n\
          The worker's `consumer.*` are for the consumers of its sinks, `producer.*` and `admin.*` for its sources; a connector's `consumer.override.*`,\n\
          `producer.override.*` and `admin.override.*` go before them. The worker's security settings hold for clients that have no `bootstrap.servers` of their\n\
-         own; the admin client has the worker's other properties of connections too. The clients are librdkafka's: its own properties (`queued.max.messages.kbytes`)\n\
-         pass as they are, and what it does not know is refused by name. Numbers beyond its bounds become the nearest within.\n\n\
+         own; the admin client has the worker's other properties of connections too. Consumers and producers are librdkafka's: its own properties (`queued.max.messages.kbytes`)\n\
+         pass as they are, and what it does not know is refused by name. Numbers beyond its bounds become the nearest within. The admin client is our own: of what\n\
+         acts, `bootstrap.servers`, `client.id`, `connections.max.idle.ms`, `request.timeout.ms`, `retry.backoff.*`, `socket.connection.setup.timeout.ms`,\n\
+         `security.protocol`, `sasl.*` and `ssl.*` do so there; the others are checked only.\n\n\
          | property | clients | |\n|---|---|---|\n",
     );
     let row = |name: String, key: &ClientKey| {

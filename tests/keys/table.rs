@@ -56,6 +56,7 @@ const COMMON: &[Row] = &[
     ("allow.optional.map.keys", "true", By(CONTENTS, "what_files_hold")),
     ("parquet.codec", "zstd", By(CONTENTS, "codecs_of_parquet_files")),
     ("schema.compatibility", "BACKWARD", By(OBJECTS, "ends_of_objects")),
+    ("lakehead.schema.merge", "true", By(OBJECTS, "ends_of_objects")),
     ("json.decimal.format", "NUMERIC", By(CONTENTS, "what_files_hold")),
     ("format.bytearray.extension", ".txt", By(OBJECTS, "names_of_objects")),
     ("format.bytearray.separator", "||", By(CONTENTS, "what_files_hold")),
@@ -186,6 +187,7 @@ const SINKS: &[(&str, &[&[Row]])] = &[
 
 /// Keys that exclude others: in configurations of their own they stand with these, and without those.
 const APART: &[(&str, &[(&str, &str)], &[&str])] = &[
+    ("lakehead.schema.merge", &[], &["schema.compatibility"]),
     ("s3.sse.kms.key.id", &[("s3.ssea.name", "aws:kms")], &["s3.sse.customer.key"]),
     ("s3.wan.mode", &[], &["store.url"]),
     ("s3.credentials.provider.sts.role.arn", &[("s3.credentials.provider.class", "io.confluent.connect.s3.auth.AwsAssumeRoleCredentialsProvider")], &[]),

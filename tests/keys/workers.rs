@@ -57,6 +57,9 @@ const CONVERTERS: (&str, &str) = ("src/convert/tests.rs", "converters_come_from_
 const NO_VERSION: Shown = Refused("1.2", "there is one version of every converter");
 const TLS: &str = "src/tls/tests.rs";
 const SECURED: (&str, &str) = ("tests/cluster/security.rs", "brokers_that_ask_for_certificates_and_passwords_are_reached");
+const TOKENS: &str = "src/kafka/tokens/tests.rs";
+const REFRESH: &str = "src/kafka/tokens/refresh.rs";
+const FAILS: &str = "an_endpoint_that_fails_is_asked_again_unless_the_answer_stays_the_same";
 const NO_CLASS: Shown = Refused("my.Class", "classes of Java cannot be loaded");
 const GROUPS: &str = "a_topic_is_made_as_its_first_group_says";
 
@@ -149,7 +152,12 @@ const SECURITY: &[Row] = &[
     ("security.providers", "", NO_CLASS),
     ("sasl.mechanism", "PLAIN", By(SECURED.0, SECURED.1)),
     ("sasl.jaas.config", "PlainLoginModule required username=u password=p;", By(SECURED.0, SECURED.1)),
-    ("sasl.oauthbearer.token.endpoint.url", "file:/token", By("src/cluster/broker/sasl.rs", "mechanisms_and_their_modules")),
+    ("sasl.oauthbearer.token.endpoint.url", "file:/token", By(TOKENS, "logins_are_refused_by_the_propertys_name_and_without_secrets")),
+    ("sasl.oauthbearer.client.credentials.client.id", "x", By(TOKENS, FAILS)),
+    ("sasl.oauthbearer.client.credentials.client.secret", "x", By(TOKENS, FAILS)),
+    ("sasl.oauthbearer.scope", "x", By(TOKENS, FAILS)),
+    ("sasl.oauthbearer.header.urlencode", "true", By(TOKENS, FAILS)),
+    ("sasl.oauthbearer.sub.claim.name", "x", By(TOKENS, "a_file_is_read_whenever_a_token_is_wanted")),
     ("sasl.client.callback.handler.class", "", NO_CLASS),
     ("sasl.login.callback.handler.class", "", NO_CLASS),
     ("sasl.login.class", "", NO_CLASS),
@@ -158,14 +166,14 @@ const SECURITY: &[Row] = &[
     ("sasl.kerberos.ticket.renew.window.factor", "0.1", Nothing),
     ("sasl.kerberos.ticket.renew.jitter", "0.1", Nothing),
     ("sasl.kerberos.min.time.before.relogin", "1", Nothing),
-    ("sasl.login.refresh.window.factor", "0.6", Nothing),
-    ("sasl.login.refresh.window.jitter", "0.1", Nothing),
-    ("sasl.login.refresh.min.period.seconds", "1", Nothing),
-    ("sasl.login.refresh.buffer.seconds", "1", Nothing),
-    ("sasl.login.connect.timeout.ms", "1", Nothing),
-    ("sasl.login.read.timeout.ms", "1", Nothing),
-    ("sasl.login.retry.backoff.ms", "1", Nothing),
-    ("sasl.login.retry.backoff.max.ms", "1", Nothing),
+    ("sasl.login.refresh.window.factor", "0.6", By(REFRESH, "tokens_are_renewed_when_javas_clients_would")),
+    ("sasl.login.refresh.window.jitter", "0.1", By(REFRESH, "tokens_are_renewed_when_javas_clients_would")),
+    ("sasl.login.refresh.min.period.seconds", "1", By(REFRESH, "tokens_are_renewed_when_javas_clients_would")),
+    ("sasl.login.refresh.buffer.seconds", "1", By(REFRESH, "tokens_are_renewed_when_javas_clients_would")),
+    ("sasl.login.connect.timeout.ms", "1", By(TOKENS, "an_endpoint_that_does_not_answer_is_not_waited_for_without_end")),
+    ("sasl.login.read.timeout.ms", "1", By(TOKENS, "an_endpoint_that_does_not_answer_is_not_waited_for_without_end")),
+    ("sasl.login.retry.backoff.ms", "1", By(TOKENS, FAILS)),
+    ("sasl.login.retry.backoff.max.ms", "1", By(TOKENS, FAILS)),
     ("ssl.keystore.type", "PEM", By(TLS, "every_kind_of_keystore_serves")),
     ("ssl.keystore.location", "/k", By(TLS, "every_kind_of_keystore_serves")),
     ("ssl.keystore.password", "x", By(TLS, "every_kind_of_keystore_serves")),

@@ -80,6 +80,10 @@ impl FileFormat for JsonFormat {
         view == View::Headers
     }
 
+    fn widens(&self) -> bool {
+        true
+    }
+
     fn encoder(&self, field: &FieldRef) -> Result<Box<dyn Encoder>, FormatError> {
         if let Some(what) = unsupported(field) {
             let hint = "convert the field to one of Connect's types, or leave it out, with a transform".to_owned();
@@ -119,6 +123,11 @@ impl Encoder for JsonEncoder {
             printer.print(row, lines);
             lines.push(b'\n');
         })
+    }
+
+    fn widen(&mut self, field: &FieldRef) -> Result<(), FormatError> {
+        self.field = Arc::clone(field);
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), FormatError> {

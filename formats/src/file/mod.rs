@@ -50,6 +50,11 @@ pub trait FileFormat: fmt::Debug + Send + Sync {
         false
     }
 
+    /// True when an encoder of this format takes rows of a wider schema in the middle of a file ([`Encoder::widen`]): nothing at the file's start says what its rows are.
+    fn widens(&self) -> bool {
+        false
+    }
+
     /// Starts a file whose rows all have this field's type. Nothing of the field is repeated in later calls.
     ///
     /// # Errors
@@ -64,6 +69,14 @@ pub trait Encoder: Send {
     /// # Errors
     /// [`FormatError`]; the encoder must not be used after it.
     fn write(&mut self, rows: &ArrayRef) -> Result<(), FormatError>;
+
+    /// Rows have this type from now on; only of formats that [widen](FileFormat::widens).
+    ///
+    /// # Errors
+    /// [`FormatError`] when the schema of a file stands once it was begun.
+    fn widen(&mut self, _field: &FieldRef) -> Result<(), FormatError> {
+        Err(FormatError::Encode { format: "file", message: "rows of a wider schema came to a file whose schema stands".to_owned() })
+    }
 
     /// Ends the current row group (Parquet row group, Avro block, gzip sync-free for JSON); a no-op when it is empty.
     ///

@@ -14,6 +14,8 @@
 //! The rules are those of `StorageSchemaCompatibility` (storage-common 12.0.6). Values are compared, not objects: equal schemas need no version.
 //! A schema that was inferred has no version: callers widen it ([`super::merge`]) before they ask here.
 //!
+//! Beside upstream's modes, [`unite`] makes one schema of two versions: files then take the rows of both, in any order.
+//!
 //! Guarantee: what [`verdict`] answers with [`Verdict::Project`], [`project`] can do.
 
 use std::borrow::Cow;
@@ -23,12 +25,14 @@ use arrow::datatypes::{DataType, Field, Fields};
 
 use super::{DATE, DECIMAL, NAME, PARAMETERS, TIME, TIMESTAMP, VERSION, is_json_text};
 
-mod constant;
+pub(super) mod constant;
 mod project;
 #[cfg(test)]
 mod tests;
+mod union;
 
 pub use project::project;
+pub use union::{is_alike, unite};
 
 /// A value of `schema.compatibility`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

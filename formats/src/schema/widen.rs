@@ -19,10 +19,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, new_null_array};
-use arrow::compute::cast;
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array, new_null_array};
+use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use arrow::error::ArrowError;
+
+use super::compatibility::constant;
 
 /// Two schemas that no schema covers: where, and which types meet there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -132,7 +134,8 @@ pub(crate) fn type_name(data_type: &DataType) -> String {
     .to_owned()
 }
 
-/// A column of the schema `from` as one of the schema `to`, which must be a widening of it: new fields are null, integers become floats, at any depth.
+/// A column of the schema `from` as one of the schema `to`, which must be a widening of it: new fields are null, or hold their default in every row; integers become
+/// floats, and decimals get more digits, at any depth. A null stays one.
 ///
 /// # Errors
 /// [`ArrowError`] when `to` is not a widening of `from` (a program error; nothing is dropped in silence).
@@ -159,9 +162,15 @@ fn adapt_type(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
             let new = adapt_type(&old, entries.data_type())?;
             Arc::new(MapArray::try_new(Arc::clone(entries), offsets, new.as_struct().clone(), nulls, *ordered)?)
         }
-        (from, to) if rank(from).zip(rank(to)).is_some_and(|(from, to)| from < to) => cast(array, to)?,
+        (from, to) if rank(from).zip(rank(to)).is_some_and(|(from, to)| from < to) || has_more_digits(from, to) => cast(array, to)?,
         (from, to) => return Err(ArrowError::CastError(format!("{} is not a widening of {}", type_name(to), type_name(from)))),
     })
+}
+
+/// Decimals of one scale, of which the second has more digits.
+fn has_more_digits(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Decimal128, Decimal256};
+    matches!((from, to), (Decimal128(p, s) | Decimal256(p, s), Decimal128(q, t) | Decimal256(q, t)) if s == t && p < q)
 }
 
 fn adapt_struct(array: &StructArray, fields: &Fields) -> Result<ArrayRef, ArrowError> {
@@ -170,7 +179,10 @@ fn adapt_struct(array: &StructArray, fields: &Fields) -> Result<ArrayRef, ArrowE
     }
     let columns = fields.iter().map(|field| match array.column_by_name(field.name()) {
         Some(column) => adapt_type(column, field.data_type()),
-        None => Ok(new_null_array(field.data_type(), array.len())),
+        None => match constant::default_value(field) {
+            Some(default) => take(&default, &UInt32Array::from_value(0, array.len()), None),
+            None => Ok(new_null_array(field.data_type(), array.len())),
+        },
     });
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), columns, array.nulls().cloned(), array.len())?))

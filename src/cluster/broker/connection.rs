@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest,
-    LeaveGroupRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
-    SyncGroupRequest,
+    ApiVersionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DescribeConfigsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    JoinGroupRequest, LeaveGroupRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, ProduceRequest,
+    RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use kafka_protocol::{ResponseError, error::ParseResponseErrorCode};
@@ -49,6 +49,10 @@ asked! {
     LeaveGroupRequest "LeaveGroup" 2;
     MetadataRequest "Metadata" 12;
     CreateTopicsRequest "CreateTopics" 7;
+    OffsetFetchRequest "OffsetFetch" 7;
+    OffsetCommitRequest "OffsetCommit" 8;
+    OffsetDeleteRequest "OffsetDelete" 0;
+    DeleteGroupsRequest "DeleteGroups" 2;
     DescribeConfigsRequest "DescribeConfigs" 4;
     ListOffsetsRequest "ListOffsets" 5;
     FetchRequest "Fetch" 11;

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::clock::Clock;
+use crate::kafka::tokens::Logins;
 use crate::kafka::{KafkaError, KafkaErrorKind, Props};
 
 pub mod connection;
@@ -82,6 +83,14 @@ impl Network {
     /// # Errors
     /// [`KafkaErrorKind::Config`] names the property and says what to do.
     pub fn new(props: &Props, client_id: &str, clock: Clock) -> Result<Self, KafkaError> {
+        Self::sharing(props, client_id, clock, &Logins::default())
+    }
+
+    /// The same for one of several clients that log in as one.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn sharing(props: &Props, client_id: &str, clock: Clock, logins: &Logins) -> Result<Self, KafkaError> {
         let servers = props.get("bootstrap.servers").map(String::as_str).unwrap_or_default();
         let parse = |server: &str| Address::parse(server).ok_or_else(|| invalid("bootstrap.servers", server, "give host:port, separated by commas"));
         let bootstrap = servers.split(',').map(str::trim).filter(|server| !server.is_empty()).map(parse).collect::<Result<Vec<_>, _>>()?;
@@ -93,7 +102,7 @@ impl Network {
         let idle = if is_unbounded { Duration::MAX } else { millis(props, "connections.max.idle.ms", 540_000)? };
         Ok(Self {
             bootstrap,
-            security: Security::from_props(props)?,
+            security: Security::from_props(props, logins, clock)?,
             client_id: client_id.to_owned(),
             clock,
             idle,
@@ -114,7 +123,7 @@ impl Network {
         let opening = async {
             let stream = self.security.open(to).await?;
             let mut connection = Connection::open(stream, to.clone(), &self.client_id).await?;
-            self.security.authenticate(&mut connection, self.clock.now()).await?;
+            self.security.authenticate(&mut connection).await?;
             Ok(connection)
         };
         let late = |_| transient(format!("connecting to broker {to}: no answer in {} ms", self.setup_timeout.as_millis()));

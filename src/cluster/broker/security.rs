@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{self, pki_types::ServerName};
@@ -11,6 +10,8 @@ use tokio_rustls::rustls::{self, pki_types::ServerName};
 use super::connection::{Connection, Stream};
 use super::sasl::Sasl;
 use super::{Address, invalid, transient};
+use crate::clock::Clock;
+use crate::kafka::tokens::Logins;
 use crate::kafka::{KafkaError, KafkaErrorKind, Props};
 use crate::tls::{self, Fallback, Ssl};
 
@@ -31,7 +32,7 @@ impl Security {
     ///
     /// # Errors
     /// [`KafkaErrorKind::Config`] names the property and says what to do; never a secret.
-    pub fn from_props(props: &Props) -> Result<Self, KafkaError> {
+    pub fn from_props(props: &Props, logins: &Logins, clock: Clock) -> Result<Self, KafkaError> {
         let protocol = get(props, "security.protocol").unwrap_or("PLAINTEXT");
         let (tls, sasl) = match protocol.to_ascii_uppercase().as_str() {
             "PLAINTEXT" => (false, false),
@@ -40,7 +41,7 @@ impl Security {
             "SASL_SSL" => (true, true),
             _ => return Err(invalid("security.protocol", protocol, "give PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")),
         };
-        Ok(Self { tls: tls.then(|| client(props)).transpose()?, sasl: sasl.then(|| Sasl::from_props(props)).transpose()? })
+        Ok(Self { tls: tls.then(|| client(props)).transpose()?, sasl: sasl.then(|| Sasl::from_props(props, logins, clock)).transpose()? })
     }
 
     /// Connects to a broker, up to the end of the TLS handshake.
@@ -59,9 +60,9 @@ impl Security {
     }
 
     /// Says who we are, if the protocol asks for it.
-    pub(super) async fn authenticate(&self, connection: &mut Connection, now: DateTime<Utc>) -> Result<(), KafkaError> {
+    pub(super) async fn authenticate(&self, connection: &mut Connection) -> Result<(), KafkaError> {
         match &self.sasl {
-            Some(sasl) => sasl.authenticate(connection, now).await,
+            Some(sasl) => sasl.authenticate(connection).await,
             None => Ok(()),
         }
     }
@@ -82,19 +83,20 @@ fn client(props: &Props) -> Result<TlsConnector, KafkaError> {
 mod tests {
     use super::*;
 
-    fn props(pairs: &[(&str, &str)]) -> Props {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    fn from_props(pairs: &[(&str, &str)]) -> Result<Security, KafkaError> {
+        let props = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Security::from_props(&props, &Logins::default(), Clock::system())
     }
 
     #[test]
     fn protocols_say_what_a_connection_has() {
         let jaas = "PlainLoginModule required username=u password=p;";
         for (protocol, tls, sasl) in [("plaintext", false, false), ("SSL", true, false), ("SASL_PLAINTEXT", false, true), ("sasl_ssl", true, true)] {
-            let security = Security::from_props(&props(&[("security.protocol", protocol), ("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", jaas)]));
+            let security = from_props(&[("security.protocol", protocol), ("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", jaas)]);
             let security = security.expect("accepted");
             assert_eq!((security.tls.is_some(), security.sasl.is_some()), (tls, sasl), "{protocol}");
         }
-        assert!(Security::from_props(&Props::new()).expect("accepted").tls.is_none(), "PLAINTEXT is the default");
+        assert!(from_props(&[]).expect("accepted").tls.is_none(), "PLAINTEXT is the default");
     }
 
     #[test]
@@ -104,7 +106,7 @@ mod tests {
             (("ssl.truststore.location", "/nowhere.jks"), "ssl.truststore.location=\"/nowhere.jks\""),
             (("ssl.keystore.type", "DKS"), "ssl.keystore.type=\"DKS\""),
         ] {
-            let error = Security::from_props(&props(&[("security.protocol", "SSL"), given])).expect_err("refused");
+            let error = from_props(&[("security.protocol", "SSL"), given]).expect_err("refused");
             assert!(error.kind == KafkaErrorKind::Config && error.message.contains(says), "{error}");
         }
     }

@@ -5,14 +5,13 @@ use std::fmt;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::error::ParseResponseErrorCode;
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::metadata_response::MetadataResponse;
-use kafka_protocol::messages::{CreateTopicsRequest, DescribeConfigsRequest, MetadataRequest};
+use kafka_protocol::messages::{DescribeConfigsRequest, MetadataRequest};
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::sleep;
 
+use crate::cluster::administration::{self, brokers};
 use crate::cluster::broker::connection::refused;
 use crate::cluster::broker::{Address, Lane, Network, invalid, transient};
 use crate::kafka::{KafkaError, KafkaErrorKind, Props};
@@ -20,8 +19,6 @@ use crate::kafka::{KafkaError, KafkaErrorKind, Props};
 const CLEANUP_POLICY: &str = "cleanup.policy";
 /// A topic, among the kinds of things that have configurations.
 const TOPIC: i8 = 2;
-/// How long brokers may take to create a topic.
-const CREATION_MS: i32 = 30_000;
 
 /// Which of the three topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,34 +132,18 @@ impl Topic {
     }
 
     async fn create(&self, lane: &Lane) -> Result<(), KafkaError> {
-        let config = |(name, value): (&String, &String)| {
-            CreatableTopicConfig::default().with_name(StrBytes::from(name.clone())).with_value(Some(StrBytes::from(value.clone())))
-        };
-        let topic = CreatableTopic::default()
-            .with_name(StrBytes::from(self.name.clone()).into())
-            .with_num_partitions(self.partitions)
-            .with_replication_factor(self.replication_factor)
-            .with_configs(self.configs.iter().map(config).collect());
-        let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(CREATION_MS);
-        // Older clusters want the controller to be asked; newer ones name any broker as it.
-        let cluster = lane.ask_any(&MetadataRequest::default().with_topics(Some(Vec::new()))).await?;
-        let answer = match brokers(&cluster).get(&cluster.controller_id.0) {
-            Some(controller) => lane.ask(controller, &request, lane.patience()).await?,
-            None => lane.ask_any(&request).await?,
-        };
-        for topic in &answer.topics {
-            let detail = topic.error_message.as_ref().map(|text| format!(" ({text})")).unwrap_or_default();
-            match topic.error_code.err() {
-                None => tracing::info!(
-                    topic = self.name,
-                    partitions = self.partitions,
-                    replication_factor = self.replication_factor,
-                    "created the topic of {}",
-                    self.purpose
-                ),
-                Some(ResponseError::TopicAlreadyExists) => {}
-                Some(error) => return Err(refused(error, &format!("creating topic {} ({}){detail}", self.name, self.purpose))),
-            }
+        let topic = administration::create(lane, &self.name, self.partitions, self.replication_factor, self.configs.iter()).await?;
+        let detail = topic.error_message.as_ref().map(|text| format!(" ({text})")).unwrap_or_default();
+        match topic.error_code.err() {
+            None => tracing::info!(
+                topic = self.name,
+                partitions = self.partitions,
+                replication_factor = self.replication_factor,
+                "created the topic of {}",
+                self.purpose
+            ),
+            Some(ResponseError::TopicAlreadyExists) => {}
+            Some(error) => return Err(refused(error, &format!("creating topic {} ({}){detail}", self.name, self.purpose))),
         }
         Ok(())
     }
@@ -199,10 +180,6 @@ impl Topic {
 
 /// The leader of each partition, where there is one.
 pub(super) type Layout = BTreeMap<i32, Option<Address>>;
-
-fn brokers(answer: &MetadataResponse) -> BTreeMap<i32, Address> {
-    answer.brokers.iter().filter_map(|broker| Some((broker.node_id.0, Address::told(&broker.host, broker.port)?))).collect()
-}
 
 /// A number of partitions or replicas: at least 1, or -1.
 fn count<T: TryFrom<i64>>(key: &str, value: &str) -> Result<T, KafkaError> {

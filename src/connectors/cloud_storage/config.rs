@@ -7,7 +7,7 @@ use lakehead_formats::file::{self, FileFormat};
 use lakehead_formats::schema::compatibility::Compatibility;
 use md5::{Digest as _, Md5};
 
-use super::file::Ratio;
+use super::file::{Evolution, Ratio};
 use super::format_keys;
 use super::intake::OnNull;
 use super::publish::{Rules, Tags};
@@ -79,6 +79,16 @@ pub static KEYS: &[ConfigKey] = &[
         Check::Any,
         "How records of another schema go into open files: NONE ends the files at any change; BACKWARD and FULL write older records under the file's newer schema; \
          FORWARD writes newer ones under its older schema. As upstream, any other text is NONE.",
+    ),
+    key(
+        "lakehead.schema.merge",
+        Type::Boolean,
+        Some("false"),
+        Importance::Medium,
+        Check::Any,
+        "Ours. Whether files take the records of every version of a schema, in any order: their schema is the union of those that came, in which numbers are wide enough, and \
+         fields that a version lacks have their default or are null. Only what has no such union (docs/schemas.md) ends the files, as does, in Parquet and Avro, a wider schema that \
+         comes once rows were encoded (lakehead.row.group.bytes). Not together with schema.compatibility=BACKWARD, FORWARD or FULL.",
     ),
     key(
         "store.kafka.keys",
@@ -205,7 +215,7 @@ pub(super) struct Settings {
     pub(super) on_null: OnNull,
     pub(super) affix: Affix,
     pub(super) tombstones: String,
-    pub(super) compatibility: Compatibility,
+    pub(super) evolution: Evolution,
     pub(super) max_open: Option<NonZeroUsize>,
     pub(super) rules: Rules,
     pub(super) row_group_bytes: u64,
@@ -224,7 +234,10 @@ impl Settings {
         let policy = Policy::from_props(props, is_time_based).map_err(|e| errors.extend(e)).ok();
         let tags = tags(props).map_err(|e| errors.push(e)).ok();
         let on_null = on_null(values).map_err(|e| errors.extend(e)).ok();
-        let (Some(shapes), Some(partitioner), Some(policy), Some(tags), Some(on_null)) = (shapes, partitioner, policy, tags, on_null) else {
+        let evolution = evolution(values).map_err(|e| errors.push(e)).ok();
+        let (Some(shapes), Some(partitioner), Some(policy), Some(tags), Some(on_null), Some(evolution)) =
+            (shapes, partitioner, policy, tags, on_null, evolution)
+        else {
             return Err(errors);
         };
         if !errors.is_empty() {
@@ -246,7 +259,7 @@ impl Settings {
             on_null,
             affix: Affix::parse(values.text("s3.schema.partition.affix.type")).unwrap_or_default(),
             tombstones: values.text("tombstone.encoded.partition").to_owned(),
-            compatibility: Compatibility::parse(values.text("schema.compatibility")).0,
+            evolution,
             max_open: natural("partitioner.max.open.files").and_then(NonZeroUsize::new),
             scope,
             on_former: on_former(props),
@@ -273,7 +286,7 @@ impl Settings {
             on_null: self.on_null,
             affix: self.affix,
             tombstones: self.tombstones,
-            compatibility: self.compatibility,
+            evolution: self.evolution,
             max_open: self.max_open,
             scan_limit: self.rules.scan_limit.unwrap_or(0),
             memory,
@@ -374,6 +387,20 @@ fn on_null(values: Values<'_>) -> Result<OnNull, Vec<ConfigError>> {
             Err(["store.kafka.keys", "behavior.on.null.values"].map(|key| ConfigError::new(key, message)).into())
         }
         _ => Ok(OnNull::Fail),
+    }
+}
+
+/// `schema.compatibility` and `lakehead.schema.merge`, of which only one can say what becomes of other schemas.
+fn evolution(values: Values<'_>) -> Result<Evolution, ConfigError> {
+    const MERGE: &str = "lakehead.schema.merge";
+    let (mode, _) = Compatibility::parse(values.text("schema.compatibility"));
+    match (values.boolean(MERGE), mode) {
+        (false, mode) => Ok(Evolution::Modes(mode)),
+        (true, Compatibility::None) => Ok(Evolution::Merge),
+        (true, mode) => {
+            let hint = "one of the two says what becomes of records of another schema: leave schema.compatibility out, or set it to NONE";
+            Err(ConfigError::new(MERGE, format!("Invalid value true for configuration {MERGE}: schema.compatibility is {mode}; {hint}")))
+        }
     }
 }
 

@@ -98,7 +98,7 @@ pub(super) struct Ready {
 pub(super) struct Form {
     pub(super) key: String,
     pub(super) format: Arc<dyn FileFormat>,
-    /// The schema of all rows.
+    /// The schema of the rows that are encoded first; of all of them, unless the format [widens](FileFormat::widens).
     pub(super) field: FieldRef,
     /// What the object can say of itself before it is whole.
     pub(super) known: Vec<(&'static str, String)>,
@@ -106,6 +106,8 @@ pub(super) struct Form {
 
 struct Work {
     pieces: Vec<Piece>,
+    /// The file's schema by now.
+    field: FieldRef,
     /// Set with the last rows.
     labels: Option<Labels>,
     busy: Busy,
@@ -128,23 +130,23 @@ impl Delivery {
         Self { raw_bytes: 0, work, outcome }
     }
 
-    /// Has a row group encoded.
-    pub(super) fn encode(&mut self, workshop: &Workshop, pieces: Vec<Piece>) {
+    /// Has a row group encoded, under the file's schema by now.
+    pub(super) fn encode(&mut self, workshop: &Workshop, pieces: Vec<Piece>, field: FieldRef) {
         self.raw_bytes += pieces.iter().map(|piece| piece.bytes).sum::<u64>();
         // A delivery that failed has closed its queue; its error comes out of `outcome`.
-        self.work.send(Work { pieces, labels: None, busy: Busy::begin(workshop) }).ok();
+        self.work.send(Work { pieces, field, labels: None, busy: Busy::begin(workshop) }).ok();
     }
 
     /// Has the last rows encoded; the object is whole when the outcome is there.
-    pub(super) fn finish(self, workshop: &Workshop, pieces: Vec<Piece>, labels: Labels) -> AbortOnDropHandle<Result<Ready, TaskError>> {
-        self.work.send(Work { pieces, labels: Some(labels), busy: Busy::begin(workshop) }).ok(); // as above
+    pub(super) fn finish(self, workshop: &Workshop, pieces: Vec<Piece>, field: FieldRef, labels: Labels) -> AbortOnDropHandle<Result<Ready, TaskError>> {
+        self.work.send(Work { pieces, field, labels: Some(labels), busy: Busy::begin(workshop) }).ok(); // as above
         self.outcome
     }
 }
 
 /// Delivers a file of which no row group was encoded before it ended.
 pub(super) fn whole(workshop: &Workshop, form: Form, pieces: Vec<Piece>, labels: Labels) -> AbortOnDropHandle<Result<Ready, TaskError>> {
-    let work = Work { pieces, labels: Some(labels), busy: Busy::begin(workshop) };
+    let work = Work { pieces, field: FieldRef::clone(&form.field), labels: Some(labels), busy: Busy::begin(workshop) };
     AbortOnDropHandle::new(tokio::spawn(deliver(workshop.clone(), form, Feed::Once(Some(work)))))
 }
 
@@ -190,11 +192,21 @@ async fn encode_and_upload(workshop: &Workshop, form: &Form, feed: &mut Feed, sl
     let mut encoder: Option<(Box<dyn Encoder>, Permit)> = None;
     // Finished bytes that were not handed over: with fewer than these the object may still wait on disk.
     let (mut finished, mut has_uploaded) = (Vec::new(), false);
-    while let Some(Work { pieces, labels, busy }) = feed.next().await {
-        let mut waiting = Waiting::new(pieces, FieldRef::clone(&form.field));
+    let mut schema = FieldRef::clone(&form.field);
+    while let Some(Work { pieces, field, labels, busy }) = feed.next().await {
+        let mut wider = (field != schema).then(|| FieldRef::clone(&field));
+        schema = FieldRef::clone(&field);
+        let mut waiting = Waiting::new(pieces, field);
         loop {
             let turn = workshop.turn(waiting.bytes().min(workshop.row_group_bytes)).await;
-            let step = Step { workshop: workshop.clone(), format: Arc::clone(&form.format), encoder: encoder.take(), waiting, labels: labels.clone() };
+            let step = Step {
+                workshop: workshop.clone(),
+                format: Arc::clone(&form.format),
+                encoder: encoder.take(),
+                wider: wider.take(),
+                waiting,
+                labels: labels.clone(),
+            };
             let done = workshop.compute.run(move || step.run()).await.map_err(|error| task_error(error, &form.key))?;
             waiting = done.waiting;
             finished.extend(done.chunks);
@@ -246,6 +258,8 @@ struct Step {
     workshop: Workshop,
     format: Arc<dyn FileFormat>,
     encoder: Option<(Box<dyn Encoder>, Permit)>,
+    /// The schema of the rows, when it is not that of the rows before.
+    wider: Option<FieldRef>,
     waiting: Waiting,
     /// Set when these are the file's last rows.
     labels: Option<Labels>,
@@ -277,11 +291,14 @@ impl From<FormatError> for Trouble {
 
 impl Step {
     fn run(self) -> Result<Stepped, Trouble> {
-        let Self { workshop, format, encoder, mut waiting, labels } = self;
+        let Self { workshop, format, encoder, wider, mut waiting, labels } = self;
         let (mut encoder, mut held) = match encoder {
             Some(open) => open,
             None => (format.encoder(waiting.field())?, workshop.deliveries.take(0)),
         };
+        if let Some(field) = wider {
+            encoder.widen(&field)?;
+        }
         let mut raw = 0;
         while raw < workshop.row_group_bytes {
             let Some((rows, bytes)) = waiting.next().map_err(Trouble::Rows)? else { break };

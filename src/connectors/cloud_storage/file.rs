@@ -52,6 +52,15 @@ impl Ratio {
     }
 }
 
+/// What becomes of rows whose schema is not the open file's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Evolution {
+    /// What `schema.compatibility` says.
+    Modes(Compatibility),
+    /// The file takes the fields of every version: `lakehead.schema.merge`.
+    Merge,
+}
+
 /// Whether rows of a schema go into a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fits {
@@ -85,6 +94,8 @@ pub(super) struct OpenFile {
     pub(super) offsets: OffsetSet,
     /// The schema of all rows so far.
     field: FieldRef,
+    /// Other schemas of its rows, which the file's takes.
+    taken: Vec<FieldRef>,
     pieces: Vec<Piece>,
     /// Bytes of the rows that wait; those that are in memory are counted where they are.
     staged_bytes: u64,
@@ -92,6 +103,8 @@ pub(super) struct OpenFile {
     delivery: Option<Delivery>,
     /// Whether a former owner has planned its end: its rows must fit into one file, however their schema widens.
     pub(super) is_held: bool,
+    /// What becomes of rows of other schemas.
+    pub(super) evolution: Evolution,
 }
 
 impl OpenFile {
@@ -110,11 +123,13 @@ impl OpenFile {
             rows: 0,
             offsets: OffsetSet::new(),
             field,
+            taken: Vec::new(),
             pieces: Vec::new(),
             staged_bytes: 0,
             own: memory.take(FILE_BYTES),
             delivery: None,
             is_held: false,
+            evolution: Evolution::Modes(Compatibility::None),
         }
     }
 
@@ -132,12 +147,13 @@ impl OpenFile {
         self.naming.grown(&self.name, &self.extent(), from, &self.extension)
     }
 
-    /// Whether rows of this schema can go into this file: they have the file's schema, or an inferred one that widens before encoding began, or one that
-    /// the mode lets be projected to the file's.
-    pub(super) fn fits(&self, field: &FieldRef, mode: Compatibility) -> Fits {
-        if self.field == *field || self.widened(field).is_some() {
+    /// Whether rows of this schema can go into this file: they have the file's schema, or one that makes the file's wider, or one that the mode lets be projected to
+    /// the file's.
+    pub(super) fn fits(&self, field: &FieldRef) -> Fits {
+        if self.field == *field || self.taken.contains(field) || self.widened(field).is_some() {
             return Fits::Yes;
         }
+        let Evolution::Modes(mode) = self.evolution else { return Fits::No };
         // A schema and none: upstream's switch between them ends the files in every mode.
         if schema::is_json_text(&self.field) != schema::is_json_text(field) {
             return Fits::No;
@@ -149,13 +165,23 @@ impl OpenFile {
         }
     }
 
+    /// The file's schema once rows of this one are in it, where it can become so: both were inferred, or files take every version. Once encoding has begun the schema
+    /// of most formats stands; rows of a narrower one still fit.
     fn widened(&self, field: &FieldRef) -> Option<FieldRef> {
-        if !schema::is_inferred(&self.field) || !schema::is_inferred(field) {
+        let is_open = self.delivery.is_none() || self.format.widens();
+        if schema::is_inferred(&self.field) && schema::is_inferred(field) {
+            let both = schema::unify(&self.field, field)?;
+            return (is_open || both == *self.field).then(|| FieldRef::new(both));
+        }
+        if self.evolution != Evolution::Merge {
             return None;
         }
-        let both = schema::unify(&self.field, field)?;
-        // Once encoding has begun the schema stands; rows of a narrower one still fit.
-        (self.delivery.is_none() || both == *self.field).then(|| FieldRef::new(both))
+        let both = compatibility::unite(&self.field, field).ok()?;
+        if compatibility::is_alike(&self.field, &both) {
+            return Some(if self.delivery.is_none() { FieldRef::new(both) } else { FieldRef::clone(&self.field) });
+        }
+        // A format may hold each version, and not the union: Avro knows one definition of a name.
+        (is_open && self.format.encoder(&FieldRef::new(both.clone())).is_ok()).then(|| FieldRef::new(both))
     }
 
     /// True when the file's schema was inferred from its records.
@@ -169,9 +195,13 @@ impl OpenFile {
     /// # Errors
     /// When rows that fit cannot be projected; a defect.
     pub(super) fn append(&mut self, mut piece: Piece, end: i64, times: (Option<i64>, Option<i64>), memory: &Budget) -> Result<(), ArrowError> {
-        if let Some(rows) = piece.field().filter(|field| **field != self.field).and_then(|_| piece.column()) {
+        let is_other = |field: &&FieldRef| **field != self.field && !self.taken.contains(field);
+        if let Some(rows) = piece.field().filter(is_other).and_then(|_| piece.column()) {
             match self.widened(&rows.field) {
-                Some(both) => self.field = both,
+                Some(both) => {
+                    let former = std::mem::replace(&mut self.field, both);
+                    self.taken.extend([former, rows.field].into_iter().filter(|field| *field != self.field));
+                }
                 None => {
                     let projected = compatibility::project(&rows.array, &rows.field, &self.field)?;
                     piece = Piece::of(Column::new(FieldRef::clone(&self.field), projected), memory);
@@ -200,7 +230,8 @@ impl OpenFile {
 
     /// True when rows cannot be encoded before the file ends: its name is not known yet, or its schema may still widen and it may not end for that.
     fn must_wait(&self) -> bool {
-        self.naming.is_late() || (self.is_held && self.is_inferred())
+        let may_widen = self.is_inferred() || self.evolution == Evolution::Merge;
+        self.naming.is_late() || (self.is_held && may_widen && !self.format.widens())
     }
 
     /// Moves the rows that wait in memory into the run, to be spilled with it; their bytes.
@@ -253,7 +284,7 @@ impl OpenFile {
             Some(delivery) => delivery,
             None => Delivery::start(workshop, self.form(workshop)),
         };
-        delivery.encode(workshop, pieces);
+        delivery.encode(workshop, pieces, FieldRef::clone(&self.field));
         self.delivery = Some(delivery);
     }
 
@@ -279,7 +310,7 @@ impl OpenFile {
     pub(super) fn end(mut self, workshop: &Workshop, labels: Labels) -> AbortOnDropHandle<Result<Ready, TaskError>> {
         let pieces = self.take_pieces();
         match self.delivery.take() {
-            Some(delivery) => delivery.finish(workshop, pieces, labels),
+            Some(delivery) => delivery.finish(workshop, pieces, FieldRef::clone(&self.field), labels),
             None => delivery::whole(workshop, self.form(workshop), pieces, labels),
         }
     }

@@ -13,7 +13,6 @@ use arrow::compute::{max, min, take};
 use arrow::datatypes::{FieldRef, Int64Type, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use lakehead_formats::column::{Column, Reject};
-use lakehead_formats::schema::compatibility::Compatibility;
 
 use super::file::{Fits, OpenFile};
 use super::naming::FileName;
@@ -155,7 +154,7 @@ impl LaneWriter {
     pub(super) fn write(&mut self, incoming: &mut Incoming<'_>, end: usize, terms: Terms<'_>) -> Result<Written, ArrowError> {
         let Terms { plan, now_ms, tolerates, is_held } = terms;
         let mut written = Written::default();
-        let mut obstacles = self.obstacles(incoming, terms);
+        let mut obstacles = self.obstacles(incoming);
         let mut at = 0;
         while at < end {
             let (limit, obstacle) = obstacles.next(&incoming.paths.codes, at..end, terms);
@@ -206,7 +205,7 @@ impl LaneWriter {
     }
 
     /// What stands in the way of a batch's paths, as things are.
-    fn obstacles(&self, incoming: &Incoming<'_>, terms: Terms<'_>) -> Obstacles {
+    fn obstacles(&self, incoming: &Incoming<'_>) -> Obstacles {
         let Incoming { batch, columns, paths, .. } = incoming;
         let mut found = Obstacles { is_open: vec![false; paths.distinct.len()], conflicts: BTreeMap::new(), count: self.open.len() };
         if self.open.is_empty() {
@@ -218,7 +217,7 @@ impl LaneWriter {
             if let Some(flag) = found.is_open.get_mut(code) {
                 *flag = true;
             }
-            if let Some(obstacle) = open.files.iter().find_map(|file| conflict(file, columns, terms.plan)) {
+            if let Some(obstacle) = open.files.iter().find_map(|file| conflict(file, columns)) {
                 found.conflicts.insert(code, obstacle);
             }
         }
@@ -274,6 +273,7 @@ impl LaneWriter {
                 let field = FieldRef::clone(&columns.get(index)?.field);
                 let mut file = OpenFile::new(name.clone(), Arc::clone(&plan.naming), (index, shape), start, field, &plan.memory);
                 file.is_held = is_held;
+                file.evolution = plan.evolution_of(shape);
                 Some(file)
             });
             let mut files: Vec<OpenFile> = files.collect();
@@ -343,11 +343,9 @@ impl LaneWriter {
 }
 
 /// Whether rows of this schema go into that file.
-fn conflict(file: &OpenFile, columns: &[Column], plan: &Plan) -> Option<Obstacle> {
+fn conflict(file: &OpenFile, columns: &[Column]) -> Option<Obstacle> {
     let column = columns.get(file.shape)?;
-    let mode =
-        plan.shapes.get(file.shape).map_or(Compatibility::None, |shape| if shape.view == View::Value { plan.compatibility } else { Compatibility::None });
-    match file.fits(&column.field, mode) {
+    match file.fits(&column.field) {
         Fits::Yes => None,
         Fits::No => Some(Obstacle::Ends(Reason::SchemaChange)),
         Fits::Bad(reason) => Some(Obstacle::Bad(reason)),

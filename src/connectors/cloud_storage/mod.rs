@@ -100,7 +100,7 @@ impl Files {
             affix: Affix::default(),
             delim: "/".to_owned(),
             tombstones: String::new(),
-            compatibility: Compatibility::None,
+            evolution: file::Evolution::Modes(Compatibility::None),
             max_open: None,
             scan_limit: 0,
             memory: cx.env.memory.clone(),

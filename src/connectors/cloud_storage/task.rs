@@ -18,7 +18,7 @@ use super::publish::{Figures, Object, Publishing, Rules};
 use super::sweeping::Sweeping;
 use super::writer::{Plan, Scope, Writer};
 use crate::batch::{Batch, Commits, Committed, OffsetRange, Offsets, TopicPartition};
-use crate::commit::{Crowded, Foreign, Protocol, Replay};
+use crate::commit::{Crowded, Foreign, Intent, Protocol, Replay};
 use crate::connect::{ErrorKind, SinkTask, TaskContext, TaskError, TaskReport};
 use crate::roll::Reason;
 use crate::store::Conditions;
@@ -167,6 +167,11 @@ impl SinkTask for CloudStorageTask {
             }
         }
         Ok(commits)
+    }
+
+    /// Records of a path that is visible beyond the offset are passed over, also those that failed among them.
+    fn reach(&self, commit: &Committed) -> i64 {
+        Intent::parse(&commit.metadata, commit.offset).map_or(commit.offset, |intent| intent.reach(commit.offset))
     }
 
     fn committed(&mut self, accepted: &Commits) {

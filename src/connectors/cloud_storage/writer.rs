@@ -16,11 +16,11 @@ use chrono::{DateTime, Utc};
 use lakehead_formats::column::{Column, Reject};
 use lakehead_formats::schema::compatibility::Compatibility;
 
-use super::file::{OpenFile, Ratio};
+use super::file::{Evolution, OpenFile, Ratio};
 use super::intake::OnNull;
 use super::lane::{Ended, LaneWriter, Terms, Written, is_tombstone};
 use super::naming::Naming;
-use super::shape::Shape;
+use super::shape::{Shape, View};
 use super::staging::Parts;
 use crate::batch::{Batch, TopicPartition};
 use crate::commit::{Fate, Lane, Replay, TOGETHER};
@@ -53,13 +53,23 @@ pub(super) struct Plan {
     pub(super) delim: String,
     /// Directory of the tombstones, for [`OnNull::Write`].
     pub(super) tombstones: String,
-    pub(super) compatibility: Compatibility,
+    pub(super) evolution: Evolution,
     /// `partitioner.max.open.files`: paths of a topic partition that may have open files.
     pub(super) max_open: Option<NonZeroUsize>,
     /// Records whose would-be names are remembered for conditional writes; 0 without them.
     pub(super) scan_limit: usize,
     pub(super) memory: Budget,
     pub(super) ratio: Arc<Ratio>,
+}
+
+impl Plan {
+    /// What becomes of rows of other schemas in objects of that shape: upstream's modes are for values, keys and headers have NONE; what takes every version takes those of keys too.
+    pub(super) fn evolution_of(&self, shape: &Shape) -> Evolution {
+        match self.evolution {
+            Evolution::Modes(_) if shape.view != View::Value => Evolution::Modes(Compatibility::None),
+            evolution => evolution,
+        }
+    }
 }
 
 /// A batch, as its files see it.

@@ -155,6 +155,12 @@ impl SinkTask for LensesTask {
         Ok(self.homes.iter_mut().filter_map(|(from, home)| Some((from.clone(), home.commit(routes)?))).collect())
     }
 
+    fn reach(&self, commit: &Committed) -> i64 {
+        let asked = self.homes.values().filter_map(|home| home.asked.as_ref()).filter(|(asked, _)| asked == commit);
+        let parts = asked.flat_map(|(_, shares)| shares).filter_map(|(number, share)| Some(self.routes.get(*number)?.task.reach(share)));
+        parts.max().unwrap_or(commit.offset).max(commit.offset)
+    }
+
     fn committed(&mut self, accepted: &Commits) {
         for (from, commit) in accepted {
             let Some((_, shares)) = self.homes.get_mut(from).and_then(|home| home.asked.take_if(|(asked, _)| asked == commit)) else { continue };

@@ -431,7 +431,7 @@ async fn a_task_that_is_paused_for_a_while_ends_with_its_offsets_kept() {
         let path = file(&folder);
         let (brokers, kept) = (Brokers::new(3, TAKES_ALL), Arc::default());
         let task = if exact { start_exact(&path, brokers, kept, "", &[]) } else { start(&path, brokers, kept, &[]) };
-        task.until("sent", |task| task.brokers.values().len() == 10).await;
+        task.until("sent", |task| task.brokers.values().contains(&"09".to_owned())).await;
         let paused_at = Instant::now();
         task.paused.send_replace(true);
         let Running { task, kept, .. } = task;

@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::schema::DEFAULT;
 
 /// The default of the field's schema, as one row; none when it has none, or one that is not of its type.
-pub(super) fn default_value(field: &Field) -> Option<ArrayRef> {
+pub(in crate::schema) fn default_value(field: &Field) -> Option<ArrayRef> {
     let json: Value = serde_json::from_str(field.metadata().get(DEFAULT)?).ok()?;
     value(field.data_type(), &json)
 }

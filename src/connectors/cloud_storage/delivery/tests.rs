@@ -103,10 +103,10 @@ async fn a_file_whose_rows_come_in_turns_is_uploaded_as_they_are_encoded() {
     let world = world(64 * MIB);
     let mut delivery = Delivery::start(&world.workshop, form(1));
     for _ in 0..12 {
-        delivery.encode(&world.workshop, pieces(1, 1024, &world.workshop.memory));
+        delivery.encode(&world.workshop, pieces(1, 1024, &world.workshop.memory), form(1).field);
     }
     assert_eq!(delivery.raw_bytes, 12 * 1024 * (1023 + 4));
-    let mut ready = delivery.finish(&world.workshop, pieces(1, 5, &world.workshop.memory), Labels::default()).await.unwrap().unwrap();
+    let mut ready = delivery.finish(&world.workshop, pieces(1, 5, &world.workshop.memory), form(1).field, Labels::default()).await.unwrap().unwrap();
     assert!(world.workshop.memory.used() < 5 * MIB, "one part of eight MiB has left");
     ready.upload.publish(Condition::Overwrite).await.unwrap();
     assert_eq!(stored(&world, "1").await.unwrap(), text(1, 12 * 1024 + 5));

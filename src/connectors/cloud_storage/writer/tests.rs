@@ -278,6 +278,21 @@ fn schemas_in_each_mode_of_compatibility() {
     }
 }
 
+#[test]
+fn versions_share_files_where_they_are_merged_also_when_a_former_owner_has_planned_them() {
+    let plan = plan(&[("flush.size", "3"), ("lakehead.schema.merge", "true")]);
+    let records = [1, 2, 1, 2, 1].map(|version| Record { version, ..GOOD });
+    let batches = batches_of(&records, std::iter::repeat_n(1, records.len()));
+    let (ended, _, mut writer) = write(&plan, &batches);
+    assert_eq!(groups(&ended), [(String::new(), 3, vec![("partition=3/t+3+0000000000.parquet".to_owned(), vec![0, 1, 2])])]);
+    assert!(writer.open_files().all(|file| file.encodable_bytes() > 0), "a row group may be encoded before the file ends");
+    // Planned as one file, it is one again: nothing is encoded before all of its versions are there.
+    let (ended, mut writer) = go_on(&plan, &committed(0, &[("", None, &[(0, 5)])], &[]), &batches[..4], DateTime::UNIX_EPOCH);
+    assert!(ended.is_empty() && writer.open_files().all(|file| file.encodable_bytes() == 0));
+    let (ended, _) = go_on(&plan, &committed(0, &[("", None, &[(0, 5)])], &[]), &batches, DateTime::UNIX_EPOCH);
+    assert_eq!(groups(&ended), [(String::new(), 5, vec![("partition=3/t+3+0000000000.parquet".to_owned(), vec![0, 1, 2, 3, 4])])]);
+}
+
 proptest! {
     /// However records are cut into batches: the same files with the same rows; every record is in one file, or open, or rejected; no name comes twice; the
     /// rows of a file are in the topic's order; keys and headers have the rows of their values.
