@@ -17,8 +17,8 @@ use arrow::datatypes::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lakehead_formats::column::Column;
-use lakehead_formats::schema::from_connect_json;
-use lakehead_formats::schemaless::{Builder, Dynamic, Kind, Value as Scalar};
+use lakehead_formats::schema::{NAME, SchemaError, from_connect_json, is_json_text};
+use lakehead_formats::schemaless::{Builder, Dynamic, Kind, Value as Scalar, read_json};
 use lakehead_formats::value::decimal::BigDecimal;
 use serde_json::{Map, Value, json};
 
@@ -258,6 +258,10 @@ pub(crate) fn described(column: &Column) -> Result<(Option<String>, Value), Stri
     if column.field.data_type() == &DataType::Null {
         return Ok((None, Value::Null));
     }
+    if is_json_text(&column.field) {
+        let read = read_json(column.array.as_string()).map_err(|error| error.to_string())?;
+        return read.rejects.first().map_or_else(|| Ok((None, of_dynamic(&read.values, 0))), |reject| Err(reject.reason.clone()));
+    }
     match Dynamic::of_column(column) {
         Some(values) => Ok((None, of_dynamic(&values, 0))),
         None => Ok((Some(described_field(&column.field)), of_array(&column.array, 0))),
@@ -269,8 +273,16 @@ pub(crate) fn normal_schema(schema: &Value) -> Result<Option<String>, String> {
     if schema.is_null() {
         return Ok(None);
     }
-    let field = from_connect_json("", schema.to_string().as_bytes()).map_err(|error| error.to_string())?;
-    Ok(Some(described_field(&field)))
+    let field = from_connect_json("", schema.to_string().as_bytes()).or_else(|_| {
+        // Java's schemas may bear a logical name over a type that it does not stand for.
+        let mut plain = schema.clone();
+        let name = plain.as_object_mut().and_then(|members| members.remove("name")).and_then(|name| Some(name.as_str()?.to_owned()));
+        let field = from_connect_json("", plain.to_string().as_bytes())?;
+        let mut named = field.metadata().clone();
+        named.extend(name.map(|name| (NAME.to_owned(), name)));
+        Ok(field.with_metadata(named))
+    });
+    Ok(Some(described_field(&field.map_err(|error: SchemaError| error.to_string())?)))
 }
 
 fn described_field(field: &Field) -> String {

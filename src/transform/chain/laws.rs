@@ -119,6 +119,30 @@ fn chains() -> Vec<Chain> {
             ("transforms.d.type", "Filter"),
             ("transforms.d.predicate", "gone"),
         ]),
+        tombstones(&[
+            ("transforms", "c,m,t"),
+            ("transforms.c.type", "Cast$Value"),
+            ("transforms.c.spec", "a:string,c:int64"),
+            ("transforms.m.type", "MaskField$Value"),
+            ("transforms.m.fields", "a,b"),
+            ("transforms.m.predicate", "gone"),
+            ("transforms.m.negate", "true"),
+            ("transforms.t.type", "TimestampConverter$Value"),
+            ("transforms.t.field", "c"),
+            ("transforms.t.target.type", "string"),
+            ("transforms.t.format", "yyyy-MM-dd"),
+        ]),
+        tombstones(&[
+            ("transforms", "h,d"),
+            ("transforms.h.type", "HeaderFrom$Value"),
+            ("transforms.h.fields", "a"),
+            ("transforms.h.headers", "was"),
+            ("transforms.h.operation", "move"),
+            ("transforms.d.type", "InsertHeader"),
+            ("transforms.d.header", "by"),
+            ("transforms.d.value.literal", "7"),
+            ("transforms.d.predicate", "gone"),
+        ]),
     ]
 }
 
@@ -127,6 +151,7 @@ proptest! {
     #[test]
     fn a_batch_is_its_rows(rows in prop::collection::vec(prop::sample::select(vec![
         "null", "1", r#"{"a":1}"#, r#"{"a":{"b":[1]},"c":"x"}"#, r#"{"b":null}"#, "[]", r#"{"a":null,"a.b":2}"#, "{}", r#"{"c":{"a":{"b":true}}}"#,
+        r#"{"c":"86400000"}"#, r#"{"a":1.5,"b":"x","c":7}"#,
     ]), 1..12)) {
         let batch = json_batch(&rows);
         for mut chain in chains() {
