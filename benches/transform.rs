@@ -66,11 +66,11 @@ fn texts() -> StringArray {
         format!(
             "{{\"order_id\":\"o-{row:08}\",\"amount\":{}.5,\"paid\":{},\"customer\":{{\"id\":{id},\"country\":\"{country}\"}},\"ts\":{}}}",
             row % 500,
-            row % 2 == 0,
+            row.is_multiple_of(2),
             1_748_736_000_000 + row
         )
     };
-    (0..ORDERS).map(|row| (row % 100 != 0).then(|| order(row))).collect()
+    (0..ORDERS).map(|row| (!row.is_multiple_of(100)).then(|| order(row))).collect()
 }
 
 fn orders(values: Column) -> Batch {
