@@ -279,6 +279,7 @@ fn stage(alias: &str, conditions: &[&str], props: &Props) -> Result<Stage, Vec<C
 #[cfg(test)]
 mod tests {
     use super::super::rows::tests::{batch, pieces};
+    use super::super::side::tests::json_batch;
     use super::*;
 
     fn chain(settings: &[(&str, &str)]) -> Result<Chain, Vec<ConfigError>> {
@@ -321,6 +322,16 @@ mod tests {
         let rejects = Chain::from_props(&props).unwrap().apply(batch(&[(11, None), (12, Some(0)), (13, Some(1000)), (14, None)]), &mut out);
         assert_eq!(pieces(&out).iter().map(|piece| piece.0.as_str()).collect::<Vec<_>>(), ["orders-0-1970", "orders-1-1970"]);
         assert_eq!(rejects.iter().map(|reject| reject.row).collect::<Vec<_>>(), [0, 3]);
+    }
+
+    #[test]
+    fn rejects_name_the_class_of_their_side() {
+        for class in ["Cast$Value", "org.apache.kafka.connect.transforms.Cast$Value"] {
+            let mut chain = chain(&[("transforms", "a"), ("transforms.a.type", class), ("transforms.a.spec", "n:int8")]).unwrap();
+            let rejects = chain.apply(json_batch(&[r#"{"n":1}"#, r#"{"n":"many"}"#]), &mut Vec::new());
+            let found: Vec<_> = rejects.iter().map(|reject| (reject.row, &*reject.class)).collect();
+            assert_eq!(found, [(1, "org.apache.kafka.connect.transforms.Cast$Value")]);
+        }
     }
 
     #[test]
