@@ -16,7 +16,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("calendar", &[]),
     ("kafka", &["batch", "clock", "offsets", "tls"]),
     ("convert", &["batch", "clock", "connect", "tls"]),
-    ("transform", &["batch", "calendar", "connect"]),
+    ("transform", &["batch", "calendar", "clock", "connect"]),
     ("partition", &["batch", "calendar", "connect"]),
     ("roll", &["calendar", "connect", "partition"]),
     ("commit", &["batch"]),
@@ -46,9 +46,14 @@ const MODULES: &[(&str, &[&str])] = &[
 const FORMATS_MODULES: &[(&str, &[&str])] = &[
     ("column", &[]),
     ("schema", &["column"]),
+    ("instant", &[]),
+    ("dates", &[]),
     ("wire", &["column", "schema"]),
     ("file", &["column", "schema", "wire"]),
-    ("payload", &["column", "file", "schema", "wire"]),
+    ("schemaless", &["column", "file", "schema", "wire"]),
+    ("payload", &["column", "file", "instant", "schema", "wire"]),
+    ("value", &["column", "file", "instant", "payload", "schema", "wire"]),
+    ("headers", &["column", "dates", "file", "instant", "payload", "schema", "value", "wire"]),
 ];
 
 /// What `formats` may depend on: nothing that waits, opens, connects or tells the time.

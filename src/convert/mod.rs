@@ -1,7 +1,7 @@
 //! 2 convert: raw payloads → columns under one schema.
 //!
 //! Parts: [`Stage`], the key and the value converter of one task with the registries that they ask; [`build`], which picks them from the
-//! configuration as Connect's worker does; [`registry`], the HTTP client; [`writing`], the converters of sources, which go the other way.
+//! configuration as Connect's worker does; [`registry`], the HTTP client; `headers`, what a sink's headers say; [`writing`], the converters of sources, which go the other way.
 //!
 //! Guarantee: every record of a raw batch is in one of the batches made from it or among the rejects, and the batches' spans together are the
 //! raw batch's span.
@@ -20,9 +20,11 @@ use crate::batch::{Batch, OffsetRange, RawBatch};
 use crate::connect::config::ConfigError;
 use crate::connect::{ErrorKind, Health, Props, TaskError};
 
+mod headers;
 pub mod registry;
 pub mod writing;
 
+use headers::Headers;
 use registry::{Direction, Registry};
 
 /// The converters of one task. [`prepare`](Self::prepare) waits for schemas, [`decode`](Self::decode) computes: the first belongs to the
@@ -31,6 +33,7 @@ use registry::{Direction, Registry};
 pub struct Stage {
     key: Side,
     value: Side,
+    headers: Headers,
 }
 
 /// Which of a record's two payloads.
@@ -73,7 +76,7 @@ impl Stage {
     /// A stage of these converters, with registries for the ones that ask for schemas.
     #[must_use]
     pub fn new(key: Box<dyn Converter>, value: Box<dyn Converter>, key_registry: Option<Registry>, value_registry: Option<Registry>) -> Self {
-        Self { key: Side { converter: key, registry: key_registry }, value: Side { converter: value, registry: value_registry } }
+        Self { key: Side { converter: key, registry: key_registry }, value: Side { converter: value, registry: value_registry }, headers: Headers::texts() }
     }
 
     /// Fetches the schemas that these records need and the converters do not know. Waits while a registry does not answer, and says so in
@@ -97,6 +100,19 @@ impl Stage {
         self.batches(raw).map_err(|error| task_error(&error).with("partition", &raw.from).with("offset", raw.span.start))
     }
 
+    /// The headers of a batch that transforms are done with, as the texts that connectors are given, and the rows that failed, numbered as in `batch`.
+    ///
+    /// # Errors
+    /// [`TaskError`] for what is not a single record's fault.
+    pub fn with_headers(&mut self, mut batch: Batch) -> Result<(Batch, Vec<Reject>), TaskError> {
+        let rejects = self.headers.settle(&mut batch);
+        if rejects.is_empty() {
+            return Ok((batch, rejects));
+        }
+        let left = without(&batch, 0, rejects.iter().map(|reject| reject.row)).map_err(|error| task_error(&error.into()).with("partition", &batch.from))?;
+        Ok((left, rejects))
+    }
+
     fn batches(&mut self, raw: &RawBatch) -> Result<(Vec<Batch>, Vec<Unconverted>), ConvertError> {
         let topic = &raw.from.topic;
         let mut keys = self.key.converter.decode(topic, &raw.keys)?;
@@ -115,7 +131,7 @@ impl Stage {
             let (here, rest) = bad.split_at(mine);
             bad = rest;
             let batch = piece.batch(raw, OffsetRange { start, end });
-            batches.push(if here.is_empty() { batch } else { without(&batch, piece.start, here)? });
+            batches.push(if here.is_empty() { batch } else { without(&batch, piece.start, here.iter().map(|failed| failed.row))? });
         }
         Ok((batches, rejects))
     }
@@ -205,10 +221,10 @@ fn merge(keys: Vec<Reject>, values: Vec<Reject>) -> Vec<Unconverted> {
 }
 
 /// The batch without the rejected rows; `start` is the raw number of its first row.
-fn without(batch: &Batch, start: usize, rejects: &[Unconverted]) -> Result<Batch, ArrowError> {
+fn without(batch: &Batch, start: usize, rows: impl Iterator<Item = usize>) -> Result<Batch, ArrowError> {
     let mut keep = vec![true; batch.len()];
-    for reject in rejects {
-        if let Some(keep) = keep.get_mut(reject.row - start) {
+    for row in rows {
+        if let Some(keep) = keep.get_mut(row - start) {
             *keep = false;
         }
     }
@@ -246,9 +262,10 @@ fn task_error(error: &ConvertError) -> TaskError {
 pub fn build(props: &Props, worker: &Props, want: Want) -> Result<Stage, Vec<ConfigError>> {
     let key = side(props, worker, "key.converter", Want::Any);
     let value = side(props, worker, "value.converter", want);
-    match (key, value) {
-        (Ok(key), Ok(value)) => Ok(Stage { key, value }),
-        (key, value) => Err(key.err().into_iter().chain(value.err()).flatten().collect()),
+    let headers = Headers::build(props, worker);
+    match (key, value, headers) {
+        (Ok(key), Ok(value), Ok(headers)) => Ok(Stage { key, value, headers }),
+        (key, value, headers) => Err([key.err(), value.err(), headers.err()].into_iter().flatten().flatten().collect()),
     }
 }
 

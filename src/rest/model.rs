@@ -139,7 +139,7 @@ pub struct Lost {
 #[derive(Debug, Serialize)]
 pub struct PluginInfo {
     /// Class name.
-    pub class: &'static str,
+    pub class: String,
     /// `source`, `sink`, …
     #[serde(rename = "type")]
     pub kind: &'static str,

@@ -18,7 +18,7 @@ use crate::runtime::sink_keys::VERSION;
 use crate::runtime::validate::{Checked, RawConfig, framework_keys, inspect};
 use crate::runtime::{classes, converter_keys, topic_creation};
 use crate::settings::Settings;
-use crate::transform;
+use crate::transform::{self, predicates};
 
 /// A configuration with everything that is to say about its keys: upstream's `ConfigInfos`.
 #[derive(Debug, Clone, Serialize)]
@@ -151,8 +151,10 @@ fn of_worker(keys: &mut [Key], settings: &Settings) {
 /// Values that a form offers.
 fn recommended(key: &Key, connectors: &[&'static dyn Connector], class: &str) -> Vec<String> {
     let name = key.key.name;
-    let of_kind = |wanted: PluginKind| plugins(connectors).into_iter().filter(|(_, kind)| *kind == wanted).map(|(class, _)| class.to_owned()).collect();
+    let of_kind = |wanted: PluginKind| plugins(connectors).into_iter().filter(|(_, kind)| *kind == wanted).map(|(class, _)| class).collect();
     match name {
+        "type" if key.prefix.starts_with("transforms.") => of_kind("transformation"),
+        "type" if key.prefix.starts_with("predicates.") => of_kind("predicate"),
         _ if !key.prefix.is_empty() => Vec::new(),
         "header.converter" => of_kind("header_converter"),
         _ if CONVERTERS.contains(&name) => of_kind("converter"),
@@ -241,23 +243,37 @@ static TRANSFORM_KEYS: &[ConfigKey] = &[
     implicit("negate", Type::Boolean, Some("false"), Importance::Medium, "Whether the records that the predicate does not take are the ones."),
 ];
 
-/// The keys of the transforms that a configuration names.
-fn of_transforms(props: &Props) -> Vec<Key> {
-    let mut aliases: Vec<&str> = props.get("transforms").map_or("", String::as_str).split(',').map(str::trim).filter(|alias| !alias.is_empty()).collect();
+/// Keys that every predicate has.
+static PREDICATE_KEYS: &[ConfigKey] = &[
+    ConfigKey { required: true, ..implicit("type", Type::Class, None, Importance::High, "Class or short name of the predicate.") },
+    implicit("plugin.version", Type::String, None, Importance::Medium, "Version of the predicate; there is one of each."),
+];
+
+/// The keys of the transforms, or the predicates, that a configuration names.
+fn of_stages(props: &Props, list: &str, what: &str, common: &'static [ConfigKey], own: fn(&str) -> &'static [ConfigKey]) -> Vec<Key> {
+    let mut aliases: Vec<&str> = props.get(list).map_or("", String::as_str).split(',').map(str::trim).filter(|alias| !alias.is_empty()).collect();
     let mut seen = std::collections::BTreeSet::new();
     aliases.retain(|alias| seen.insert(*alias));
     let mut keys = Vec::new();
     for alias in aliases {
-        let (prefix, group) = (format!("transforms.{alias}."), format!("Transforms: {alias}"));
-        let own = props.get(&format!("{prefix}type")).and_then(|class| transform::find(class.trim())).map_or(&[] as &[_], |plugin| plugin.keys);
-        for (order, key) in (0..).zip(TRANSFORM_KEYS.iter().chain(own)) {
+        let (prefix, group) = (format!("{list}.{alias}."), format!("{}: {alias}", if what == "Predicate" { "Predicates" } else { "Transforms" }));
+        let own = props.get(&format!("{prefix}type")).map_or(&[] as &[_], |class| own(class.trim()));
+        for (order, key) in (0..).zip(common.iter().chain(own)) {
             let mut key = Key::new(key, &prefix, &group, Some(Row(key.name, order, if order == 0 { Width::Long } else { Width::None }, key.name)));
             if order == 0 {
-                key.definition.display_name = format!("Transformation type for {alias}");
+                key.definition.display_name = format!("{what} type for {alias}");
+                key.definition.documentation = format!("Class for the '{alias}' {}.", what.to_ascii_lowercase());
             }
             keys.push(key);
         }
     }
+    keys
+}
+
+/// The keys of the transforms and the predicates that a configuration names.
+fn of_transforms(props: &Props) -> Vec<Key> {
+    let mut keys = of_stages(props, "transforms", "Transformation", TRANSFORM_KEYS, |class| transform::find(class).map_or(&[], |(plugin, _)| plugin.keys));
+    keys.extend(of_stages(props, "predicates", "Predicate", PREDICATE_KEYS, |class| predicates::find(class).map_or(&[], |plugin| plugin.keys)));
     keys
 }
 
@@ -344,8 +360,10 @@ fn value_of(key: &Key, name: &str, raw: &Props, props: &Props) -> Option<String>
 pub(super) fn of_plugin(connectors: &[&'static dyn Connector], plugin: &str) -> Result<Vec<Definition>, HerderError> {
     let keys: Vec<Key> = if let Ok(class) = classes::find(connectors, plugin) {
         of_connector(class).into_iter().chain(framework(class.kind())).collect()
-    } else if let Some(transform) = transform::find(plugin) {
+    } else if let Some((transform, _)) = transform::find(plugin) {
         transform.keys.iter().map(|key| without_group(Key::new(key, "", "", None))).collect()
+    } else if let Some(predicate) = predicates::find(plugin) {
+        predicate.keys.iter().map(|key| without_group(Key::new(key, "", "", None))).collect()
     } else if let Some(converter) = wire::find(plugin) {
         converter_keys::of(converter.name).iter().map(|key| without_group(Key::new(key, "", key.group, converter_keys::row(key.name)))).collect()
     } else if payload::find_for_headers(plugin).is_some() {
@@ -357,12 +375,13 @@ pub(super) fn of_plugin(connectors: &[&'static dyn Connector], plugin: &str) -> 
 }
 
 /// Every plugin, by kind in upstream's order, each sorted by class.
-pub(super) fn plugins(connectors: &[&'static dyn Connector]) -> Vec<(&'static str, PluginKind)> {
-    let mut all: Vec<(usize, &'static str, PluginKind)> = Vec::new();
-    all.extend(connectors.iter().map(|c| (if c.kind() == Kind::Sink { 0 } else { 1 }, c.class(), c.kind().as_str())));
-    all.extend(transform::TRANSFORMS.iter().map(|plugin| (2, class_of(plugin.name, plugin.aliases), "transformation")));
-    all.extend(wire::WIRE.iter().map(|wire| (4, class_of(wire.name, wire.aliases), "converter")));
-    all.extend(payload::for_headers().map(|writer| (5, class_of(writer.name, writer.aliases), "header_converter")));
+pub(super) fn plugins(connectors: &[&'static dyn Connector]) -> Vec<(String, PluginKind)> {
+    let mut all: Vec<(usize, String, PluginKind)> = Vec::new();
+    all.extend(connectors.iter().map(|c| (if c.kind() == Kind::Sink { 0 } else { 1 }, c.class().to_owned(), c.kind().as_str())));
+    all.extend(transform::TRANSFORMS.iter().flat_map(|plugin| plugin.classes()).map(|class| (2, class, "transformation")));
+    all.extend(predicates::PREDICATES.iter().map(|plugin| (3, plugin.class.to_owned(), "predicate")));
+    all.extend(wire::WIRE.iter().map(|wire| (4, class_of(wire.name, wire.aliases).to_owned(), "converter")));
+    all.extend(payload::for_headers().map(|writer| (5, class_of(writer.name, writer.aliases).to_owned(), "header_converter")));
     all.sort_unstable();
     all.into_iter().map(|(_, class, kind)| (class, kind)).collect()
 }

@@ -183,13 +183,23 @@ impl Core {
             Failure { stage, class: Arc::clone(class), reason }
         };
         let mut failed: Vec<_> = unconverted.into_iter().map(|r| (offset_in(raw.offsets.values(), r.row), of_converter(r.half, r.reason))).collect();
-        let mut batches = Vec::with_capacity(decoded.len());
+        let (mut batches, mut transformed) = (Vec::with_capacity(decoded.len()), Vec::new());
         for batch in decoded {
             let offsets = batch.offsets.clone();
-            let untransformed = self.chain.apply(batch, &mut batches).into_iter();
+            let untransformed = self.chain.apply(batch, &mut transformed).into_iter();
             let of_transform =
                 |r: Untransformed| (offset_in(offsets.values(), r.row), Failure { stage: Stage::Transformation, class: r.class, reason: r.reason });
             failed.extend(untransformed.map(of_transform));
+        }
+        for batch in transformed {
+            let offsets = batch.offsets.clone();
+            let (batch, unread) = self.stage.with_headers(batch)?;
+            batches.push(batch);
+            let of_header = |r: lakehead_formats::column::Reject| {
+                let class = Arc::clone(&self.classes.header);
+                (offset_in(offsets.values(), r.row), Failure { stage: Stage::HeaderConverter, class, reason: r.reason })
+            };
+            failed.extend(unread.into_iter().map(of_header));
         }
         Ok(Processed { batches, failed })
     }

@@ -69,7 +69,7 @@ pub async fn run(spec: TaskSpec, keeping: Keeping, control: TaskControl) -> Resu
     };
     let config = |errors: Vec<crate::connect::config::ConfigError>| TaskError::bad_config(&errors);
     let writers = writing::writers(props, &worker.props).map_err(config)?;
-    let chain = Chain::from_props(props).map_err(config)?;
+    let chain = Chain::from_props(props).map_err(config)?.of_source();
     let producer_props = settings::producer_props(&worker.props, &spec.connector, props, spec.task);
     let (offsets, transactions, producer) = match keeping {
         Keeping::AtLeastOnce(offsets) => (offsets, None, spec.env.kafka.producer(&producer_props).map_err(|error| refused(&error))?),

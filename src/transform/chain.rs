@@ -1,22 +1,27 @@
-//! The transforms of a connector, in order: `transforms=a,b`, `transforms.a.type=…`, `transforms.a.<key>=…`.
+//! The transforms of a connector, in order: `transforms=a,b`, `transforms.a.type=…`, `transforms.a.<key>=…`, each for all records or for those of a predicate.
+//!
+//! Schemaless values that a transform has read stay columns for those behind it; at the end they are JSON again, and neighbours of one kind are one batch.
 //!
 //! Guarantee: every row of a batch comes out in one batch or is rejected, once, numbered as in the batch that went in; spans stay consecutive and cover
 //! the whole.
 
 use std::sync::Arc;
 
-use arrow::array::Int64Array;
+use arrow::array::{BooleanArray, Int64Array};
+use arrow::error::ArrowError;
 use lakehead_formats::column::Reject;
 
-use super::{TRANSFORMS, Transform, find};
+use super::predicates::{self, Predicate};
+use super::weave::{as_json, joined, weave};
+use super::{Side, TRANSFORMS, Transform, configure, find, rows};
 use crate::batch::Batch;
 use crate::connect::Props;
-use crate::connect::config::{ConfigError, check};
+use crate::connect::config::ConfigError;
 
 /// The transforms of one task; empty when the connector has none.
 #[derive(Debug, Default)]
 pub struct Chain {
-    transforms: Vec<(Arc<str>, Box<dyn Transform>)>,
+    stages: Vec<Stage>,
 }
 
 /// A row that a transform could not take.
@@ -30,61 +35,141 @@ pub struct Untransformed {
     pub reason: String,
 }
 
+/// A transform, and which records it is for.
+#[derive(Debug)]
+struct Stage {
+    class: Arc<str>,
+    transform: Box<dyn Transform>,
+    condition: Option<Condition>,
+}
+
+#[derive(Debug)]
+struct Condition {
+    predicate: Box<dyn Predicate>,
+    negate: bool,
+}
+
 impl Chain {
     /// Builds the transforms that a connector's configuration names.
     ///
     /// # Errors
-    /// Every problem, under the key as the user wrote it. Predicates are not there yet and refused by name.
+    /// Every problem, under the key as the user wrote it.
     pub fn from_props(props: &Props) -> Result<Self, Vec<ConfigError>> {
-        let aliases: Vec<&str> = match props.get("transforms").map_or("", |text| text.trim()) {
-            "" => Vec::new(),
-            text => text.split(',').map(str::trim).collect(),
-        };
-        let mut errors = Vec::new();
-        let mut transforms = Vec::new();
-        for (at, alias) in aliases.iter().enumerate() {
-            if aliases.iter().take(at).any(|earlier| earlier == alias) {
-                errors.push(ConfigError::new("transforms", format!("Duplicate alias provided: \"{alias}\" is in transforms twice")));
-                continue;
-            }
-            match build(alias, props) {
-                Ok(transform) => transforms.push(transform),
+        let (aliases, mut errors) = aliases("transforms", props);
+        let (conditions, more) = self::aliases("predicates", props);
+        errors.extend(more);
+        for alias in &conditions {
+            errors.extend(predicate(alias, props).err().into_iter().flatten());
+        }
+        let mut stages = Vec::new();
+        for alias in aliases {
+            match stage(alias, &conditions, props) {
+                Ok(stage) => stages.push(stage),
                 Err(more) => errors.extend(more),
             }
         }
-        if props.get("predicates").is_some_and(|text| !text.trim().is_empty()) {
-            errors.push(ConfigError::new("predicates", "predicates are not supported yet: remove them, or filter in the producer"));
-        }
-        if errors.is_empty() { Ok(Self { transforms }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { stages }) } else { Err(errors) }
+    }
+
+    /// The records are a source's.
+    #[must_use]
+    pub fn of_source(mut self) -> Self {
+        self.stages.iter_mut().for_each(|stage| stage.transform.of_source());
+        self
     }
 
     /// True when batches go through as they are.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.transforms.is_empty()
+        self.stages.is_empty()
     }
 
     /// Sends a batch through every transform. What comes out is added to `out`; rejected rows are numbered as in `batch`, ascending.
     pub fn apply(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Vec<Untransformed> {
-        if self.transforms.is_empty() {
+        if self.stages.is_empty() {
             out.push(batch);
             return Vec::new();
         }
         let offsets = batch.offsets.clone();
         let mut rejects = Vec::new();
         let mut batches = vec![batch];
-        for (class, transform) in &mut self.transforms {
+        for stage in &mut self.stages {
             let mut next = Vec::with_capacity(batches.len());
             for piece in batches {
                 let own = piece.offsets.clone();
-                let of_whole = |Reject { row, reason }| Untransformed { row: row_of(&offsets, &own, row), class: Arc::clone(class), reason };
-                rejects.extend(transform.apply(piece, &mut next).into_iter().map(of_whole));
+                let found = stage.apply(piece, &mut next);
+                let of_whole = |Reject { row, reason }| Untransformed { row: row_of(&offsets, &own, row), class: Arc::clone(&stage.class), reason };
+                rejects.extend(found.into_iter().map(of_whole));
             }
             batches = next;
         }
+        // What cannot leave the chain as text is the last transform's.
+        let last = self.stages.last().map_or_else(|| Arc::from(""), |stage| Arc::clone(&stage.class));
+        let finished = batches.into_iter().map(|batch| {
+            let own = batch.offsets.clone();
+            let (batch, bad) = finish(batch);
+            let of_whole = |Reject { row, reason }| Untransformed { row: row_of(&offsets, &own, row), class: Arc::clone(&last), reason };
+            rejects.extend(bad.into_iter().map(of_whole));
+            batch
+        });
+        let finished: Vec<Batch> = finished.collect();
         rejects.sort_by_key(|reject| reject.row);
-        out.extend(batches);
+        out.extend(if finished.len() > 1 { joined(finished) } else { finished });
         rejects
+    }
+}
+
+impl Stage {
+    /// The records that the condition holds for go through the transform, the others past it; they meet again in order.
+    fn apply(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Vec<Reject> {
+        let Some(condition) = &mut self.condition else { return self.transform.apply(batch, out) };
+        let mask = condition.predicate.test(&batch);
+        let mask = if condition.negate { !&mask } else { mask };
+        match mask.count_set_bits() {
+            0 => {
+                out.push(batch);
+                return Vec::new();
+            }
+            taken if taken == batch.len() => return self.transform.apply(batch, out),
+            _ => {}
+        }
+        let mask = BooleanArray::new(mask, None);
+        match self.apply_to_some(&batch, &mask, out) {
+            Ok(rejects) => rejects,
+            Err(error) => {
+                let reason = format!("the records of a predicate cannot be told apart from the others in this batch: {error}");
+                out.push(rows::without_rows(&batch));
+                (0..batch.len()).map(|row| Reject { row, reason: reason.clone() }).collect()
+            }
+        }
+    }
+
+    fn apply_to_some(&mut self, batch: &Batch, mask: &BooleanArray, out: &mut Vec<Batch>) -> Result<Vec<Reject>, ArrowError> {
+        let taken = rows::keep(batch, mask)?;
+        let others = rows::keep(batch, &BooleanArray::new(!mask.values(), None))?;
+        let own = taken.offsets.clone();
+        let mut parts = Vec::new();
+        let rejects = self.transform.apply(taken, &mut parts);
+        parts.push(others);
+        let woven = weave(batch.span, parts)?;
+        out.extend(woven);
+        Ok(rejects.into_iter().map(|reject| Reject { row: row_of(&batch.offsets, &own, reject.row), ..reject }).collect())
+    }
+}
+
+/// Writes schemaless values as JSON again. What cannot be written is rejected, row numbers as in the batch.
+fn finish(mut batch: Batch) -> (Batch, Vec<Reject>) {
+    let columns = as_json(&batch.key, Side::Key).and_then(|key| Ok((key, as_json(&batch.value, Side::Value)?)));
+    match columns {
+        Ok((key, value)) => {
+            (batch.key, batch.value) = (key, value);
+            (batch, Vec::new())
+        }
+        Err(error) => {
+            let reason = format!("the record cannot be written as JSON: {error}");
+            let rejects = (0..batch.len()).map(|row| Reject { row, reason: reason.clone() }).collect();
+            (rows::without_rows(&batch), rejects)
+        }
     }
 }
 
@@ -94,40 +179,107 @@ fn row_of(whole: &Int64Array, piece: &Int64Array, row: usize) -> usize {
     whole.values().partition_point(|known| *known < offset)
 }
 
-/// Builds one transform.
-fn build(alias: &str, props: &Props) -> Result<(Arc<str>, Box<dyn Transform>), Vec<ConfigError>> {
+/// The aliases in a list, without those that are there twice or are empty, which are errors.
+fn aliases<'a>(list: &str, props: &'a Props) -> (Vec<&'a str>, Vec<ConfigError>) {
+    let (mut aliases, mut errors) = (Vec::new(), Vec::new());
+    let all = props.get(list).map(|text| text.trim()).filter(|text| !text.is_empty()).into_iter().flat_map(|text| text.split(',').map(str::trim));
+    for alias in all {
+        if alias.is_empty() {
+            errors.push(ConfigError::new(list, format!("an alias in {list} is empty: write {list}=a,b")));
+        } else if aliases.contains(&alias) {
+            errors.push(ConfigError::new(list, format!("Duplicate alias provided: \"{alias}\" is in {list} twice")));
+        } else {
+            aliases.push(alias);
+        }
+    }
+    (aliases, errors)
+}
+
+/// The settings below a prefix.
+fn below(prefix: &str, props: &Props) -> Props {
+    props.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.to_owned(), value.clone()))).collect()
+}
+
+/// Errors of a plugin's own keys, by the keys that the user wrote.
+fn prefixed(prefix: &str, errors: Vec<ConfigError>) -> Vec<ConfigError> {
+    let full = |error: ConfigError| {
+        let key = format!("{prefix}{}", error.key);
+        let message = [("configuration \"", "\""), ("for configuration ", ":")]
+            .iter()
+            .fold(error.message, |message, (before, after)| message.replacen(&format!("{before}{}{after}", error.key), &format!("{before}{key}{after}"), 1));
+        ConfigError { key, message }
+    };
+    errors.into_iter().map(full).collect()
+}
+
+/// The class that `type` names, which is then no setting of the plugin's.
+fn class_of(prefix: &str, own: &mut Props) -> Result<String, ConfigError> {
+    own.remove("plugin.version");
+    own.remove("type")
+        .ok_or_else(|| ConfigError::new(format!("{prefix}type"), format!("Missing required configuration \"{prefix}type\" which has no default value.")))
+}
+
+fn unknown(prefix: &str, class: &str, what: &str, known: &[&str]) -> ConfigError {
+    let message = format!("Invalid value {class} for configuration {prefix}type: Class {class} could not be found; {what}: {}", known.join(", "));
+    ConfigError::new(format!("{prefix}type"), message)
+}
+
+/// Builds one predicate.
+fn predicate(alias: &str, props: &Props) -> Result<Box<dyn Predicate>, Vec<ConfigError>> {
+    let prefix = format!("predicates.{alias}.");
+    let mut own = below(&prefix, props);
+    let class = class_of(&prefix, &mut own).map_err(|error| vec![error])?;
+    if predicates::find(class.trim()).is_none() {
+        let names: Vec<_> = predicates::PREDICATES.iter().map(|plugin| plugin.name).collect();
+        return Err(vec![unknown(&prefix, &class, "predicates", &names)]);
+    }
+    predicates::configure(class.trim(), &own).map_err(|errors| prefixed(&prefix, errors))
+}
+
+/// Builds one transform with its condition.
+fn stage(alias: &str, conditions: &[&str], props: &Props) -> Result<Stage, Vec<ConfigError>> {
     let prefix = format!("transforms.{alias}.");
-    let mut own: Props = props.iter().filter_map(|(key, value)| Some((key.strip_prefix(&prefix)?.to_owned(), value.clone()))).collect();
-    let error = |key: &str, message: String| vec![ConfigError::new(format!("{prefix}{key}"), message)];
-    if alias.is_empty() {
-        return Err(vec![ConfigError::new("transforms", "an alias in transforms is empty: write transforms=a,b")]);
-    }
-    if own.remove("predicate").is_some_and(|predicate| !predicate.trim().is_empty()) || own.remove("negate").is_some_and(|negate| negate.trim() == "true") {
-        return Err(error("predicate", "predicates are not supported yet: remove predicate and negate, or filter in the producer".to_owned()));
-    }
-    let Some(class) = own.remove("type") else {
-        return Err(error("type", format!("Missing required configuration \"{prefix}type\" which has no default value.")));
-    };
-    let Some(plugin) = find(class.trim()) else {
+    let mut own = below(&prefix, props);
+    let (named, negate) = (own.remove("predicate"), own.remove("negate"));
+    let class = class_of(&prefix, &mut own).map_err(|error| vec![error])?;
+    let Some((plugin, side)) = find(class.trim()) else {
         let names: Vec<_> = TRANSFORMS.iter().map(|plugin| plugin.name).collect();
-        let message = format!("Invalid value {class} for configuration {prefix}type: Class {class} could not be found; transforms: {}", names.join(", "));
-        return Err(error("type", message));
+        return Err(vec![unknown(&prefix, &class, "transforms", &names)]);
     };
-    let with_prefix = |error: ConfigError| ConfigError { key: format!("{prefix}{}", error.key), ..error };
-    let problems = check(&[plugin.keys], &own, |_| true).errors;
-    if !problems.is_empty() {
-        return Err(problems.into_iter().map(with_prefix).collect());
+    let mut errors = Vec::new();
+    if negate.is_some() && named.is_none() {
+        let message = format!("Config '{prefix}negate' was provided but there is no config '{prefix}predicate' defining a predicate to be negated.");
+        errors.push(ConfigError::new(format!("{prefix}type"), message));
     }
-    let name = Some(class.trim()).filter(|class| class.contains('.')).or(plugin.aliases.first().copied()).unwrap_or(plugin.name);
-    match (plugin.build)(&own) {
-        Ok(transform) => Ok((name.into(), transform)),
-        Err(errors) => Err(errors.into_iter().map(with_prefix).collect()),
+    let negates = negate.as_deref().map_or("", str::trim);
+    if !negates.is_empty() && !negates.eq_ignore_ascii_case("true") && !negates.eq_ignore_ascii_case("false") {
+        let message = format!("Invalid value {negates} for configuration {prefix}negate: Expected value to be either true or false");
+        errors.push(ConfigError::new(format!("{prefix}negate"), message));
+    }
+    let condition = match named.as_deref().map(str::trim) {
+        None => None,
+        Some(name) if conditions.contains(&name) => {
+            // What is wrong with the predicate itself is told of it.
+            predicate(name, props).ok().map(|predicate| Condition { predicate, negate: negates.eq_ignore_ascii_case("true") })
+        }
+        Some(name) => {
+            let known = conditions.join(", ");
+            let message = format!("Invalid value {name} for configuration {prefix}predicate: it is not in predicates, which are: [{known}]");
+            errors.push(ConfigError::new(format!("{prefix}predicate"), message));
+            None
+        }
+    };
+    match configure(class.trim(), &own) {
+        Ok(transform) if errors.is_empty() => Ok(Stage { class: plugin.class(side).into(), transform, condition }),
+        Ok(_) => Err(errors),
+        Err(more) => Err(errors.into_iter().chain(prefixed(&prefix, more)).collect()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::rows::tests::{batch, pieces};
+    use super::super::side::tests::json_batch;
     use super::*;
 
     fn chain(settings: &[(&str, &str)]) -> Result<Chain, Vec<ConfigError>> {
@@ -152,13 +304,13 @@ mod tests {
             ("transforms.drop.regex", "ord(.*)"),
             ("transforms.drop.replacement", "$1"),
             ("transforms.day.type", "TimestampRouter"),
-            ("transforms.day.negate", "false"),
         ])
         .unwrap();
         let mut out = Vec::new();
         let rejects = chain.apply(batch(&[(11, Some(0)), (13, None), (17, Some(86_400_000)), (19, None)]), &mut out);
         assert_eq!(pieces(&out), [("ers-19700101".to_owned(), vec![11], (10, 17)), ("ers-19700102".to_owned(), vec![17], (17, 100))]);
-        assert_eq!(rejects.iter().map(|reject| reject.row).collect::<Vec<_>>(), [1, 3]);
+        let found: Vec<_> = rejects.iter().map(|reject| (reject.row, &*reject.class)).collect();
+        assert_eq!(found, [1, 3].map(|row| (row, "org.apache.kafka.connect.transforms.TimestampRouter")));
     }
 
     #[test]
@@ -170,6 +322,16 @@ mod tests {
         let rejects = Chain::from_props(&props).unwrap().apply(batch(&[(11, None), (12, Some(0)), (13, Some(1000)), (14, None)]), &mut out);
         assert_eq!(pieces(&out).iter().map(|piece| piece.0.as_str()).collect::<Vec<_>>(), ["orders-0-1970", "orders-1-1970"]);
         assert_eq!(rejects.iter().map(|reject| reject.row).collect::<Vec<_>>(), [0, 3]);
+    }
+
+    #[test]
+    fn rejects_name_the_class_of_their_side() {
+        for class in ["Cast$Value", "org.apache.kafka.connect.transforms.Cast$Value"] {
+            let mut chain = chain(&[("transforms", "a"), ("transforms.a.type", class), ("transforms.a.spec", "n:int8")]).unwrap();
+            let rejects = chain.apply(json_batch(&[r#"{"n":1}"#, r#"{"n":"many"}"#]), &mut Vec::new());
+            let found: Vec<_> = rejects.iter().map(|reject| (reject.row, &*reject.class)).collect();
+            assert_eq!(found, [(1, "org.apache.kafka.connect.transforms.Cast$Value")]);
+        }
     }
 
     #[test]
@@ -186,14 +348,40 @@ mod tests {
                 "Invalid regex",
             ),
             (
-                vec![("transforms", "a"), ("transforms.a.type", "TimestampRouter"), ("transforms.a.predicate", "p")],
+                vec![
+                    ("transforms", "a"),
+                    ("transforms.a.type", "TimestampRouter"),
+                    ("transforms.a.predicate", "p"),
+                    ("predicates", "q"),
+                    ("predicates.q.type", "RecordIsTombstone"),
+                ],
                 "transforms.a.predicate",
-                "predicates are not supported yet",
+                "Invalid value p for configuration transforms.a.predicate: it is not in predicates, which are: [q]",
             ),
-            (vec![("predicates", "p")], "predicates", "predicates are not supported yet"),
+            (
+                vec![("transforms", "a"), ("transforms.a.type", "TimestampRouter"), ("transforms.a.negate", "false")],
+                "transforms.a.type",
+                "Config 'transforms.a.negate' was provided but there is no config 'transforms.a.predicate' defining a predicate to be negated.",
+            ),
+            (vec![("transforms", "a"), ("transforms.a.type", "ExtractField")], "transforms.a.type", "ExtractField could not be found"),
+            (vec![("predicates", "p")], "predicates.p.type", "Missing required configuration \"predicates.p.type\""),
+            (vec![("predicates", "p"), ("predicates.p.type", "X")], "predicates.p.type", "Class X could not be found; predicates: HasHeaderKey"),
+            (
+                vec![("predicates", "p"), ("predicates.p.type", "HasHeaderKey")],
+                "predicates.p.name",
+                "Missing required configuration \"predicates.p.name\" which has no default value.",
+            ),
+            (
+                vec![("predicates", "p"), ("predicates.p.type", "TopicNameMatches"), ("predicates.p.pattern", "[")],
+                "predicates.p.pattern",
+                "Invalid value [ for configuration predicates.p.pattern: Invalid regex",
+            ),
         ] {
             let errors = chain(&settings).unwrap_err();
             assert!(errors.len() == 1 && errors[0].key == key && errors[0].message.contains(part), "{settings:?}: {errors:?}");
         }
     }
 }
+
+#[cfg(test)]
+mod laws;

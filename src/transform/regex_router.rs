@@ -50,12 +50,17 @@ pub(super) fn build(props: &Props) -> Result<Box<dyn Transform>, Vec<ConfigError
     let values = Values { tables: &[KEYS], props };
     let (regex, replacement) = (values.text("regex"), values.text("replacement"));
     let invalid = |key: &str, value: &str, message: &str| vec![ConfigError::new(key, format!("Invalid value {value} for configuration {key}: {message}"))];
-    // on its own first: inside the group, a broken expression could become a whole one; a comment of `(?x)` at its end needs a line feed
-    let whole = || Regex::new(&format!("\\A(?:{regex})\\z")).or_else(|_| Regex::new(&format!("\\A(?:{regex}\n)\\z")));
-    let compiled = Regex::new(regex).and_then(|anywhere| Ok((whole()?, anywhere)));
-    let (whole, anywhere) = compiled.map_err(|error| invalid("regex", regex, &format!("Invalid regex: {error}")))?;
+    let (whole, anywhere) = compile(regex).map_err(|error| invalid("regex", regex, &format!("Invalid regex: {error}")))?;
     let replacement = parse_replacement(replacement, &anywhere).map_err(|message| invalid("replacement", replacement, &message))?;
     Ok(Box::new(RegexRouter { whole, anywhere, replacement, last: None }))
+}
+
+/// An expression for a text as a whole, and anywhere in it.
+pub(super) fn compile(regex: &str) -> Result<(Regex, Regex), Box<fancy_regex::Error>> {
+    // on its own first: inside the group, a broken expression could become a whole one; a comment of `(?x)` at its end needs a line feed
+    let anywhere = Regex::new(regex)?;
+    let whole = Regex::new(&format!("\\A(?:{regex})\\z")).or_else(|_| Regex::new(&format!("\\A(?:{regex}\n)\\z")))?;
+    Ok((whole, anywhere))
 }
 
 impl Transform for RegexRouter {

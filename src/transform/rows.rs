@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::compute::filter;
 use arrow::error::ArrowError;
+use lakehead_formats::column::Reject;
 
 use crate::batch::{Batch, OffsetRange};
 
@@ -51,6 +52,30 @@ pub(super) fn keep(batch: &Batch, keep: &BooleanArray) -> Result<Batch, ArrowErr
         None => None,
     };
     Ok(kept)
+}
+
+/// Rows `from .. to`, with the part of the span that is theirs.
+pub(super) fn between(batch: &Batch, from: usize, to: usize) -> Batch {
+    let start = if from == 0 { batch.span.start } else { batch.offsets.values().get(from).copied().unwrap_or(batch.span.end) };
+    let end = batch.offsets.values().get(to).copied().unwrap_or(batch.span.end);
+    slice(batch, from..to, OffsetRange { start, end })
+}
+
+/// Leaves out rejected rows. The span stays.
+///
+/// # Errors
+/// When a kernel does not know a column's type.
+pub(super) fn without(batch: &Batch, rejects: &[Reject]) -> Result<Batch, ArrowError> {
+    if rejects.is_empty() {
+        return Ok(batch.clone());
+    }
+    let mut kept = vec![true; batch.len()];
+    for reject in rejects {
+        if let Some(flag) = kept.get_mut(reject.row) {
+            *flag = false;
+        }
+    }
+    keep(batch, &BooleanArray::from(kept))
 }
 
 /// No rows, the same span: all that is left of a batch whose rows were all rejected.

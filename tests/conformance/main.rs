@@ -1,11 +1,12 @@
-//! The storage sinks' conformance vectors, played through the real connectors.
+//! The storage sinks', the transforms' and the converters' conformance vectors, played through the real code.
 //!
 //! `cargo test --test conformance` plays every vector of this folder; `LAKEHEAD_CONFORMANCE_DIR` names another folder of the same form, whose JSON files
 //! are played instead. The last lines are `conformance <file> <kind>: passed N, differs N, failed N`. A vector passes when everything is as it expects;
 //! it differs when all that is not is predicted by a row of `docs/compatibility.md` ([`rules`]); otherwise it fails, also when it is not understood.
 //!
 //! Parts: [`vectors`] (what a vector is), [`shorthand`] and [`records`] (schemas and records), [`store`] and [`bucket`] (what is written to), [`play`] (the real
-//! converters and tasks on a set clock), [`files`] and [`avro`] (what was written), then the kinds: [`writer`], [`settings`], [`row_format`], [`others`].
+//! converters and tasks on a set clock), [`files`] and [`avro`] (what was written), then the kinds: [`writer`], [`settings`], [`row_format`], [`others`],
+//! [`transforms`] and [`converters`] (with [`tagged`], values with their classes).
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a test that is a report: what cannot be read fails it")]
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use vectors::{Outcome, Vector};
 
 mod avro;
 mod bucket;
+mod converters;
 mod files;
 mod others;
 mod play;
@@ -28,6 +30,8 @@ mod rules;
 mod settings;
 mod shorthand;
 mod store;
+mod tagged;
+mod transforms;
 mod vectors;
 mod writer;
 
@@ -40,6 +44,13 @@ const KINDS: &[(&str, fn(&Vector) -> Outcome)] = &[
     ("row_format", row_format::row_format),
     ("aiven", others::aiven),
     ("lenses", others::lenses),
+    ("smt", transforms::smt),
+    ("predicate", transforms::predicate),
+    ("path", transforms::path),
+    ("to_connect", converters::to_connect),
+    ("from_connect", converters::from_connect),
+    ("to_header", converters::to_header),
+    ("from_header", converters::from_header),
 ];
 
 /// What the tests of this test check: it must not be wrong itself.
@@ -139,12 +150,22 @@ fn judge(vector: &Vector, play: fn(&Vector) -> Outcome, count: &mut Count) {
     match outcome {
         Ok(mismatches) if mismatches.is_empty() => count.passed += 1,
         Ok(mismatches) => {
+            if let Some(reason) = transforms::on_purpose(id) {
+                count.differs += 1;
+                println!("differs: {id} {kind}: {reason}");
+                return;
+            }
             let rules: Vec<_> = mismatches.iter().map(|mismatch| rules::explain(vector, mismatch)).collect();
             if let Some(known) = rules.iter().copied().collect::<Option<Vec<_>>>() {
                 count.differs += 1;
                 let mut rows: Vec<&str> = known.iter().map(|rule| rule.row).collect();
                 rows.dedup();
                 println!("differs: {id} {kind}: {name}: {}", rows.join("; "));
+                return;
+            }
+            if let Some(reason) = converters::difference(vector) {
+                count.differs += 1;
+                println!("differs: {id} {kind}: {reason}");
                 return;
             }
             count.failed += 1;

@@ -6,7 +6,7 @@
 //!
 //! `tests/world` has the parts around the product. The tests: [`volume`] (a million records in each format), [`crash`] (kill -9, and members that come and go), [`bad_input`] (records and settings that
 //! are wrong), [`dead_letters`] (what becomes of records that fail), [`outage`] (parts that are down), [`distributed`] (workers of one group), [`exactly_once`] (sources whose records and offsets are one transaction), [`lost_records`] (records that are gone before they are read),
-//! [`management`] (offsets, topics and levels of loggers over REST), [`registry`] (schemas that refer to others), [`sources`] (connectors that write to Kafka),
+//! [`management`] (offsets, topics and levels of loggers over REST), [`registry`] (schemas that refer to others), [`sources`] (connectors that write to Kafka), [`transforms`] (chains of them),
 //! [`undisturbed`] (what is done to one connector, and the others), [`whole_sink`] (keys, headers, tombstones, versions and every language of schemas at once),
 //! [`writers`] (sources with a schema registry), [`audit`] (the proof of what was written).
 #![expect(clippy::expect_used, reason = "whatever goes wrong in a harness fails the test")]
@@ -22,6 +22,7 @@ mod management;
 mod outage;
 mod registry;
 mod sources;
+mod transforms;
 mod undisturbed;
 mod volume;
 mod whole_sink;

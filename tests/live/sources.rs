@@ -210,11 +210,7 @@ fn connectors_and_tasks_that_fail_are_told_and_restarted() {
 fn what_a_source_cannot_do_is_refused_by_name() {
     let Folder { input, offsets, .. } = folder();
     let worker = worker(&offsets, &[]);
-    for (key, value) in [
-        ("value.converter", "io.confluent.connect.avro.AvroConverter"),
-        ("topic.creation.default.partitions", "1"),
-        ("producer.override.transactional.id", "mine"),
-    ] {
+    for (key, value) in [("topic.creation.default.partitions", "1"), ("producer.override.transactional.id", "mine")] {
         let (status, body) = worker.create(&source("refused", &input).with(key, value));
         assert!(status == 400 && body.to_string().contains(key.strip_suffix("partitions").unwrap_or(key)), "{key}: {status} {body}");
     }

@@ -92,15 +92,24 @@ async fn a_configuration_is_shown_key_by_key_with_its_problems() {
 async fn transforms_and_converters_bring_their_keys() {
     let world = World::start(&[]).await;
     let config = json!({"connector.class": "BlackholeSink", "name": "x", "topics": "t", "depth": "1", "transforms": "r", "transforms.r.type": "RegexRouter",
-        "transforms.r.regex": "(", "transforms.r.replacement": "b", "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+        "transforms.r.regex": "(", "transforms.r.replacement": "b", "transforms.r.predicate": "p",
+        "predicates": "p", "predicates.p.type": "HasHeaderKey", "value.converter": "org.apache.kafka.connect.json.JsonConverter",
         "value.converter.schemas.enable": "false"});
     let answer = validate(&world, "BlackholeSink", config).await;
     let keys = by_key(&answer);
     assert_eq!(answer["groups"][4], "Transforms: r");
     assert_eq!(keys["transforms.r.type"]["definition"]["display_name"], "Transformation type for r");
     assert_eq!(keys["transforms.r.negate"]["definition"]["default_value"], "false");
+    assert_eq!(keys["transforms.r.type"]["definition"]["documentation"], "Class for the 'r' transformation.");
+    let offered = keys["transforms.r.type"]["value"]["recommended_values"].as_array().unwrap();
+    assert!(offered.contains(&json!("org.apache.kafka.connect.transforms.Flatten$Key")), "{offered:?}");
     let broken = &keys["transforms.r.regex"];
     assert_eq!((&broken["definition"]["group"], broken["value"]["errors"].as_array().map(Vec::len)), (&json!("Transforms: r"), Some(1)));
+    assert_eq!(answer["groups"][5], "Predicates: p");
+    assert_eq!(keys["predicates.p.type"]["definition"]["display_name"], "Predicate type for p");
+    assert_eq!(keys["predicates.p.type"]["value"]["recommended_values"].as_array().map(Vec::len), Some(3));
+    let missing = "Missing required configuration \"predicates.p.name\" which has no default value.";
+    assert_eq!(keys["predicates.p.name"]["value"]["errors"], json!([missing]));
     assert_eq!(keys["value.converter.schemas.enable"]["value"]["value"], "false");
     assert_eq!(keys["value.converter.converter.type"]["value"]["value"], "value");
     assert!(!keys.contains_key("key.converter.schemas.enable"), "the worker's converter is not the connector's");
@@ -117,7 +126,7 @@ async fn a_plugin_lists_its_own_keys_before_the_frameworks() {
     assert_eq!(world.call("GET", "/connector-plugins/BlackholeSink/config?version=9.9").await.status, 400);
     let all = world.call("GET", "/connector-plugins?connectorsOnly=false").await.json();
     let kinds: Vec<&str> = all.as_array().unwrap().iter().map(|plugin| plugin["type"].as_str().unwrap()).collect();
-    assert!(kinds.starts_with(&["sink", "transformation"]) && kinds.ends_with(&["header_converter"]), "{kinds:?}");
+    assert!(kinds.starts_with(&["sink", "transformation"]) && kinds.ends_with(&["header_converter"]) && kinds.contains(&"predicate"), "{kinds:?}");
     let of_headers = all.as_array().unwrap().iter().filter(|plugin| plugin["type"] == "header_converter");
     let classes: Vec<&str> = of_headers.filter_map(|plugin| plugin["class"].as_str()?.strip_prefix("org.apache.kafka.connect.")).collect();
     let numbers = ["Boolean", "ByteArray", "Double", "Float", "Integer", "Long", "Short"].map(|kind| format!("converters.{kind}Converter"));

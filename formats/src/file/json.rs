@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::FieldRef;
+use arrow::datatypes::{Field, FieldRef};
 use bytes::Bytes;
 use flate2::Compression;
 
@@ -22,7 +22,7 @@ mod print;
 
 pub(crate) use self::number::push_f32;
 pub use self::number::push_f64;
-pub(crate) use self::print::{DecimalFormat, Printer, push_string, unsupported};
+pub(crate) use self::print::{DecimalFormat, Nulls, Printer, push_base64, push_string, unsupported};
 
 /// Registration.
 pub(super) const FILE: File = File {
@@ -100,6 +100,13 @@ struct JsonEncoder {
     field: FieldRef,
     decimals: DecimalFormat,
     file: TextFile,
+}
+
+/// A value as JSON text, the first of an array: how defaults are kept in a field's metadata.
+pub(crate) fn printed(array: &ArrayRef, field: &Field) -> String {
+    let mut out = Vec::new();
+    Printer::in_struct(array, &Arc::new(field.clone()), DecimalFormat::Base64, Nulls::Default).print(0, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn failed(error: impl fmt::Display) -> FormatError {

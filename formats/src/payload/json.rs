@@ -5,6 +5,8 @@
 //! | `true` (the default) | `{"schema":{…},"payload":…}` | `{"schema":null,"payload":…}` | no payload |
 //! | `false` | its JSON | its JSON | no payload |
 //!
+//! `replace.null.with.default=false` writes nulls as `null` also where the schema has a default. `schema.content` is for reading, and not looked at.
+//!
 //! Source: `org.apache.kafka.connect.json.JsonConverter#fromConnectData`; [`envelope`] writes schemas.
 
 use arrow::array::{Array, BinaryBuilder};
@@ -12,7 +14,7 @@ use arrow::datatypes::DataType;
 
 use super::{Options, PayloadWriter, Payloads, Writer};
 use crate::column::{Column, Reject};
-use crate::file::json::{DecimalFormat, Printer, unsupported};
+use crate::file::json::{DecimalFormat, Nulls, Printer, unsupported};
 use crate::schema::{DEFAULT, is_json_text};
 use crate::wire::ConvertError;
 
@@ -30,6 +32,7 @@ pub(super) const WRITER: Writer = Writer {
 struct Json {
     enveloped: bool,
     decimals: DecimalFormat,
+    nulls: Nulls,
 }
 
 impl Json {
@@ -46,16 +49,12 @@ impl Json {
             "NUMERIC" => DecimalFormat::Numeric,
             other => return Err(refused("decimal.format", format!("{other:?} is unknown; values taken: BASE64, NUMERIC"))),
         };
-        if !text("schema.content").is_empty() {
-            return Err(refused("schema.content", "schemas that readers are to have beforehand are not supported for writing; leave it out".to_owned()));
-        }
-        if text("replace.null.with.default").eq_ignore_ascii_case("false") {
-            return Err(refused(
-                "replace.null.with.default",
-                "false is not supported for writing: nulls are written as their defaults; values taken: true".to_owned(),
-            ));
-        }
-        Ok(Self { enveloped, decimals })
+        let nulls = match text("replace.null.with.default").to_ascii_lowercase().as_str() {
+            "" | "true" => Nulls::Default,
+            "false" => Nulls::Null,
+            other => return Err(refused("replace.null.with.default", format!("{other:?} is not a boolean; values taken: true, false"))),
+        };
+        Ok(Self { enveloped, decimals, nulls })
     }
 }
 
@@ -76,14 +75,15 @@ impl PayloadWriter for Json {
             }
             before.extend_from_slice(b",\"payload\":");
         }
-        let is_required = !is_schemaless && !field.is_nullable() && !field.metadata().contains_key(DEFAULT);
-        let printer = Printer::in_struct(&column.array, field, self.decimals);
+        let has_default = self.nulls == Nulls::Default && field.metadata().contains_key(DEFAULT);
+        let is_required = !is_schemaless && !field.is_nullable() && !has_default;
+        let printer = Printer::in_struct(&column.array, field, self.decimals, self.nulls);
         let (mut payloads, mut rejects, mut text) = (BinaryBuilder::new(), Vec::new(), Vec::new());
         for row in 0..column.len() {
             // The rows are texts of different lengths: there is no kernel for them.
             let is_null = field.data_type() == &DataType::Null || column.array.is_null(row);
             if is_null && is_required {
-                rejects.push(Reject { row, reason: "conversion error: null value for field that is required and has no default value".to_owned() });
+                rejects.push(Reject { row, reason: "Conversion error: null value for field that is required and has no default value".to_owned() });
             }
             if is_null && (is_schemaless || is_required) {
                 payloads.append_null();

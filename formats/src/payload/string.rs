@@ -1,4 +1,4 @@
-//! `StringConverter`: values as Java's `toString` prints them, in UTF-8.
+//! `StringConverter`: values as Java's `toString` prints them, in UTF-8 or another charset.
 
 use arrow::array::{Array, BinaryBuilder};
 use arrow::datatypes::DataType;
@@ -7,6 +7,7 @@ use super::text::JavaText;
 use super::{Options, PayloadWriter, Payloads, Writer};
 use crate::column::Column;
 use crate::wire::ConvertError;
+use crate::wire::charset::Charset;
 
 /// Registration.
 pub(super) const WRITER: Writer =
@@ -14,16 +15,13 @@ pub(super) const WRITER: Writer =
 
 fn build(options: &Options) -> Result<Box<dyn PayloadWriter>, ConvertError> {
     const KEY: &str = "converter.encoding";
-    let charset = options.get(KEY).map_or("UTF-8", |charset| charset.trim());
-    if !["utf-8", "utf8"].contains(&charset.to_ascii_lowercase().as_str()) {
-        let message = format!("charset {charset:?} is not supported; strings are written as \"UTF-8\"");
-        return Err(ConvertError::Config { key: KEY.to_owned(), message });
-    }
-    Ok(Box::new(Strings))
+    let charset = Charset::of(options.get(KEY).map_or("UTF-8", |charset| charset.trim()));
+    let charset = charset.map_err(|message| ConvertError::Config { key: KEY.to_owned(), message })?;
+    Ok(Box::new(Strings(charset)))
 }
 
 #[derive(Debug)]
-struct Strings;
+struct Strings(Charset);
 
 impl PayloadWriter for Strings {
     fn write(&mut self, column: &Column) -> Payloads {
@@ -42,7 +40,10 @@ impl PayloadWriter for Strings {
             }
             line.clear();
             text.print(row, &mut line);
-            payloads.append_value(&line);
+            match self.0 {
+                Charset::Utf8 => payloads.append_value(&line),
+                charset => payloads.append_value(charset.encode(&String::from_utf8_lossy(&line))),
+            }
         }
         Payloads { payloads: payloads.finish(), rejects: Vec::new() }
     }
@@ -59,7 +60,7 @@ mod tests {
 
     fn written(array: ArrayRef) -> (Vec<Option<String>>, usize) {
         let column = Column::new(Arc::new(Field::new("value", array.data_type().clone(), true)), array);
-        let Payloads { payloads, rejects } = Strings.write(&column);
+        let Payloads { payloads, rejects } = Strings(Charset::Utf8).write(&column);
         (payloads.iter().map(|bytes| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned())).collect(), rejects.len())
     }
 
@@ -73,10 +74,11 @@ mod tests {
     }
 
     #[test]
-    fn a_charset_other_than_utf_8_is_refused() {
+    fn a_charset_that_is_not_known_is_refused() {
         let options = |charset: &str| Options::from([("converter.encoding".to_owned(), charset.to_owned())]);
-        assert!(build(&options("UTF8")).is_ok());
-        let error = build(&options("UTF-16")).expect_err("another charset");
-        assert_eq!(error.to_string(), "converter.encoding: charset \"UTF-16\" is not supported; strings are written as \"UTF-8\"");
+        let column = Column::new(Arc::new(Field::new("value", DataType::Utf8, true)), Arc::new(StringArray::from(vec!["a"])));
+        assert_eq!(build(&options("UTF-16")).expect("a charset").write(&column).payloads.value(0), b"\xfe\xff\0a");
+        let error = build(&options("EBCDIC")).expect_err("another charset");
+        assert!(error.to_string().starts_with("converter.encoding: charset \"EBCDIC\" is not supported"), "{error}");
     }
 }

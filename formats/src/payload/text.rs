@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Date32Type, Field, Float32Type, Float64Type, In
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::file::json::{DecimalFormat, Printer, push_f32, push_f64, unsupported};
 use crate::schema::is_json_text;
@@ -132,7 +132,7 @@ impl<'a> JavaText<'a> {
     }
 
     /// `hashCode` of a map's key; the same for all keys of other types than strings and whole numbers, which keeps them in their order.
-    fn hash(&self, row: usize) -> i32 {
+    pub(super) fn hash(&self, row: usize) -> i32 {
         if self.array.is_null(row) {
             return 0;
         }
@@ -215,10 +215,7 @@ fn print_value(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
-        Value::Number(number) => match number.as_i64() {
-            Some(whole) => out.extend_from_slice(whole.to_string().as_bytes()),
-            None => push_double(|out| push_f64(number.as_f64().unwrap_or(f64::NAN), out), out),
-        },
+        Value::Number(number) => push_json_number(number, out),
         Value::String(text) => out.extend_from_slice(text.as_bytes()),
         Value::Array(items) => push_joined(b'[', items.iter(), b']', print_value, out),
         Value::Object(members) => {
@@ -233,8 +230,16 @@ fn print_value(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
+/// A number without a schema: whole ones are `Long`, all others `Double`.
+pub(super) fn push_json_number(number: &Number, out: &mut Vec<u8>) {
+    match number.as_i64() {
+        Some(whole) => out.extend_from_slice(whole.to_string().as_bytes()),
+        None => push_double(|out| push_f64(number.as_f64().unwrap_or(f64::NAN), out), out),
+    }
+}
+
 /// The order in which a `HashMap` that these were put into gives them out: by bucket, and in one bucket as they came.
-fn in_hash_order<T>(mut entries: Vec<(i32, T)>) -> Vec<T> {
+pub(super) fn in_hash_order<T>(mut entries: Vec<(i32, T)>) -> Vec<T> {
     let mut buckets = 16_usize;
     while entries.len() > buckets / 4 * 3 {
         buckets *= 2;
@@ -248,7 +253,7 @@ fn in_hash_order<T>(mut entries: Vec<(i32, T)>) -> Vec<T> {
 }
 
 /// `String.hashCode`.
-fn hash_of(text: &str) -> i32 {
+pub(super) fn hash_of(text: &str) -> i32 {
     text.encode_utf16().fold(0, |hash: i32, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 

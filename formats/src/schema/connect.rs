@@ -49,7 +49,7 @@ fn field(name: &str, schema: &Value, path: &str, depth: usize) -> Result<Field, 
     if !schema.is_object() {
         return Err(SchemaError::new(path, "a schema is a json object with the member \"type\""));
     }
-    let type_name = schema.get("type").and_then(Value::as_str).ok_or_else(|| SchemaError::new(path, "schema must contain 'type' field"))?;
+    let type_name = schema.get("type").and_then(Value::as_str).ok_or_else(|| SchemaError::new(path, "Schema must contain 'type' field"))?;
     let metadata = metadata(schema, path)?;
     let data_type = data_type(type_name, schema, &metadata, path, depth)?;
     let optional = schema.get("optional").and_then(Value::as_bool).unwrap_or(false);
@@ -123,20 +123,28 @@ fn data_type(type_name: &str, schema: &Value, metadata: &HashMap<String, String>
         ("struct", _) => DataType::Struct(struct_fields(schema, path, depth)?),
         (other, _) => {
             let known = "boolean, int8, int16, int32, int64, float, double, string, bytes, array, map, struct";
-            return Err(SchemaError::new(path, format_args!("unknown schema type {other:?}; known are {known}")));
+            return Err(SchemaError::new(path, format_args!("Unknown schema type: {other}; known are {known}")));
         }
     })
 }
 
 fn child(name: &str, member: &str, schema: &Value, path: &str, depth: usize) -> Result<Field, SchemaError> {
     match schema.get(member) {
-        None | Some(Value::Null) => Err(SchemaError::new(path, format_args!("the schema has no \"{member}\""))),
+        None | Some(Value::Null) => Err(SchemaError::new(
+            path,
+            match member {
+                "items" => "Array schema did not specify the element type",
+                "keys" => "Map schema did not specify the key type",
+                _ => "Map schema did not specify the value type",
+            },
+        )),
         Some(inner) => field(name, inner, &join(path, name), depth + 1),
     }
 }
 
 fn struct_fields(schema: &Value, path: &str, depth: usize) -> Result<Fields, SchemaError> {
-    let declared = schema.get("fields").and_then(Value::as_array).ok_or_else(|| SchemaError::new(path, "the struct's \"fields\" is not an array"))?;
+    let declared =
+        schema.get("fields").and_then(Value::as_array).ok_or_else(|| SchemaError::new(path, "Struct schema's \"fields\" argument is not an array."))?;
     let mut fields: Vec<Field> = Vec::with_capacity(declared.len());
     let mut names = std::collections::BTreeSet::new();
     for schema in declared {
@@ -232,10 +240,10 @@ mod tests {
         for (schema, reason) in [
             ("", "the schema is not json: EOF while parsing a value at line 1 column 0"),
             ("7", "a schema is a json object with the member \"type\""),
-            ("{}", "schema must contain 'type' field"),
-            (r#"{"type":"array"}"#, "the schema has no \"items\""),
-            (r#"{"type":"map","keys":{"type":"string"}}"#, "the schema has no \"values\""),
-            (r#"{"type":"struct"}"#, "the struct's \"fields\" is not an array"),
+            ("{}", "Schema must contain 'type' field"),
+            (r#"{"type":"array"}"#, "Array schema did not specify the element type"),
+            (r#"{"type":"map","keys":{"type":"string"}}"#, "Map schema did not specify the value type"),
+            (r#"{"type":"struct"}"#, "Struct schema's \"fields\" argument is not an array."),
             (r#"{"type":"struct","fields":[{"type":"int32"}]}"#, "a struct's field has no name in \"field\""),
             (r#"{"type":"struct","fields":[{"type":"int32","field":"a"},{"type":"int32","field":"a"}]}"#, "the struct has two fields named \"a\""),
             (r#"{"type":"int32","parameters":{"a":1}}"#, "parameter \"a\" is 1, not a string"),
@@ -248,7 +256,7 @@ mod tests {
             assert_eq!(from_connect_json("value", schema.as_bytes()).expect_err(schema).message, reason, "{schema}");
         }
         let nested = r#"{"type":"struct","fields":[{"field":"a","type":"struct","fields":[{"field":"b","type":"text"}]}]}"#;
-        assert!(from_connect_json("value", nested.as_bytes()).expect_err("unknown type").message.starts_with("field \"a.b\": unknown schema type \"text\""));
+        assert!(from_connect_json("value", nested.as_bytes()).expect_err("unknown type").message.starts_with("field \"a.b\": Unknown schema type: text"));
     }
 
     #[test]

@@ -57,7 +57,8 @@ pub(crate) use self::events::{Events, Quoted, last_members, read};
 pub(crate) use self::scan::plain;
 
 /// The default value of a field's schema, as an array of one row; none when it has none, or one that is no JSON of its type.
-pub(crate) fn default_value(field: &FieldRef) -> Option<ArrayRef> {
+#[must_use]
+pub fn default_value(field: &FieldRef) -> Option<ArrayRef> {
     let default = field.metadata().get(schema::DEFAULT)?;
     let mut decoder = Decoder::declared(field, true, false).ok()?;
     decoder.push(default.as_bytes()).ok()?;
@@ -250,6 +251,9 @@ impl Converter for JsonConverter {
             decoded.rejects.append(&mut rejects);
             decoded.rejects.sort_by_key(|reject| reject.row);
         }
+        for reject in decoded.rejects.iter_mut().filter(|reject| reject.reason.starts_with("malformed json")) {
+            reject.reason.insert_str(0, "Converting byte[] to Kafka Connect data failed due to serialization error: ");
+        }
         Ok(decoded)
     }
 }
@@ -321,7 +325,8 @@ fn runs(lanes: &[Option<Lane>], nothing: Lane) -> Vec<(Range<usize>, Lane)> {
 }
 
 fn declare(key: &str, text: &str, is_key: bool, defaults: bool, null_rows: bool) -> Result<Schema, ConvertError> {
-    let field = schema::from_connect_json(column_name(is_key), text.as_bytes()).map_err(|e| config(key, e))?;
+    let field = schema::from_connect_json(column_name(is_key), text.as_bytes());
+    let field = field.map_err(|e| config(key, format!("Failed to parse schema in converter config due to serialization error: {e}")))?;
     let decoder = Decoder::declared(&Arc::new(field), defaults, null_rows).map_err(|e| config(key, e))?;
     Ok(Schema::Declared(Box::new(decoder)))
 }

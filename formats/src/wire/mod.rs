@@ -19,6 +19,7 @@ use crate::column::{Column, Reject};
 
 pub mod avro;
 pub mod bytes;
+pub(crate) mod charset;
 mod fault;
 mod framed;
 pub mod json;

@@ -124,7 +124,7 @@ fn numbers<N: Number>(payloads: &BinaryArray, rejects: &mut Vec<Reject>) -> Arra
         let number = N::read(payload);
         if number.is_none() {
             let (name, found, wanted) = (N::NAMES.name, payload.len(), size_of::<N::Native>());
-            rejects.push(Reject { row, reason: format!("failed to deserialize {name}: the size of the data is {found} and not {wanted}") });
+            rejects.push(Reject { row, reason: format!("Failed to deserialize {name}: the size of the data is {found} and not {wanted}") });
         }
         number
     };
@@ -139,7 +139,7 @@ fn booleans(payloads: &BinaryArray, rejects: &mut Vec<Reject>) -> ArrayRef {
             [other] => format!("the byte is {other} and neither 0 nor 1"),
             other => format!("the size of the data is {} and not 1", other.len()),
         };
-        rejects.push(Reject { row, reason: format!("failed to deserialize boolean: {wrong}") });
+        rejects.push(Reject { row, reason: format!("Failed to deserialize boolean: {wrong}") });
         None
     };
     Arc::new(payloads.iter().enumerate().map(read).collect::<BooleanArray>())
@@ -170,18 +170,18 @@ mod tests {
         for (name, payload, expected) in [
             ("BooleanConverter", Some(&[0][..]), Ok("false")),
             ("boolean", Some(&[1]), Ok("true")),
-            ("boolean", Some(&[2]), Err("failed to deserialize boolean: the byte is 2 and neither 0 nor 1")),
-            ("boolean", Some(&[]), Err("failed to deserialize boolean: the size of the data is 0 and not 1")),
+            ("boolean", Some(&[2]), Err("Failed to deserialize boolean: the byte is 2 and neither 0 nor 1")),
+            ("boolean", Some(&[]), Err("Failed to deserialize boolean: the size of the data is 0 and not 1")),
             ("org.apache.kafka.connect.converters.ShortConverter", Some(&[0x80, 0]), Ok("-32768")),
-            ("short", Some(&[1]), Err("failed to deserialize short: the size of the data is 1 and not 2")),
+            ("short", Some(&[1]), Err("Failed to deserialize short: the size of the data is 1 and not 2")),
             ("Integer", Some(&[0, 0, 1, 2]), Ok("258")),
-            ("integer", Some(b""), Err("failed to deserialize integer: the size of the data is 0 and not 4")),
+            ("integer", Some(b""), Err("Failed to deserialize integer: the size of the data is 0 and not 4")),
             ("LongConverter", Some(&[255; 8]), Ok("-1")),
-            ("long", Some(&[0; 4]), Err("failed to deserialize long: the size of the data is 4 and not 8")),
+            ("long", Some(&[0; 4]), Err("Failed to deserialize long: the size of the data is 4 and not 8")),
             ("FloatConverter", Some(&[0x3f, 0xc0, 0, 0]), Ok("1.5")),
-            ("float", Some(&[0; 8]), Err("failed to deserialize float: the size of the data is 8 and not 4")),
+            ("float", Some(&[0; 8]), Err("Failed to deserialize float: the size of the data is 8 and not 4")),
             ("DoubleConverter", Some(&[0xbf, 0xe0, 0, 0, 0, 0, 0, 0]), Ok("-0.5")),
-            ("double", Some(&[0; 9]), Err("failed to deserialize double: the size of the data is 9 and not 8")),
+            ("double", Some(&[0; 9]), Err("Failed to deserialize double: the size of the data is 9 and not 8")),
         ] {
             assert_eq!(read(name, payload), expected.map(str::to_owned).map_err(str::to_owned), "{name} {payload:?}");
         }

@@ -1,4 +1,4 @@
-//! `StringConverter`: payloads as UTF-8 strings.
+//! `StringConverter`: payloads as strings, in UTF-8 or another charset.
 //!
 //! Source: `org.apache.kafka.connect.storage.StringConverter`, whose schema is optional string. Bytes that are no UTF-8 become U+FFFD exactly as
 //! Java's `new String(bytes, UTF_8)` puts it: one for each maximal part of a character, one for a whole encoded surrogate.
@@ -12,6 +12,7 @@ use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use arrow::error::ArrowError;
 
+use super::charset::Charset;
 use super::{ConvertError, Converter, Decoded, Options, RegisteredSchema, SchemaId, Want, Wire};
 use crate::column::Column;
 
@@ -26,18 +27,16 @@ pub(super) const WIRE: Wire = Wire {
 
 fn build(options: &Options, is_key: bool, _want: Want) -> Result<Box<dyn Converter>, ConvertError> {
     const KEY: &str = "converter.encoding";
-    let charset = options.get(KEY).map_or("UTF-8", |charset| charset.trim());
-    if !["utf-8", "utf8"].contains(&charset.to_ascii_lowercase().as_str()) {
-        let message = format!("charset {charset:?} is not supported; strings are read as \"UTF-8\"");
-        return Err(ConvertError::Config { key: KEY.to_owned(), message });
-    }
+    let charset = Charset::of(options.get(KEY).map_or("UTF-8", |charset| charset.trim()));
+    let charset = charset.map_err(|message| ConvertError::Config { key: KEY.to_owned(), message })?;
     let field = Field::new(super::json::column_name(is_key), DataType::Utf8, true);
-    Ok(Box::new(StringConverter { field: Arc::new(field) }))
+    Ok(Box::new(StringConverter { field: Arc::new(field), charset }))
 }
 
 #[derive(Debug)]
 struct StringConverter {
     field: FieldRef,
+    charset: Charset,
 }
 
 impl Converter for StringConverter {
@@ -50,9 +49,10 @@ impl Converter for StringConverter {
     }
 
     fn decode(&mut self, _topic: &str, payloads: &BinaryArray) -> Result<Decoded, ConvertError> {
-        let strings = match share(payloads) {
-            Ok(strings) => strings,
-            Err(_) => replaced(payloads)?,
+        let strings = match (self.charset, share(payloads)) {
+            (Charset::Utf8, Ok(strings)) => strings,
+            (Charset::Utf8, Err(_)) => replaced(payloads)?,
+            (charset, _) => payloads.iter().map(|payload| payload.map(|payload| charset.decode(payload))).collect(),
         };
         let column = Column::new(FieldRef::clone(&self.field), Arc::new(strings));
         Ok(Decoded { spans: vec![(0..payloads.len(), column)], rejects: Vec::new() })
@@ -141,10 +141,12 @@ mod tests {
     }
 
     #[test]
-    fn a_charset_other_than_utf_8_is_refused() {
+    fn a_charset_that_is_not_known_is_refused() {
         let options = |charset: &str| Options::from([("converter.encoding".to_owned(), charset.to_owned())]);
-        assert!((WIRE.build)(&options("UTF8"), true, Want::Any).is_ok());
-        let error = (WIRE.build)(&options("ISO-8859-1"), true, Want::Any).expect_err("latin 1");
-        assert_eq!(error.to_string(), "converter.encoding: charset \"ISO-8859-1\" is not supported; strings are read as \"UTF-8\"");
+        let mut latin = build(&options("ISO-8859-1"), false, Want::Any).expect("a charset");
+        let decoded = latin.decode("t", &BinaryArray::from(vec![Some(&b"\xe9"[..]), None])).expect("any bytes");
+        assert_eq!(decoded.spans[0].1.array.as_ref(), &StringArray::from(vec![Some("é"), None]) as &dyn Array);
+        let error = build(&options("EBCDIC"), false, Want::Any).expect_err("another charset");
+        assert!(error.to_string().starts_with("converter.encoding: charset \"EBCDIC\" is not supported"), "{error}");
     }
 }

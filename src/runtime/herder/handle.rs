@@ -222,7 +222,7 @@ impl HerderHandle {
 
     /// Every plugin, connectors or not: class and kind, in the order of the REST API.
     #[must_use]
-    pub fn all_plugins(&self) -> Vec<(&'static str, PluginKind)> {
+    pub fn all_plugins(&self) -> Vec<(String, PluginKind)> {
         definitions::plugins(self.about.connectors)
     }
 

@@ -1,11 +1,10 @@
 //! What a connector gave → the bytes that are sent: transforms, then converters.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BinaryArray, Int64Array, ListArray, StructArray, TimestampMillisecondArray};
-use arrow::datatypes::{DataType, Field, Fields};
-use lakehead_formats::column::Column;
+use arrow::array::{Array, AsArray, BinaryArray, Int64Array, ListArray, TimestampMillisecondArray};
+use lakehead_formats::column::Reject;
+use lakehead_formats::headers::{self, Own};
 use lakehead_formats::payload::PayloadWriter;
 
 use super::outbox::Held;
@@ -41,19 +40,14 @@ pub(super) struct Prepared {
 pub(super) struct Transformed {
     held: Arc<Held>,
     batches: Vec<Batch>,
-    /// Rows whose headers cannot be written, and rows that failed in a transform, with the reason.
-    bad_headers: BTreeMap<usize, String>,
+    /// Rows that failed in a transform, with the reason.
     bad: Vec<(usize, Failure)>,
 }
 
 impl Stages {
-    /// Takes a batch through headers and transforms.
+    /// Takes a batch through transforms.
     pub(super) fn transform(&mut self, held: &Arc<Held>) -> Transformed {
         let source = &held.batch;
-        let (headers, bad_headers) = match &source.headers {
-            Some(headers) => written_headers(self.writers.header.as_mut(), headers),
-            None => (None, BTreeMap::new()),
-        };
         let rows = i64::try_from(source.len()).unwrap_or(i64::MAX);
         let batch = Batch {
             from: TopicPartition { topic: Arc::clone(&source.topic), partition: source.partition.unwrap_or(ANY_PARTITION) },
@@ -64,14 +58,14 @@ impl Stages {
             timestamps: source.timestamps.clone(),
             key: source.key.clone(),
             value: source.value.clone(),
-            headers,
+            headers: source.headers.clone(),
         };
         let mut batches = Vec::new();
         let untransformed = self.chain.apply(batch, &mut batches).into_iter();
         let of_transform = |r: Untransformed| (r.row, Failure { stage: Stage::Transformation, class: r.class, reason: r.reason });
         let bad = untransformed.map(of_transform).collect();
         batches.retain(|batch| !batch.is_empty());
-        Transformed { held: Arc::clone(held), batches, bad_headers, bad }
+        Transformed { held: Arc::clone(held), batches, bad }
     }
 
     /// Asks registries for what the converters need to write a batch. Waits while one does not answer, and says so in `health`. Cancel-safe.
@@ -88,9 +82,9 @@ impl Stages {
     /// Takes a batch through the converters. A row that cannot be sent is left out, or ends the task when bad records are not tolerated. Call
     /// [`ask`](Self::ask) before.
     pub(super) fn convert(&mut self, transformed: Transformed, tolerates: bool) -> Prepared {
-        let Transformed { held, batches, bad_headers, mut bad } = transformed;
+        let Transformed { held, batches, mut bad } = transformed;
         let source = &held.batch;
-        let mut pieces: Vec<Piece> = batches.into_iter().map(|batch| self.write(&held, batch, &bad_headers, &mut bad)).collect();
+        let mut pieces: Vec<Piece> = batches.into_iter().map(|batch| self.write(&held, batch, &mut bad)).collect();
         bad.sort_by_key(|(row, _)| *row);
         bad.dedup_by_key(|(row, _)| *row);
         let mut ends = None;
@@ -107,7 +101,8 @@ impl Stages {
         Prepared { pieces, left_out: bad, failure: ends }
     }
 
-    fn write(&mut self, held: &Arc<Held>, batch: Batch, bad_headers: &BTreeMap<usize, String>, bad: &mut Vec<(usize, Failure)>) -> Piece {
+    fn write(&mut self, held: &Arc<Held>, batch: Batch, bad: &mut Vec<(usize, Failure)>) -> Piece {
+        let (headers, bad_headers) = written_headers(self.writers.header.as_mut(), &batch);
         let (keys, values) = (self.writers.key.write(&batch.topic, &batch.key), self.writers.value.write(&batch.topic, &batch.value));
         let mut is_bad = vec![false; batch.len()];
         let Classes { key, value, header } = &self.classes;
@@ -119,10 +114,7 @@ impl Stages {
             }
         };
         // As upstream, headers are converted first, and the first reason counts.
-        if !bad_headers.is_empty() {
-            let found = (0..batch.len()).filter_map(|row| Some((row, bad_headers.get(&number(&batch.offsets, row))?)));
-            found.for_each(|(row, reason)| note(row, Stage::HeaderConverter, header, reason.clone()));
-        }
+        bad_headers.into_iter().for_each(|reject| note(reject.row, Stage::HeaderConverter, header, reject.reason));
         keys.rejects.into_iter().for_each(|reject| note(reject.row, Stage::KeyConverter, key, reject.reason));
         values.rejects.into_iter().for_each(|reject| note(reject.row, Stage::ValueConverter, value, reject.reason));
         for (row, timestamp) in batch.timestamps.iter().enumerate() {
@@ -139,7 +131,7 @@ impl Stages {
             timestamps: batch.timestamps,
             keys: keys.payloads,
             values: values.payloads,
-            headers: batch.headers,
+            headers,
             is_bad,
             next: 0,
         }
@@ -147,23 +139,13 @@ impl Stages {
     }
 }
 
-/// Headers with their values as the header converter writes them, and the rows of which it writes none, with the reason.
-fn written_headers(writer: &mut dyn PayloadWriter, headers: &ListArray) -> (Option<ListArray>, BTreeMap<usize, String>) {
-    let [names, values] = headers.values().as_struct().columns() else { return (None, BTreeMap::new()) };
-    let values = Column::new(Arc::new(Field::new("header", values.data_type().clone(), true)), Arc::clone(values));
-    let written = writer.write(&values);
-    let fields = Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)]);
-    let entries = StructArray::new(fields.clone(), vec![Arc::clone(names), Arc::new(written.payloads)], None);
-    let item = Arc::new(Field::new("item", DataType::Struct(fields), false));
-    let starts = headers.value_offsets();
-    let row_of = |entry: usize| starts.partition_point(|start| usize::try_from(*start).is_ok_and(|start| start <= entry)).checked_sub(1);
-    let mut bad = BTreeMap::new();
-    for reject in written.rejects {
-        if let Some(row) = row_of(reject.row) {
-            bad.entry(row).or_insert(reject.reason);
-        }
+/// Headers with their values as the header converter writes them, and the rows of which it writes none.
+fn written_headers(writer: &mut dyn PayloadWriter, batch: &Batch) -> (Option<ListArray>, Vec<Reject>) {
+    match batch.headers.as_ref().map(|list| headers::written(list, Own::Values, writer)).transpose() {
+        Ok(Some((list, rejects))) => (Some(list), rejects),
+        Ok(None) => (None, Vec::new()),
+        Err(error) => (None, (0..batch.len()).map(|row| Reject { row, reason: error.to_string() }).collect()),
     }
-    (Some(ListArray::new(item, headers.offsets().clone(), Arc::new(entries), headers.nulls().cloned())), bad)
 }
 
 fn number(offsets: &Int64Array, row: usize) -> usize {
@@ -250,8 +232,12 @@ impl Piece {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, StringArray};
+    use std::collections::BTreeMap;
+
+    use arrow::array::{ArrayRef, NullArray, StringArray, StructArray};
     use arrow::buffer::OffsetBuffer;
+    use arrow::datatypes::{DataType, Field, Fields};
+    use lakehead_formats::column::Column;
     use lakehead_formats::payload;
 
     use super::*;
@@ -265,6 +251,21 @@ mod tests {
         ListArray::new(item, OffsetBuffer::from_lengths([2, 0, 1]), Arc::new(entries), None)
     }
 
+    /// Records with these headers, and nothing else.
+    fn batch() -> Batch {
+        let none = || Column::new(Arc::new(Field::new("value", DataType::Null, true)), Arc::new(NullArray::new(3)));
+        Batch {
+            from: TopicPartition::new("t", 0),
+            span: OffsetRange { start: 0, end: 3 },
+            topic: "t".into(),
+            offsets: vec![0, 1, 2].into(),
+            timestamps: vec![None; 3].into(),
+            key: none(),
+            value: none(),
+            headers: Some(headers()),
+        }
+    }
+
     #[test]
     fn headers_are_written_by_their_converter() {
         let wrong = "failed to serialize to integer: the header is of type Int64";
@@ -275,11 +276,11 @@ mod tests {
             ("ByteArrayConverter", [None, None, None], vec![(0, "ByteArrayConverter writes bytes only"), (2, "ByteArrayConverter writes bytes only")]),
         ] {
             let mut writer = (payload::find_for_headers(converter).unwrap().build)(&BTreeMap::new()).unwrap();
-            let (list, found) = written_headers(writer.as_mut(), &headers());
+            let (list, found) = written_headers(writer.as_mut(), &batch());
             let list = list.unwrap();
             let values: Vec<_> = list.values().as_struct().column(1).as_binary::<i32>().iter().collect();
             assert_eq!((values, list.value_length(0), list.value_length(1)), (written.to_vec(), 2, 0), "{converter}");
-            assert!(found.len() == bad.len() && found.iter().zip(&bad).all(|(found, bad)| *found.0 == bad.0 && found.1.starts_with(bad.1)), "{found:?}");
+            assert!(found.len() == bad.len() && found.iter().zip(&bad).all(|(found, bad)| found.row == bad.0 && found.reason.starts_with(bad.1)), "{found:?}");
         }
     }
 }

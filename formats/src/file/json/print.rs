@@ -48,9 +48,18 @@ enum Style {
     /// Jackson's `ObjectMapper`, on Java objects.
     Jackson,
     /// Connect's `JsonConverter`, in a struct.
-    Connect(DecimalFormat),
+    Connect(DecimalFormat, Nulls),
     /// Confluent's `JsonSchemaConverter`: maps whose keys are no strings are arrays of objects, and a union is the value of its member.
     Schema(DecimalFormat),
+}
+
+/// What a null is written as where the schema has a default: `replace.null.with.default`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nulls {
+    /// The default.
+    Default,
+    /// `null`.
+    Null,
 }
 
 /// An array, ready to be printed.
@@ -126,13 +135,15 @@ impl<'a> Printer<'a> {
     }
 
     /// For a field of a struct, or a whole value that Connect's converter writes: its default stands for null.
-    pub(crate) fn in_struct(array: &'a ArrayRef, field: &FieldRef, decimals: DecimalFormat) -> Self {
-        let mut printer = Self::styled(array, field, Style::Connect(decimals), decimals);
+    pub(crate) fn in_struct(array: &'a ArrayRef, field: &FieldRef, decimals: DecimalFormat, nulls: Nulls) -> Self {
+        let style = Style::Connect(decimals, nulls);
+        let mut printer = Self::styled(array, field, style, decimals);
         if array.null_count() > 0
+            && nulls == Nulls::Default
             && let Some(default) = default_value(field)
         {
             printer.absent.clear();
-            Printer::styled(&default, field, Style::Connect(decimals), decimals).print(0, &mut printer.absent);
+            Printer::styled(&default, field, style, decimals).print(0, &mut printer.absent);
         }
         printer
     }
@@ -152,7 +163,7 @@ impl<'a> Values<'a> {
     fn new(array: &'a ArrayRef, field: &Field, style: Style, decimals: DecimalFormat) -> Self {
         let number = match style {
             Style::Jackson => DecimalFormat::Numeric,
-            Style::Connect(format) | Style::Schema(format) => format,
+            Style::Connect(format, _) | Style::Schema(format) => format,
         };
         match field.data_type() {
             DataType::Boolean => Self::Boolean(array.as_boolean()),
@@ -166,7 +177,7 @@ impl<'a> Values<'a> {
             DataType::Decimal256(_, scale) => Self::Decimal256(native::<Decimal256Type>(array), *scale, number),
             DataType::Date32 => match style {
                 Style::Jackson => Self::DaysAsMillis(native::<Date32Type>(array)),
-                Style::Connect(_) | Style::Schema(_) => Self::Int32(native::<Date32Type>(array)),
+                Style::Connect(..) | Style::Schema(_) => Self::Int32(native::<Date32Type>(array)),
             },
             DataType::Time32(_) => Self::Int32(native::<Time32MillisecondType>(array)),
             DataType::Timestamp(..) => Self::Int64(native::<TimestampMillisecondType>(array)),
@@ -186,7 +197,8 @@ impl<'a> Values<'a> {
                 let columns = array.as_struct().columns();
                 let member = |column, field: &FieldRef| match style {
                     Style::Schema(_) => Printer::styled(column, field, style, decimals),
-                    Style::Jackson | Style::Connect(_) => Printer::in_struct(column, field, decimals),
+                    Style::Connect(_, nulls) => Printer::in_struct(column, field, decimals, nulls),
+                    Style::Jackson => Printer::in_struct(column, field, decimals, Nulls::Default),
                 };
                 let printers = fields.iter().zip(columns).enumerate().map(|(index, (field, column))| {
                     let mut before = vec![if index == 0 { b'{' } else { b',' }];
@@ -204,7 +216,7 @@ impl<'a> Values<'a> {
         let DataType::Struct(entry) = entries.data_type() else { return Self::Null };
         let [key, value] = entry.as_ref() else { return Self::Null };
         let keys = match (key.data_type(), style) {
-            (DataType::Utf8, Style::Connect(_)) if is_optional_key(key) => Keys::Pairs,
+            (DataType::Utf8, Style::Connect(..)) if is_optional_key(key) => Keys::Pairs,
             (DataType::Utf8, Style::Schema(_)) if is_optional_key(key) => Keys::Objects,
             (DataType::Utf8, _) => Keys::Strings,
             (key, Style::Jackson) if !key.is_nested() => Keys::Quoted,
@@ -304,7 +316,8 @@ fn push_decimal(value: impl Unscaled, scale: i8, format: DecimalFormat, out: &mu
     }
 }
 
-fn push_base64(bytes: &[u8], out: &mut Vec<u8>) {
+/// Bytes in quotes, as base64.
+pub(crate) fn push_base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);

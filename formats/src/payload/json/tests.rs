@@ -74,8 +74,19 @@ fn settings_that_do_not_act_are_refused_by_name() {
     ] {
         assert_eq!(Json::new(&options(&[(key, value)])).expect_err(key).to_string(), message);
     }
-    for (key, value) in [("schema.content", "{}"), ("replace.null.with.default", "false")] {
-        assert!(Json::new(&options(&[(key, value)])).expect_err(key).to_string().starts_with(&format!("{key}: ")));
+    assert!(Json::new(&options(&[("replace.null.with.default", "x")])).is_err());
+}
+
+#[test]
+fn nulls_are_written_as_their_defaults_or_as_they_are() {
+    let field = Field::new("value", DataType::Int32, true).with_metadata([(DEFAULT.to_owned(), "7".to_owned())]);
+    let whole = Column::new(Arc::new(field.clone()), Arc::new(Int32Array::from(vec![None])));
+    let fields = Fields::from(vec![field.with_name("a")]);
+    let inside = column(Arc::new(StructArray::new(fields, vec![Arc::clone(&whole.array)], None)), false);
+    for (replaces, of_whole, of_inside) in [("true", "7", r#"{"a":7}"#), ("false", "null", r#"{"a":null}"#)] {
+        let settings = [("schemas.enable", "false"), ("replace.null.with.default", replaces), ("schema.content", "{}")];
+        assert_eq!(written(&settings, &whole), (vec![Some(of_whole.to_owned())], 0));
+        assert_eq!(written(&settings, &inside), (vec![Some(of_inside.to_owned())], 0));
     }
 }
 

@@ -132,8 +132,8 @@ fn members(row: &[u8]) -> Result<(&[u8], &[u8]), String> {
         Err(_) => (None, None),
     };
     schema.zip(payload).ok_or_else(|| {
-        "is no envelope with exactly the fields \"schema\" and \"payload\", which schemas.enable=true asks for; for plain json set \
-         schemas.enable=false in the converter's configuration"
+        "JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not contain additional fields. \
+         If you are trying to deserialize plain JSON data, set schemas.enable=false in your converter configuration."
             .to_owned()
     })
 }
@@ -214,6 +214,6 @@ mod tests {
     fn a_schema_that_cannot_be_used_rejects_its_rows() {
         let mut schemas = Schemas::new("value", true);
         let reason = schemas.split(br#"{"schema":{"type":"text"},"payload":1}"#, Reading::Quick).expect_err("no such type");
-        assert!(reason.starts_with("the envelope's schema cannot be used: unknown schema type \"text\""), "{reason}");
+        assert!(reason.starts_with("the envelope's schema cannot be used: Unknown schema type: text"), "{reason}");
     }
 }

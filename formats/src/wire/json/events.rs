@@ -1,7 +1,7 @@
 //! A JSON text as a series of events, for whoever writes the values on in another form.
 //!
 //! Numbers are what Jackson makes of them in a tree without a schema: those without point and exponent are 64-bit integers, all others are doubles. An
-//! integer that is beyond 64 bits is a double here.
+//! integer that is beyond 64 bits is a double, unless the taker reads its digits.
 //!
 //! Guarantee: nothing recurses, and nothing is allocated while nesting stays below 64 levels.
 
@@ -18,6 +18,11 @@ pub(crate) trait Events {
     fn boolean(&mut self, value: bool);
     /// A number without point and exponent.
     fn integer(&mut self, value: i64);
+    /// A number without point and exponent that is beyond 64 bits: its digits, and the nearest double.
+    fn wide_integer(&mut self, digits: &[u8], nearest: f64) {
+        let _ = digits;
+        self.double(nearest);
+    }
     /// Any other number; past the largest it is infinite.
     fn double(&mut self, value: f64);
     /// A string.
@@ -34,7 +39,12 @@ pub(crate) trait Events {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Quoted<'a>(Text<'a>);
 
-impl Quoted<'_> {
+impl<'a> Quoted<'a> {
+    /// It, where nothing in it is escaped.
+    pub(crate) fn plain(self) -> Option<&'a [u8]> {
+        (!self.0.escaped).then_some(self.0.raw)
+    }
+
     /// Appends it with its escapes undone; half of a surrogate pair becomes `?`, as where Java encodes it.
     pub(crate) fn push_to(self, out: &mut Vec<u8>) {
         unescape_lossy(self.0, out);
@@ -99,7 +109,10 @@ fn scalar_or_open(cursor: &mut Cursor<'_>, events: &mut impl Events) -> Result<O
             let number = cursor.number()?;
             match number.integral.then(|| number.to_i64()).flatten() {
                 Some(integer) => events.integer(integer),
-                None => events.double(number.to_f64().unwrap_or(if number.negative { f64::NEG_INFINITY } else { f64::INFINITY })),
+                None => {
+                    let double = number.to_f64().unwrap_or(if number.negative { f64::NEG_INFINITY } else { f64::INFINITY });
+                    if number.integral { events.wide_integer(number.text, double) } else { events.double(double) }
+                }
             }
         }
         Some(open @ (b'{' | b'[')) => {

@@ -69,7 +69,10 @@ fn schemaless_text_is_checked_and_kept_byte_for_byte() {
     let kept: Vec<_> = column.array.as_string::<i32>().iter().collect();
     assert_eq!(kept, [Some(rows[0]), None, None, Some("\"x\""), None, None, None, None, Some(rows[8])]);
     let rejects: Vec<_> = decoded.rejects.iter().map(|r| (r.row, r.reason.as_str())).collect();
-    let expected = [(4, "malformed json at byte 6: the text ends too early"), (7, "malformed json at byte 2: there is more after the value")];
+    let expected = [
+        (4, "Converting byte[] to Kafka Connect data failed due to serialization error: malformed json at byte 6: the text ends too early"),
+        (7, "Converting byte[] to Kafka Connect data failed due to serialization error: malformed json at byte 2: there is more after the value"),
+    ];
     assert_eq!(rejects, expected);
 }
 
@@ -88,7 +91,10 @@ fn bytes_that_are_no_utf_8_reject_their_row_alone() {
         let decoded = schemaless(want).decode("t", &payloads).expect("no defect");
         let rejects: Vec<_> = decoded.rejects.iter().map(|r| r.row).filter(|row| *row != 2).collect();
         assert_eq!(rejects, [0, 1, 3], "{want:?}");
-        assert_eq!(decoded.rejects[0].reason, "malformed json at byte 1: it is no valid utf-8");
+        assert_eq!(
+            decoded.rejects[0].reason,
+            "Converting byte[] to Kafka Connect data failed due to serialization error: malformed json at byte 1: it is no valid utf-8"
+        );
     }
     assert_eq!(schemaless(Want::Any).decode("t", &payloads).expect("no defect").spans[0].1.array.as_string::<i32>().value(2), "\"é\"");
 }
@@ -159,9 +165,15 @@ fn declared_columns_take_their_values_and_nothing_else() {
         (r#"{"\u0069\u0038":1}"#, "i8: 1"),
         ("null", "null"),
         ("[1]", "! [1] is an array, not struct"),
-        (r#"{"i8":1}}"#, "! malformed json at byte 8: there is more after the value"),
-        (r#"{"i8":tru}"#, "! malformed json at byte 6: only true, false and null may stand without quotes"),
-        (r#"{"i8":"x""#, "! malformed json at byte 9: the text ends too early"),
+        (
+            r#"{"i8":1}}"#,
+            "! Converting byte[] to Kafka Connect data failed due to serialization error: malformed json at byte 8: there is more after the value",
+        ),
+        (
+            r#"{"i8":tru}"#,
+            "! Converting byte[] to Kafka Connect data failed due to serialization error: malformed json at byte 6: only true, false and null may stand without quotes",
+        ),
+        (r#"{"i8":"x""#, "! Converting byte[] to Kafka Connect data failed due to serialization error: malformed json at byte 9: the text ends too early"),
     ] {
         // Among neighbours, to see that a rejected row leaves nothing behind.
         let lines = shown(&mut converter, [r#"{"i64":7,"list":[9]}"#, row, r#"{"i64":8,"s":"z"}"#]);
@@ -313,9 +325,9 @@ fn rows_under_one_envelope_schema_form_a_span() {
         format!("{{\"schema\":{a},\"payload\":{{\"id\":5}},\"payload\":{{\"id\":6}}}}"),
         format!(" {{\"payload\":{{\"id\":7}},\"schema\":{a}}}\n"),
     ];
-    let no_envelope = "! is no envelope with exactly the fields \"schema\" and \"payload\", which schemas.enable=true asks for; \
-                       for plain json set schemas.enable=false in the converter's configuration";
-    let huge = "! the envelope's schema cannot be used: unknown schema type \"huge\"; known are boolean, int8, int16, int32, int64, float, double, \
+    let no_envelope = "! JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not contain additional fields. \
+        If you are trying to deserialize plain JSON data, set schemas.enable=false in your converter configuration.";
+    let huge = "! the envelope's schema cannot be used: Unknown schema type: huge; known are boolean, int8, int16, int32, int64, float, double, \
                 string, bytes, array, map, struct";
     for (want, free) in [(Want::Any, "{\"free\":[1, 2]}"), (Want::Columns, "{free: [1, 2]}")] {
         let mut converter = converter(&[], want);
@@ -352,7 +364,13 @@ fn an_envelope_with_bytes_that_are_no_utf_8_is_rejected_wherever_they_are() {
     let payloads: BinaryArray = rows.iter().map(Some).collect();
     let decoded = converter(&[], Want::Any).decode("t", &payloads).expect("no defect");
     let rejects: Vec<_> = decoded.rejects.iter().map(|r| (r.row, r.reason.as_str())).collect();
-    assert_eq!(rejects, [(1, "malformed json at byte 39: it is no valid utf-8"), (2, "malformed json at byte 19: it is no valid utf-8")]);
+    assert_eq!(
+        rejects,
+        [
+            (1, "Converting byte[] to Kafka Connect data failed due to serialization error: malformed json at byte 39: it is no valid utf-8"),
+            (2, "Converting byte[] to Kafka Connect data failed due to serialization error: malformed json at byte 19: it is no valid utf-8")
+        ]
+    );
 }
 
 #[test]
@@ -372,7 +390,10 @@ fn settings_are_checked_with_their_names() {
     for (settings, message) in [
         (vec![("schemas.enable", "yes")], "schemas.enable: \"yes\" is neither \"true\" nor \"false\""),
         (vec![("decimal.format", "HEX")], "decimal.format: \"HEX\" is not one of BASE64, NUMERIC"),
-        (vec![("schema.content", "{}")], "schema.content: schema must contain 'type' field"),
+        (
+            vec![("schema.content", "{}")],
+            "schema.content: Failed to parse schema in converter config due to serialization error: Schema must contain 'type' field",
+        ),
         (
             vec![("schema.content", r#"{"type":"int8","default":300}"#)],
             "schema.content: field \"value\": the default is not of its type: 300 does not fit int8",

@@ -1,0 +1,155 @@
+//! Chains of transforms on their way through a worker: five of them with a predicate before a sink, on JSON without a schema and on Avro, and three behind a source.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use rdkafka::Message;
+use rdkafka::message::{Header, Headers, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde_json::{Value, json};
+
+use crate::broker::Topic;
+use crate::bucket::{Bucket, files_below};
+use crate::registry::framed;
+use crate::servers::Registry;
+use crate::worker::{Connector, JOB, SOON, Worker, await_some};
+
+const PAYMENTS: i64 = 5000;
+const AVRO: &str = r#"{"type":"record","name":"Payment","fields":[{"name":"id","type":"long"},{"name":"amount","type":"double"},{"name":"paid","type":"boolean"},
+    {"name":"ts","type":"long"},{"name":"card","type":"string"}]}"#;
+const CHAIN: [(&str, &str); 17] = [
+    ("transforms", "origin,names,text,time,mask"),
+    ("transforms.origin.type", "org.apache.kafka.connect.transforms.InsertField$Value"),
+    ("transforms.origin.topic.field", "origin"),
+    ("transforms.origin.offset.field", "number"),
+    ("transforms.names.type", "org.apache.kafka.connect.transforms.ReplaceField$Value"),
+    ("transforms.names.exclude", "paid"),
+    ("transforms.names.renames", "card:account"),
+    ("transforms.text.type", "org.apache.kafka.connect.transforms.Cast$Value"),
+    ("transforms.text.spec", "amount:string"),
+    ("transforms.time.type", "org.apache.kafka.connect.transforms.TimestampConverter$Value"),
+    ("transforms.time.field", "ts"),
+    ("transforms.time.target.type", "string"),
+    ("transforms.time.format", "yyyy-MM-dd HH:mm:ss"),
+    ("transforms.mask.type", "org.apache.kafka.connect.transforms.MaskField$Value"),
+    ("transforms.mask.fields", "account"),
+    ("transforms.mask.replacement", "****"),
+    ("transforms.mask.predicate", "secret"),
+];
+
+/// Every third payment is secret: it has a header that says so.
+fn is_secret(id: i64) -> bool {
+    id % 3 == 0
+}
+
+fn by_json(id: i64) -> Vec<u8> {
+    json!({"id": id, "amount": id as f64 + 0.5, "paid": id % 2 == 0, "ts": 1_700_000_000_000 + id * 1000, "card": format!("4111-{id}")})
+        .to_string()
+        .into_bytes()
+}
+
+fn by_avro(id: i64) -> Vec<u8> {
+    let mut body = Vec::new();
+    let long = |value: i64, body: &mut Vec<u8>| {
+        let mut rest = ((value << 1) ^ (value >> 63)) as u64;
+        while rest > 0x7f {
+            body.push((rest & 0x7f) as u8 | 0x80);
+            rest >>= 7;
+        }
+        body.push(rest as u8);
+    };
+    long(id, &mut body);
+    body.extend((id as f64 + 0.5).to_le_bytes());
+    body.push(u8::from(id % 2 == 0));
+    long(1_700_000_000_000 + id * 1000, &mut body);
+    let card = format!("4111-{id}");
+    long(card.len() as i64, &mut body);
+    body.extend(card.as_bytes());
+    body
+}
+
+/// What a payment is behind the chain.
+fn expected(topic: &Topic, id: i64) -> Value {
+    let seconds = 80_000 + id; // of 2023-11-14, where the first one is at 22:13:20
+    let (day, seconds) = (14 + seconds / 86_400, seconds % 86_400);
+    let ts = format!("2023-11-{day:02} {:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let account = if is_secret(id) { "****".to_owned() } else { format!("4111-{id}") };
+    json!({"id": id, "amount": format!("{id}.5"), "ts": ts, "account": account, "origin": topic.name, "number": id})
+}
+
+fn send(topic: &Topic, encode: impl Fn(i64) -> Vec<u8>) {
+    let producer: BaseProducer = topic.client().create().expect("a producer");
+    for id in 0..PAYMENTS {
+        let value = encode(id);
+        let mut record = BaseRecord::<(), [u8]>::to(&topic.name).partition(0).payload(&value);
+        if is_secret(id) {
+            record = record.headers(OwnedHeaders::new().insert(Header { key: "secret", value: Some("yes") }));
+        }
+        producer.send(record).map_err(|(error, _)| error).expect("room");
+    }
+    producer.flush(SOON).expect("the broker takes them");
+}
+
+#[test]
+fn five_transforms_with_a_predicate_before_a_sink() {
+    let json = ("org.apache.kafka.connect.json.JsonConverter", "schemas.enable", "false".to_owned());
+    let avro = ("io.confluent.connect.avro.AvroConverter", "schema.registry.url", Registry::shared().url());
+    for (name, (converter, key, setting)) in [("chain-json", json), ("chain-avro", avro)] {
+        let (topic, bucket) = (Topic::create(name, 1), Bucket::create());
+        if name == "chain-avro" {
+            let id = Registry::shared().register(&topic.name, AVRO);
+            send(&topic, |payment| framed(id, &by_avro(payment)));
+        } else {
+            send(&topic, by_json);
+        }
+        let mut sink = Connector::s3_sink(&topic, &bucket, "json")
+            .with("value.converter", converter)
+            .with(&format!("value.converter.{key}"), &setting)
+            .with("predicates", "secret")
+            .with("predicates.secret.type", "org.apache.kafka.connect.transforms.predicates.HasHeaderKey")
+            .with("predicates.secret.name", "secret");
+        for (key, value) in CHAIN {
+            sink = sink.with(key, value);
+        }
+        let worker = Worker::start(&[&sink]);
+        worker.await_end(&sink, &topic, JOB);
+        let files = files_below(&bucket.folder).into_iter().filter(|key| key.ends_with(".json"));
+        let texts: Vec<String> = files.map(|key| fs::read_to_string(bucket.folder.join(key)).expect("a file")).collect();
+        let rows: Vec<Value> = texts.iter().flat_map(|text| text.lines()).map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let wrong = rows.iter().zip(0..).find(|(row, id)| **row != expected(&topic, *id));
+        assert!(rows.len() as i64 == PAYMENTS && wrong.is_none(), "{name}: {} rows, {wrong:?}", rows.len());
+    }
+}
+
+#[test]
+fn three_transforms_behind_a_source() {
+    let (topic, folder) = (Topic::create("chain-source", 1), Bucket::create().folder);
+    fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join("in.txt");
+    fs::write(&file, (0..1000).map(|line| format!("line {line}\n")).collect::<String>()).expect("a file of ours");
+    let source = Connector::of_class(&format!("source-{}", topic.name), "org.apache.kafka.connect.file.FileStreamSourceConnector")
+        .with("file", &file.display().to_string())
+        .with("topic", "elsewhere")
+        .with("value.converter", "org.apache.kafka.connect.json.JsonConverter")
+        .with("value.converter.schemas.enable", "false")
+        .with("transforms", "line,by,to")
+        .with("transforms.line.type", "org.apache.kafka.connect.transforms.HoistField$Value")
+        .with("transforms.line.field", "line")
+        .with("transforms.by.type", "org.apache.kafka.connect.transforms.InsertHeader")
+        .with("transforms.by.header", "by")
+        .with("transforms.by.value.literal", "7")
+        .with("transforms.to.type", "org.apache.kafka.connect.transforms.RegexRouter")
+        .with("transforms.to.regex", "elsewhere")
+        .with("transforms.to.replacement", &topic.name);
+    let worker = Worker::start(&[&source]);
+    await_some(SOON, || (topic.end_offsets()[&0] == 1000).then_some(()), || worker.status(&source).to_string());
+    let mut found = BTreeMap::new();
+    topic.each_record(|record| {
+        let headers = record.headers().expect("headers");
+        let names: Vec<_> = headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect();
+        assert_eq!(names, [("by".to_owned(), Some(b"7".to_vec()))]);
+        found.insert(record.offset(), String::from_utf8_lossy(record.payload().expect("a value")).into_owned());
+    });
+    let lines: Vec<String> = found.into_values().collect();
+    assert_eq!(lines, (0..1000).map(|line| format!("{{\"line\":\"line {line}\"}}")).collect::<Vec<_>>());
+}
