@@ -304,7 +304,8 @@ impl Drop for Member {
 /// True where an answer says that the group is being shared out, or that tasks are still about to end.
 fn is_too_early(status: u16, body: &Value) -> bool {
     let says = |part| body["message"].as_str().is_some_and(|text| text.contains(part));
-    (status == 409 && says("rebalance")) || (status == 500 && says("tasks haven't stopped completely yet"))
+    // Java's workers refuse to read, too, while a rebalance is due.
+    (status == 409 && says("rebalance")) || (status == 500 && (says("a rebalance is expected") || says("tasks haven't stopped completely yet")))
 }
 
 /// A sink of `topic` whose tasks append to `file`.
