@@ -9,6 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lakehead_formats::schema::is_inferred;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -185,6 +186,11 @@ impl Core {
         let mut failed: Vec<_> = unconverted.into_iter().map(|r| (offset_in(raw.offsets.values(), r.row), of_converter(r.half, r.reason))).collect();
         let (mut batches, mut transformed) = (Vec::with_capacity(decoded.len()), Vec::new());
         for batch in decoded {
+            // Also where nothing in the configuration tells: an envelope may lack its schema.
+            if let Some(transform) = self.chain.reads_values().filter(|_| is_inferred(&batch.value.field)) {
+                let error = TaskError::new(ErrorKind::BadConfig, super::validate::inferred(transform));
+                return Err(error.with("partition", &raw.from).with("offset", batch.span.start));
+            }
             let offsets = batch.offsets.clone();
             let untransformed = self.chain.apply(batch, &mut transformed).into_iter();
             let of_transform =

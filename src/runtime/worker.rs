@@ -99,22 +99,29 @@ impl Worker {
             stores => Keeping::AtLeastOnce(stores.of(&spec.connector, &spec.props)),
         };
         tokio::spawn(async move {
-            let mut is_due = control.paused.borrow().then(|| Instant::now() + REST);
+            // Only who was in a group has something to keep alive there.
+            let mut wakes_at = None;
             loop {
-                if !begins(&control, is_due).await {
+                if !begins(&control, wakes_at).await {
                     return Ok(());
                 }
+                let is_woken = *control.paused.borrow();
                 let task: BoxFuture<'static, Result<Ended, TaskError>> = match spec.class.kind() {
                     Kind::Sink => Box::pin(sink_task::run(spec.clone(), control.clone())),
                     Kind::Source => Box::pin(source_task::run(spec.clone(), keeping.clone(), control.clone())),
                 };
-                match task.await? {
-                    Ended::Stopped => return Ok(()),
-                    Ended::Rests => {
+                match task.await {
+                    Ok(Ended::Stopped) => return Ok(()),
+                    Ok(Ended::Rests) => {
                         tracing::debug!(connector = %spec.connector, task = spec.task, "paused and without anything in hand: its clients are closed")
                     }
+                    // Nobody has asked for anything: it fails when it is resumed, if that still is so.
+                    Err(error) if is_woken && *control.paused.borrow() => {
+                        tracing::warn!(connector = %spec.connector, task = spec.task, %error, "the paused task could not join its group for a moment")
+                    }
+                    Err(error) => return Err(error),
                 }
-                is_due = Some(Instant::now() + REST);
+                wakes_at = (spec.class.kind() == Kind::Sink).then(|| Instant::now() + REST);
             }
         })
     }

@@ -78,6 +78,13 @@ impl Chain {
         self
     }
 
+    /// The class of the first transform that reads or changes values: those that look at topics, headers and keys alone do not count.
+    #[must_use]
+    pub fn reads_values(&self) -> Option<&str> {
+        const OTHERS: [&str; 5] = ["$Key", ".DropHeaders", ".Filter", ".InsertHeader", "Router"];
+        self.stages.iter().map(|stage| &*stage.class).find(|class| !OTHERS.iter().any(|end| class.ends_with(end)))
+    }
+
     /// True when batches go through as they are.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -59,8 +59,10 @@ fn credential<'a>(props: &'a Props, key: &str, jaas: &'a Jaas, option: &str) -> 
 impl Grant {
     pub(super) fn from_props(url: &str, props: &Props, jaas: &Jaas) -> Result<Self, Refusal> {
         let parsed = Url::parse(url).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
-        let parsed =
-            parsed.ok_or_else(|| refused(URL, format!("{url:?} is no address; give https://host/path of the token endpoint, or file:/path/to/token")))?;
+        let parsed = parsed.ok_or_else(|| refused(URL, "it is no address; give https://host/path of the token endpoint, or file:/path/to/token"))?;
+        if !parsed.username().is_empty() || parsed.password().is_some() {
+            return Err(refused(URL, "it has a user or a password in it; give them as client id and secret"));
+        }
         for unsupported in ["sasl.oauthbearer.assertion.file", "sasl.oauthbearer.assertion.claim.iss"] {
             if get(props, unsupported).is_some() {
                 return Err(refused(unsupported, "assertions are not supported; give sasl.oauthbearer.client.credentials.client.id and .client.secret"));
