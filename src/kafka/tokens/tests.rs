@@ -35,7 +35,8 @@ fn logins_are_refused_by_the_propertys_name_and_without_secrets() {
     let (url, http) = (URL, (URL, "http://idp/token"));
     for (options, more, says) in [
         ("", vec![], "property sasl.oauthbearer.token.endpoint.url: it is needed"),
-        (CLIENT, vec![(url, "ftp://idp/token")], "\"ftp://idp/token\" is no address"),
+        (CLIENT, vec![(url, "ftp://me:hunter2@idp/token")], "token.endpoint.url: it is no address"),
+        (CLIENT, vec![(url, "https://me:hunter2@idp/token")], "token.endpoint.url: it has a user or a password in it"),
         ("clientId=me", vec![http], "sasl.oauthbearer.client.credentials.client.secret: it is needed"),
         ("clientSecret=hunter2", vec![http], "sasl.oauthbearer.client.credentials.client.id: it is needed"),
         (CLIENT, vec![http, ("sasl.login.retry.backoff.ms", "soon")], "sasl.login.retry.backoff.ms: \"soon\""),
