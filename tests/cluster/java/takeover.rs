@@ -98,6 +98,8 @@ fn what_java_has_written_is_gone_on_with_and_given_back() {
     ours.create("new", &mock_sink(&incoming.name), Some("PAUSED"));
     ours.await_states("sink", "STOPPED", &[]);
     ours.await_states("held", "RUNNING", &["RUNNING"]);
+    await_offsets(&ours, "held", 14); // or it would commit them when it stops, after what is compared was asked for
+    await_some(LONG, || (ours.get("/connectors/held/topics")["held"]["topics"] == json!([incoming.name])).then_some(()), || String::from("held has no topic"));
     ours.await_states("source", "RUNNING", &["RUNNING"]);
     ours.await_states("new", "PAUSED", &[]);
     let reset = json!({"offsets": [{"partition": {"kafka_topic": incoming.name, "kafka_partition": 0}, "offset": {"kafka_offset": 0}}]});
