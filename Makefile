@@ -5,7 +5,7 @@ SETUP := tests/servers/setup.sh
 BENCH_RECORDS ?= 3000000
 MODEL_RECORDS ?= 4
 
-.PHONY: help demo test conformance clients model readers chaos poison fleet soak lint bench bench-job memory runtime
+.PHONY: help demo test conformance clients model readers differential chaos poison fleet soak lint bench bench-job bench-transform memory runtime
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -35,6 +35,10 @@ readers: ## have files of every type read by DuckDB, pyarrow, Polars, fastavro a
 	@$(SETUP) toolchain python java-readers
 	@$(CARGO) test --quiet --test readers
 
+differential: ## play DIFFERENTIAL_CASES (100000) random cases through Java's transforms and converters and through ours (DIFFERENTIAL_SEED); prints what differs and why
+	@$(SETUP) toolchain connect
+	DIFFERENTIAL_SEED=$${DIFFERENTIAL_SEED:-$$(date +%s)} DIFFERENTIAL_CASES=$${DIFFERENTIAL_CASES:-100000} $(CARGO) test --quiet --test differential -- --nocapture
+
 chaos: ## kill, stop, starve and cut off everything there is while records come in; the last lines are the table of docs/reliability.md (CHAOS_KILLS, CHAOS_SEED)
 	@$(SETUP) toolchain kafka python stores chaos
 	@$(CARGO) test --quiet --release --test chaos -- --full
@@ -59,12 +63,16 @@ lint: ## format, clippy, documentation and dependency rules, as CI checks them
 	@. tests/servers/env.sh && "$$LAKEHEAD_TOOLS/bin/cargo-deny" check bans licenses sources
 
 bench: ## measure each stage by itself
-	@$(SETUP) toolchain
+	@$(SETUP) toolchain kafka connect
 	$(CARGO) bench --workspace
 
 bench-job: ## measure the whole job against a real broker and a real S3 server (BENCH_RECORDS, 3000000 by default)
 	@$(SETUP) toolchain kafka registry python stores
 	benches/job.sh $(BENCH_RECORDS)
+
+bench-transform: ## measure each transform beside Kafka Connect's own in Java, on the same orders; prints a table
+	@$(SETUP) toolchain connect
+	$(CARGO) bench --bench transform_beside_java
 
 memory: ## measure the peak resident memory of thousands of open files (MEMORY_CASES, MEMORY_ROWS, MEMORY_FOLDER: see benches/memory/main.rs)
 	@$(SETUP) toolchain

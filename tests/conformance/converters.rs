@@ -1,18 +1,17 @@
 //! Kinds `to_connect`, `from_connect`, `to_header` and `from_header`: the real converters, one payload at a time.
 
-use arrow::array::{Array, AsArray, BinaryArray, StringArray};
+use arrow::array::{Array, BinaryArray, StringArray};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lakehead_formats::column::Column;
-use lakehead_formats::headers::literal::{self, Literal, Type};
+use lakehead_formats::headers::literal;
 use lakehead_formats::payload;
-use lakehead_formats::schema::{from_connect_json, is_json_text, json_text};
-use lakehead_formats::schemaless::read_json;
+use lakehead_formats::schema::{from_connect_json, json_text};
 use lakehead_formats::wire::{self, Want};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
-use super::tagged;
+use super::{shared, tagged};
 use super::vectors::{Mismatch, Outcome, Part, Vector};
 
 /// What converting gave, or why it gave nothing.
@@ -101,38 +100,11 @@ pub(crate) fn to_connect(vector: &Vector) -> Outcome {
         let decoded = converter.decode("t", &BinaryArray::from(vec![payload.as_deref()])).map_err(|error| error.to_string())?;
         match (decoded.rejects.first(), &decoded.spans[..]) {
             (Some(reject), _) => Err(reject.reason.clone()),
-            (None, [(_, column)]) => shown(column),
+            (None, [(_, column)]) => shared::shown(column, 0),
             (None, spans) => Err(format!("{} columns", spans.len())),
         }
     });
     compare(vector, found)
-}
-
-/// A column of one row, as vectors write it.
-fn shown(column: &Column) -> Found {
-    if column.array.data_type().is_null() || (is_json_text(&column.field) && column.array.is_null(0)) {
-        return Ok(json!({"schema": null, "value": null}));
-    }
-    if is_json_text(&column.field) {
-        let read = read_json(column.array.as_string()).map_err(|error| error.to_string())?;
-        return match read.rejects.first() {
-            Some(reject) => Err(reject.reason.clone()),
-            None => Ok(json!({"schema": null, "value": tagged::of_dynamic(&read.values, 0)})),
-        };
-    }
-    Ok(json!({"schema": schema_of(column)?, "value": tagged::of_array(&column.array, 0)}))
-}
-
-/// The schema as `JsonConverter` writes it: in the envelope of a value.
-fn schema_of(column: &Column) -> Found {
-    let field = column.field.as_ref().clone().with_nullable(true);
-    let mut writer = (payload::find("json").ok_or("no json")?.build)(&Default::default()).map_err(|error| error.to_string())?;
-    let null = Column::new(Arc::new(field), arrow::array::new_null_array(column.field.data_type(), 1));
-    let written = writer.write(&null);
-    let envelope: Value = serde_json::from_slice(written.payloads.value(0)).map_err(|error| error.to_string())?;
-    let mut schema = envelope["schema"].clone();
-    schema["optional"] = column.field.is_nullable().into();
-    Ok(schema)
 }
 
 /// The value as a column; none when no column holds it.
@@ -185,40 +157,9 @@ pub(crate) fn from_header(vector: &Vector) -> Outcome {
 
 pub(crate) fn to_header(vector: &Vector) -> Outcome {
     let parsed = bytes(&vector.form["bytes"])?.and_then(|bytes| literal::parse(&String::from_utf8_lossy(&bytes)));
-    let mut found = match parsed {
-        None => json!({"schema": null, "value": null}),
-        Some((kind, value)) => json!({"schema": type_of(&kind), "value": value_of(&value)}),
-    };
+    let mut found = shared::of_literal(parsed.as_ref());
     if let Some(pair) = vector.form["expect"].get("returns_null_pair") {
         found["returns_null_pair"] = pair.clone(); // how Java says that there is none
     }
     compare(vector, Ok(found))
-}
-
-fn type_of(kind: &Type) -> Value {
-    let inner = |kind: &Option<Box<Type>>| kind.as_ref().map_or(Value::Null, |kind| type_of(kind));
-    match kind {
-        Type::Array(item) => json!({"type": "array", "items": inner(item), "optional": false}),
-        Type::Map(key, value) => json!({"type": "map", "keys": inner(key), "values": inner(value), "optional": false}),
-        plain => plain.json().unwrap_or_default(),
-    }
-}
-
-fn value_of(value: &Literal) -> Value {
-    let one = |tag: &str, value: Value| Value::Object(Map::from_iter([(tag.to_owned(), value)]));
-    match value {
-        Literal::Null => Value::Null,
-        Literal::Boolean(value) => json!({"boolean": value}),
-        Literal::Int8(value) => json!({"int8": value}),
-        Literal::Int16(value) => json!({"int16": value}),
-        Literal::Int32(value) => json!({"int32": value}),
-        Literal::Int64(value) => json!({"int64": value}),
-        Literal::Float32(value) => json!({"float32": tagged::of_float(*value)}),
-        Literal::Float64(value) => json!({"float64": value}),
-        Literal::Decimal(value) => json!({"decimal": value.to_string()}),
-        Literal::String(text) => json!({"string": text}),
-        Literal::Date(ms) | Literal::Time(ms) | Literal::Timestamp(ms) => json!({"date": ms}),
-        Literal::Array(items) => one("array", items.iter().map(value_of).collect()),
-        Literal::Map(entries) => one("map", tagged::sorted(entries.iter().map(|(key, value)| json!([value_of(key), value_of(value)])).collect()).into()),
-    }
 }

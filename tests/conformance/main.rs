@@ -6,7 +6,7 @@
 //!
 //! Parts: [`vectors`] (what a vector is), [`shorthand`] and [`records`] (schemas and records), [`store`] and [`bucket`] (what is written to), [`play`] (the real
 //! converters and tasks on a set clock), [`files`] and [`avro`] (what was written), then the kinds: [`writer`], [`settings`], [`row_format`], [`others`],
-//! [`transforms`] and [`converters`] (with [`tagged`], values with their classes).
+//! [`transforms`] and [`converters`] (with [`shared`], which the differential test has too, and [`tagged`], values with their classes).
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a test that is a report: what cannot be read fails it")]
 
 use std::collections::BTreeMap;
@@ -28,6 +28,7 @@ mod records;
 mod row_format;
 mod rules;
 mod settings;
+mod shared;
 mod shorthand;
 mod store;
 mod tagged;

@@ -1,18 +1,18 @@
-//! Values as the vectors of Connect write them, `{"int32": 5}`, and columns of one row.
+//! Values as the vectors of Connect write them, `{"int32": 5}`, and columns of them.
 //!
 //! A tag is a class of Java's: `{"date": ms}` is an instant under whatever schema, `{"decimal": "1.50"}` has its own scale.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
     Int64Array, ListArray, MapArray, StringArray, StructArray, Time32MillisecondArray, TimestampMillisecondArray, new_empty_array, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::concat;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType,
-    TimestampMillisecondType,
+    DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType,
+    TimestampMillisecondType, i256,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -62,6 +62,10 @@ pub(crate) fn array(field: &Field, value: &Value) -> Option<ArrayRef> {
         (DataType::Decimal128(digits, scale), "decimal") => {
             let unscaled = BigDecimal::parse(&text(inner)?)?.rescaled(*scale)?.parse::<i128>().ok()?;
             Arc::new(Decimal128Array::from(vec![unscaled]).with_precision_and_scale(*digits, *scale).ok()?)
+        }
+        (DataType::Decimal256(digits, scale), "decimal") => {
+            let unscaled = i256::from_string(&BigDecimal::parse(&text(inner)?)?.rescaled(*scale)?)?;
+            Arc::new(Decimal256Array::from(vec![unscaled]).with_precision_and_scale(*digits, *scale).ok()?)
         }
         (DataType::List(item), "array") => {
             let items = rows(item, inner.as_array()?.iter())?;
@@ -122,6 +126,9 @@ pub(crate) fn of_array(array: &ArrayRef, row: usize) -> Value {
         DataType::Timestamp(..) => json!({"date": array.as_primitive::<TimestampMillisecondType>().value(row)}),
         DataType::Decimal128(_, scale) => {
             json!({"decimal": BigDecimal::new(&array.as_primitive::<Decimal128Type>().value(row).to_string(), (*scale).into()).to_string()})
+        }
+        DataType::Decimal256(_, scale) => {
+            json!({"decimal": BigDecimal::new(&array.as_primitive::<Decimal256Type>().value(row).to_string(), (*scale).into()).to_string()})
         }
         DataType::List(_) => {
             let items = array.as_list::<i32>().value(row);
@@ -195,16 +202,24 @@ pub(crate) fn json_of(value: &Value) -> Option<Value> {
 
 /// A column of that one value.
 pub(crate) fn column(name: &str, schema: &Value, value: &Value) -> Result<Column, String> {
+    columns(name, schema, &[value])
+}
+
+/// A column of these values, all under one schema; a null stands in it whatever its own is.
+pub(crate) fn columns(name: &str, schema: &Value, values: &[&Value]) -> Result<Column, String> {
     if !schema.is_null() {
         let field = Arc::new(from_connect_json(name, schema.to_string().as_bytes()).map_err(|error| error.to_string())?);
-        let array = array(&field, value).ok_or_else(|| format!("{value} is no value of {}", field.data_type()))?;
+        let one = |value: &&Value| array(&field, value).ok_or_else(|| format!("{value} is no value of {}", field.data_type()));
+        let arrays = values.iter().map(one).collect::<Result<Vec<_>, String>>()?;
+        let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
+        let array = concat(&arrays).map_err(|error| error.to_string())?;
         return Ok(Column::new(field, array));
     }
-    if value.is_null() {
-        return Ok(Column::new(Arc::new(Field::new(name, DataType::Null, true)), new_null_array(&DataType::Null, 1)));
+    if values.iter().all(|value| value.is_null()) {
+        return Ok(Column::new(Arc::new(Field::new(name, DataType::Null, true)), new_null_array(&DataType::Null, values.len())));
     }
     let mut builder = Builder::new();
-    push(&mut builder, value)?;
+    values.iter().try_for_each(|value| push(&mut builder, value))?;
     Ok(builder.finish().map_err(|error| error.to_string())?.into_column(name))
 }
 
@@ -255,17 +270,25 @@ fn push(builder: &mut Builder, value: &Value) -> Result<(), String> {
 
 /// The schema of a column in a form that can be compared, and the first of its values.
 pub(crate) fn described(column: &Column) -> Result<(Option<String>, Value), String> {
+    let value = of_column(column, 0)?;
+    Ok((has_schema(column).then(|| described_field(&column.field)), value))
+}
+
+/// Whether the values of a column are under a schema.
+pub(crate) fn has_schema(column: &Column) -> bool {
+    column.field.data_type() != &DataType::Null && !is_json_text(&column.field) && Dynamic::of_column(column).is_none()
+}
+
+/// A row of a column, under a schema or not.
+pub(crate) fn of_column(column: &Column, row: usize) -> Result<Value, String> {
     if column.field.data_type() == &DataType::Null {
-        return Ok((None, Value::Null));
+        return Ok(Value::Null);
     }
     if is_json_text(&column.field) {
-        let read = read_json(column.array.as_string()).map_err(|error| error.to_string())?;
-        return read.rejects.first().map_or_else(|| Ok((None, of_dynamic(&read.values, 0))), |reject| Err(reject.reason.clone()));
+        let read = read_json(&column.array.as_string().slice(row, 1)).map_err(|error| error.to_string())?;
+        return read.rejects.first().map_or_else(|| Ok(of_dynamic(&read.values, 0)), |reject| Err(reject.reason.clone()));
     }
-    match Dynamic::of_column(column) {
-        Some(values) => Ok((None, of_dynamic(&values, 0))),
-        None => Ok((Some(described_field(&column.field)), of_array(&column.array, 0))),
-    }
+    Ok(Dynamic::of_column(column).map_or_else(|| of_array(&column.array, row), |values| of_dynamic(&values, row)))
 }
 
 /// An expected schema in the same form.

@@ -1,20 +1,15 @@
 //! `smt`, `predicate` and `path`: one record through one transform, as Java's jars of Kafka 4.3.1 took it.
 //!
-//! Parts: this file, the kinds; [`super::tagged`], a record's values as columns and back.
+//! Parts: this file, the kinds; [`super::shared`], records as batches; [`super::tagged`], their values as columns and back.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, AsArray, Int64Array, ListArray, TimestampMillisecondArray, UnionArray};
-use arrow::datatypes::DataType;
-use lakehead::batch::{Batch, OffsetRange, TopicPartition};
+use arrow::array::ListArray;
 use lakehead::connect::config::ConfigError;
 use lakehead::transform::path::{FieldPath, Syntax};
 use lakehead::transform::{self, Side, predicates};
 use lakehead_formats::column::Column;
-use lakehead_formats::headers::{self, Added};
 use serde_json::{Value, json};
 
-use super::tagged;
+use super::{shared, tagged};
 use super::vectors::{Mismatch, Outcome, Part, Vector};
 
 /// Vectors that differ on purpose, with the reason.
@@ -59,7 +54,7 @@ pub(crate) fn smt(vector: &Vector) -> Outcome {
         transform.of_source();
     }
     let mut out = Vec::new();
-    if let Some(reject) = transform.apply(batch(record)?, &mut out).first() {
+    if let Some(reject) = transform.apply(shared::batch(std::slice::from_ref(record), false)?, &mut out).first() {
         return Ok(failure(expect, "apply", &reject.reason));
     }
     let Some(found) = out.iter().find(|batch| !batch.is_empty()) else { return Ok(compare("outcome", expect, json!({"dropped": true}))) };
@@ -82,7 +77,7 @@ pub(crate) fn predicate(vector: &Vector) -> Outcome {
         Ok(predicate) => predicate,
         Err(errors) => return Ok(refused(expect, &errors)),
     };
-    let mask = predicate.test(&batch(&vector.form["record"])?);
+    let mask = predicate.test(&shared::batch(std::slice::from_ref(&vector.form["record"]), false)?);
     Ok(compare("result", &expect["result"], json!(mask.value(0))))
 }
 
@@ -95,34 +90,6 @@ pub(crate) fn path(vector: &Vector) -> Outcome {
     })
 }
 
-/// A batch of one record.
-fn batch(record: &Value) -> Result<Batch, String> {
-    let offset = record["offset"].as_i64().unwrap_or(0);
-    let topic: Arc<str> = Arc::from(record["topic"].as_str().unwrap_or(""));
-    let partition = record["partition"].as_i64().and_then(|partition| i32::try_from(partition).ok()).unwrap_or(-1);
-    Ok(Batch {
-        from: TopicPartition { topic: Arc::clone(&topic), partition },
-        span: OffsetRange { start: offset, end: offset + 1 },
-        topic,
-        offsets: Int64Array::from(vec![offset]),
-        timestamps: TimestampMillisecondArray::from(vec![record["timestamp"].as_i64()]),
-        key: tagged::column("key", &record["keySchema"], &record["key"])?,
-        value: tagged::column("value", &record["valueSchema"], &record["value"])?,
-        headers: headers(&record["headers"])?,
-    })
-}
-
-/// The headers of one record, as transforms leave them.
-fn headers(headers: &Value) -> Result<Option<ListArray>, String> {
-    let mut list = None;
-    for header in headers.as_array().into_iter().flatten() {
-        let column = tagged::column("header", &header["schema"], &header["value"])?;
-        let name = header["key"].as_str().ok_or("a header without a key")?;
-        list = Some(headers::with(list.as_ref(), 1, name, Added::Each(&column)).map_err(|error| error.to_string())?);
-    }
-    Ok(list)
-}
-
 /// A header's schema in a form that can be compared.
 fn expected_headers(headers: &Value) -> Result<Value, String> {
     let one = |header: &Value| Ok(json!([header["key"], tagged::normal_schema(&header["schema"])?, tagged::normal(&header["value"])]));
@@ -131,16 +98,9 @@ fn expected_headers(headers: &Value) -> Result<Value, String> {
 
 /// The headers of the only record, in the same form.
 fn found_headers(list: Option<&ListArray>) -> Result<Value, String> {
-    let Some(list) = list else { return Ok(json!([])) };
-    let entries = list.value(0);
-    let [names, values] = entries.as_struct().columns() else { return Err("headers are names and values".to_owned()) };
-    let one = |entry: usize| {
-        let union = values.as_any().downcast_ref::<UnionArray>().ok_or("a header that no transform added")?;
-        let id = union.type_id(entry);
-        let DataType::Union(members, _) = union.data_type() else { return Err("no union".to_owned()) };
-        let field = members.iter().find(|(member, _)| *member == id).map(|(_, field)| Arc::clone(field)).ok_or("no such member")?;
-        let (schema, value) = tagged::described(&Column::new(field, union.value(entry)))?;
-        Ok(json!([names.as_string::<i32>().value(entry), schema, tagged::normal(&value)]))
+    let one = |(name, column): (String, Column)| {
+        let (schema, value) = tagged::described(&column)?;
+        Ok(json!([name, schema, tagged::normal(&value)]))
     };
-    (0..entries.len()).map(one).collect::<Result<Vec<_>, String>>().map(Value::from)
+    list.map_or_else(|| Ok(Vec::new()), |list| shared::headers_of(list, 0))?.into_iter().map(one).collect::<Result<Vec<_>, String>>().map(Value::from)
 }
