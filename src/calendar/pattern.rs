@@ -15,6 +15,8 @@ use super::{DAY_MS, Zone};
 #[derive(Debug, Clone)]
 pub struct Pattern {
     items: Vec<Item>,
+    /// Days before 1582-10-15 are counted by the Julian calendar, as `GregorianCalendar` does and Joda's ISO chronology does not.
+    has_julian_days: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -105,7 +107,7 @@ impl Pattern {
                 "it prints names of months, days or halves of the day, which are known for locale \"en\" only, not for \"{locale}\"; use numbers"
             ));
         }
-        Ok(Self { items })
+        Ok(Self { items, has_julian_days: false })
     }
 
     /// Compiles a Java pattern (`SimpleDateFormat`), to be printed in UTC, names in English, weeks as in the US.
@@ -131,14 +133,15 @@ impl Pattern {
             };
             rest = rest.get(length..).unwrap_or("");
         }
-        Ok(Self { items })
+        Ok(Self { items, has_julian_days: true })
     }
 
     /// Prints an instant as a clock of `zone` shows it, appending to `out`. `None` (and `out` as it was) when the local time is beyond 64 bits.
     #[must_use]
     pub fn push(&self, utc_ms: i64, zone: Zone, out: &mut String) -> Option<()> {
         let offset_ms = zone.offset_ms(utc_ms);
-        let local = Local::new(utc_ms.checked_add(offset_ms)?)?;
+        let local_ms = utc_ms.checked_add(offset_ms)?;
+        let local = if self.has_julian_days && local_ms < CUTOVER_MS { Local::julian(local_ms)? } else { Local::new(local_ms)? };
         for item in &self.items {
             match item {
                 Item::Literal(text) => out.push_str(text),
@@ -302,6 +305,9 @@ fn java_quoted(rest: &str) -> Result<(String, usize), String> {
     Err("Unterminated quote".to_owned())
 }
 
+/// 1582-10-15, the first day of the Gregorian calendar.
+const CUTOVER_MS: i64 = -141_427 * DAY_MS;
+
 /// A local time of any year: the calendar repeats every 400 years.
 struct Local {
     /// In the years 1970 to 2369.
@@ -315,6 +321,16 @@ impl Local {
         const CYCLE_MS: i64 = 146_097 * DAY_MS;
         let at = DateTime::from_timestamp_millis(local_ms.rem_euclid(CYCLE_MS))?.naive_utc();
         Some(Self { at, years: local_ms.div_euclid(CYCLE_MS) * 400 })
+    }
+
+    /// By the Julian calendar, which repeats every 28 years and which the years 1972 to 1999 are like: 1972 began on a Saturday, as its year 1984 did.
+    fn julian(local_ms: i64) -> Option<Self> {
+        const CYCLE_MS: i64 = 7 * 1461 * DAY_MS;
+        const OF_1972: i64 = 730 * DAY_MS;
+        const OF_JULIAN_1984: i64 = 5126 * DAY_MS;
+        let since = local_ms.checked_sub(OF_JULIAN_1984)?;
+        let at = DateTime::from_timestamp_millis(OF_1972 + since.rem_euclid(CYCLE_MS))?.naive_utc();
+        Some(Self { at, years: since.div_euclid(CYCLE_MS) * 28 + 12 })
     }
 
     fn year(&self) -> i64 {

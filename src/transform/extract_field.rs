@@ -70,6 +70,7 @@ impl ExtractField {
 
 impl Rewrite for ExtractField {
     const PASSES_NULLS: bool = false;
+    const KEEPS_NULLS: bool = true;
 
     fn schemaless(&mut self, _batch: &Batch, values: &Dynamic) -> Result<Rewritten<Dynamic>, Refusal> {
         let mut rejects = not_maps(values, PURPOSE, false);

@@ -28,7 +28,7 @@ struct InsertHeader {
 /// Builds it.
 pub(super) fn build(props: &Props) -> Built {
     let values = Values { tables: &[KEYS], props };
-    let text = |key: &str| values.raw(key).unwrap_or_default();
+    let text = |key: &str| values.text(key);
     Ok(Box::new(InsertHeader { name: text("header").to_owned(), value: headers::literal_column(text("value.literal")) }))
 }
 

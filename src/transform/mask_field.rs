@@ -58,7 +58,7 @@ struct MaskField {
 /// Builds it.
 pub(super) fn build(side: Side, props: &Props) -> Built {
     let values = Values { tables: &[KEYS], props };
-    let (fields, replacement) = (not_empty(&values, "fields"), values.raw("replacement").map(str::to_owned));
+    let (fields, replacement) = (not_empty(&values, "fields"), values.raw("replacement").map(|text| text.trim().to_owned()));
     let empty = "Invalid value  for configuration replacement: String must be non-empty";
     let problem = replacement.as_deref().filter(|text| text.is_empty()).map(|_| ConfigError::new("replacement", empty));
     match (fields, problem) {

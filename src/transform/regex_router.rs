@@ -58,9 +58,33 @@ pub(super) fn build(props: &Props) -> Result<Box<dyn Transform>, Vec<ConfigError
 /// An expression for a text as a whole, and anywhere in it.
 pub(super) fn compile(regex: &str) -> Result<(Regex, Regex), Box<fancy_regex::Error>> {
     // on its own first: inside the group, a broken expression could become a whole one; a comment of `(?x)` at its end needs a line feed
+    let regex = &of_java(regex);
     let anywhere = Regex::new(regex)?;
     let whole = Regex::new(&format!("\\A(?:{regex})\\z")).or_else(|_| Regex::new(&format!("\\A(?:{regex}\n)\\z")))?;
     Ok((whole, anywhere))
+}
+
+/// What only Java has, in the engine's syntax: `\\Q…\\E` is a text as it stands, `\\h` a horizontal blank (and a hexadecimal digit in other engines).
+fn of_java(regex: &str) -> String {
+    let (mut text, mut rest) = (String::with_capacity(regex.len()), regex);
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        text.push_str(before);
+        // A backslash and what it escapes.
+        let end = escape.char_indices().nth(2).map_or(escape.len(), |(end, _)| end);
+        let (escape, after) = escape.split_at(end);
+        rest = after;
+        match escape {
+            "\\Q" => {
+                let (quoted, after) = rest.split_once("\\E").unwrap_or((rest, ""));
+                text.push_str(&regex::escape(quoted));
+                rest = after;
+            }
+            "\\h" => text.push_str(r"[ \t\xA0\u1680\u180e\u2000-\u200a\u202f\u205f\u3000]"),
+            _ => text.push_str(escape),
+        }
+    }
+    text + rest
 }
 
 impl Transform for RegexRouter {
@@ -182,6 +206,11 @@ mod tests {
             ("(?!internal)(.+)", "x-$1", "internal-orders", "internal-orders"),
             ("(\\w+)-\\1", "$1", "eu-eu", "eu"),
             ("a++b", "x", "aab", "x"),
+            ("\\Qa.b\\E-(.*)", "$1", "a.b-c", "c"),
+            ("\\Qa.b\\E-(.*)", "$1", "axb-c", "axb-c"),
+            ("a\\hb", "x", "afb", "afb"), // no digit
+            ("\\\\h|a\\.b", "x", "a.b", "x"),
+            ("x\\Q+", "y", "x+", "y"), // a quote that stays open
             ("(?x) a b # both", "x", "ab", "x"),
         ] {
             assert_eq!(rename(regex, replacement, topic), renamed, "{regex} {replacement} {topic}");

@@ -48,6 +48,7 @@ pub(super) fn build(side: Side, props: &Props) -> Built {
 
 impl Rewrite for SetSchemaMetadata {
     const PASSES_NULLS: bool = false;
+    const KEEPS_NULLS: bool = true;
 
     fn schemaless(&mut self, _batch: &Batch, values: &Dynamic) -> Result<Rewritten<Dynamic>, Refusal> {
         let rows = (0..values.len()).filter(|row| values.kind(*row) > Kind::Null);

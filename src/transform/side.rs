@@ -80,6 +80,9 @@ pub(super) trait Rewrite: std::fmt::Debug + Send {
     /// Whether a record goes on as it is when the side is null. Otherwise the rewrite is given nulls, and says what becomes of them.
     const PASSES_NULLS: bool;
 
+    /// Whether a null goes on as it is where no row with a value can be rewritten.
+    const KEEPS_NULLS: bool = Self::PASSES_NULLS;
+
     /// Values without a schema.
     fn schemaless(&mut self, batch: &Batch, values: &Dynamic) -> Result<Rewritten<Dynamic>, Refusal>;
 
@@ -166,7 +169,7 @@ impl<R: Rewrite> Sided<R> {
 
     /// Puts the new column in the place of the old one, without the rows that have none.
     fn settle(&mut self, mut batch: Batch, outcome: Result<Rewritten<Column>, Refusal>, mut rejects: Vec<Reject>, out: &mut Vec<Batch>) -> Vec<Reject> {
-        let nulls = if R::PASSES_NULLS { null_rows(self.reads.of(&batch)) } else { None };
+        let nulls = if R::KEEPS_NULLS { null_rows(self.reads.of(&batch)) } else { None };
         match outcome {
             Ok(Rewritten { values, rejects: more }) => {
                 self.writes.put(&mut batch, values);

@@ -130,9 +130,9 @@ pub(super) fn build(side: Side, props: &Props) -> Built {
         "nanoseconds" => Unit::Shorter(1_000_000),
         _ => Unit::Shorter(1),
     };
-    let format = format(values.raw("format").unwrap_or_default(), target).map_err(|message| vec![ConfigError::new("format", message)])?;
+    let format = format(values.text("format"), target).map_err(|message| vec![ConfigError::new("format", message)])?;
     let replaces_nulls = values.boolean("replace.null.with.default");
-    Ok(Sided::boxed(side, TimestampConverter { field: Arc::from(values.raw("field").unwrap_or_default()), target, format, unit, replaces_nulls }))
+    Ok(Sided::boxed(side, TimestampConverter { field: Arc::from(values.text("field")), target, format, unit, replaces_nulls }))
 }
 
 fn format(pattern: &str, target: Form) -> Result<Option<Format>, String> {
@@ -154,6 +154,7 @@ fn format(pattern: &str, target: Form) -> Result<Option<Format>, String> {
 
 impl Rewrite for TimestampConverter {
     const PASSES_NULLS: bool = false;
+    const KEEPS_NULLS: bool = true;
 
     fn schemaless(&mut self, _: &Batch, values: &Dynamic) -> Result<Rewritten<Dynamic>, Refusal> {
         if self.field.is_empty() {

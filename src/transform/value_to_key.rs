@@ -42,7 +42,13 @@ struct ValueToKey {
 /// Builds it.
 pub(super) fn build(props: &Props) -> Built {
     let values = Values { tables: &[KEYS], props };
-    let names: Vec<String> = values.list("fields").into_iter().map(str::to_owned).collect();
+    let mut names: Vec<String> = Vec::new();
+    for name in values.list("fields") {
+        // What is there twice counts once.
+        if names.iter().all(|known| known != name) {
+            names.push(name.to_owned());
+        }
+    }
     if names.is_empty() {
         return Err(vec![ConfigError::new("fields", "Invalid value [] for configuration fields: Empty list")]);
     }
@@ -56,9 +62,7 @@ impl Rewrite for ValueToKey {
     fn schemaless(&mut self, _batch: &Batch, values: &Dynamic) -> Result<Rewritten<Dynamic>, Refusal> {
         let mut members: Vec<(Arc<str>, Dynamic)> = Vec::with_capacity(self.names.len());
         for name in &self.names {
-            if members.iter().all(|(known, _)| **known != **name) {
-                members.push((Arc::from(name.as_str()), values.member(name).unwrap_or_else(|| Dynamic::none(Kind::Null, values.len())).or_null()));
-            }
+            members.push((Arc::from(name.as_str()), values.member(name).unwrap_or_else(|| Dynamic::none(Kind::Null, values.len())).or_null()));
         }
         Ok(Rewritten { values: Dynamic::map(members, values.len())?, rejects: not_maps(values, PURPOSE, true) })
     }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::settings::{Shape, literal, predicate, transform};
 use super::values::{Style, chance, free, instant, map, one, plain, schema, structure, text, value};
 
-const TOPICS: [&str; 8] = ["orders", "orders-eu", "prod.orders", "index-20160117", "ORDERS.a", "x", "ooo", "bücher"];
+const TOPICS: [&str; 8] = ["orders", "orders-eu", "prod.orders", "index-20160117", "ORDERS.a", "x", "ooo", "orders_v1"];
 const CONVERTERS: [&str; 9] = [
     "json.JsonConverter",
     "storage.StringConverter",
@@ -173,7 +173,7 @@ fn to_connect(rng: &mut Rng) -> Value {
     let mut config = config(rng, is_json, &class);
     let enveloped = config.get("schemas.enable").is_none_or(|enable| enable == "true");
     let schema = structure_or_other(rng);
-    if is_json && chance(rng, 15) {
+    if is_json && chance(rng, if enveloped { 15 } else { 3 }) {
         config.insert("schema.content".to_owned(), schema.to_string().into());
     }
     let declared = config.contains_key("schema.content");

@@ -1,5 +1,7 @@
-//! Where we are not as Java, and why: each reason with the cases that it is about.
+//! Where we are not as Java, and why: each reason with the differences that it is about.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::judge::Difference;
@@ -10,10 +12,138 @@ pub(crate) struct Reason {
     pub(crate) is_about: fn(&Value, &Difference) -> bool,
 }
 
-/// Every reason.
-pub(crate) static REASONS: &[Reason] = &[];
+const fn reason(text: &'static str, is_about: fn(&Value, &Difference) -> bool) -> Reason {
+    Reason { text, is_about }
+}
+
+/// Every reason; the first that holds is counted.
+pub(crate) static REASONS: &[Reason] = &[
+    // Of configurations.
+    reason("RegexRouter: a replacement that no match can fill in is refused with the configuration; Java fails at the first topic that matches", is_of_replacement),
+    reason("an expression that cannot be read is refused in the words of the engine that reads it", |_, found| {
+        found.what == "text of refusal" && found.java.to_string().contains("Invalid regex")
+    }),
+    reason("lists with an empty entry are taken: Java takes them up to 4.1", |_, found| {
+        found.what.contains("refusal") && said(&found.java).contains("values must not be empty")
+    }),
+    reason("of several settings that are wrong, which one is told first", |case, found| found.what == "text of refusal" && kind(case) == "chain"),
+    reason("schema.content acts without schemas.enable too: Java then ignores it", |case, found| {
+        kind(case) == "to_connect" && case["config"]["schema.content"].is_string() && case["config"]["schemas.enable"] == "false" && is_outcome(found)
+    }),
+    reason("a converter's refusal of a setting is in our words", |case, found| found.what == "text of refusal" && kind(case) != "chain"),
+    // Of nulls.
+    reason("a null has no schema of its own: it goes on where the schema of its neighbours cannot be rewritten", |case, found| {
+        matches!(found.what, "failure" | "failing transform" | "text of error") && meets_null(case, found.at) && has_any(case, SCHEMA_READERS)
+    }),
+    reason("HoistField: a null beside values with a schema is hoisted under theirs, Java's into a map without one", |case, found| {
+        is_outcome(found) && has_any(case, &["HoistField"]) && (0..records(case).len()).any(|at| meets_null(case, at))
+    }),
+    // Of values.
+    reason("SetSchemaMetadata names schemas other than structs too; Java fails", |_, found| {
+        found.what == "failure" && said(&found.java) == "Cannot list fields on non-struct type"
+    }),
+    reason("MaskField: a decimal has the scale of its schema; Java leaves one that no converter writes", |case, found| {
+        has_any(case, &["MaskField"]) && is_outcome(found) && found.ours.to_string().contains("\"decimal\"")
+    }),
+    reason("ReplaceField: of two fields that get one name, Java's hash table decides which is left", |case, found| {
+        has_any(case, &["ReplaceField"]) && has_ambiguous_renames(case) && (is_outcome(found) || found.what == "failure")
+    }),
+    reason("InsertField: a record without a required timestamp is bad at once; Java's converter finds that later", |case, found| {
+        found.what == "failure" && has_any(case, &["InsertField"]) && said(&found.ours).contains("null used for required field")
+    }),
+    reason("TimestampConverter reads no patterns with weeks", |_, found| said(&found.ours).contains("has weeks, which are printed only")),
+    reason("days beyond 32 bits are bad records: Date has no more", |_, found| said(&found.ours).contains("out of range for a Date")),
+    reason("a header of an empty list or map has no schema of elements: its text is the same", |case, found| {
+        found.what == "headers" && has_any(case, &["InsertHeader"]) && (found.java.to_string().contains("\"items\":null") || found.java.to_string().contains("\"keys\":null"))
+    }),
+    // Of JSON.
+    reason("-0.0 keeps its sign in JSON: Java reads it as 0.0", |case, found| {
+        kind(case) == "to_connect" && found.what == "value" && found.ours.to_string().replace("-0.0", "0.0") == found.java.to_string()
+    }),
+    reason("JSON is that of RFC 8259: no leading zeros, nothing after the value; Java's reader lets some pass", |case, found| {
+        kind(case) == "to_connect" && found.what == "failure" && said(&found.ours).contains("malformed json")
+    }),
+    reason("a value of another type than its schema says is a bad record; Java makes up a value, or a null", |case, found| {
+        kind(case) == "to_connect" && found.what == "failure" && found.java.get("error").is_none() && is_of_another_type(said(&found.ours))
+    }),
+    reason("characters beyond 16 bits are written as they are; Java's writer escapes them in two halves", |case, found| {
+        found.what == "bytes" && payload(&found.java).to_lowercase().contains("\\ud8") && case["class"].as_str().is_some_and(|class| class.ends_with("JsonConverter"))
+    }),
+    reason("StringConverter: bytes within others have no text; Java prints where they are in its memory", |case, found| {
+        found.what == "bytes" && case["schema"].to_string().contains("\"bytes\"") && payload(&found.java).contains("[B@")
+    }),
+    // Of texts: Java's words are in ours where someone may look for them.
+    reason("Java's message is about its own code; ours is about the field", |_, found| {
+        found.what == "text of error" && ["Cannot invoke \"", "Cannot list fields", "Cannot look up fields"].iter().any(|start| said(&found.java).starts_with(start))
+    }),
+    reason("a record without timestamp is told by topic, partition and offset; Java prints it whole", |_, found| {
+        found.what == "text of error" && said(&found.java).starts_with("Timestamp missing on record")
+    }),
+    reason("what a converter cannot take is told in our words", |case, found| found.what == "text of error" && kind(case) != "chain"),
+    reason("of several faults of a record, which one is told first", |case, found| {
+        matches!(found.what, "text of error" | "failing transform") && kind(case) == "chain"
+    }),
+];
 
 /// The number of the reason of a difference.
-pub(crate) fn reason(case: &Value, difference: &Difference) -> Option<usize> {
+pub(crate) fn reason_of(case: &Value, difference: &Difference) -> Option<usize> {
     REASONS.iter().position(|reason| (reason.is_about)(case, difference))
+}
+
+/// Transforms that read the schema before they look at the value.
+const SCHEMA_READERS: &[&str] = &["ExtractField", "TimestampConverter", "SetSchemaMetadata", "HoistField", "MaskField", "HeaderFrom", "ValueToKey"];
+
+fn kind(case: &Value) -> &str {
+    case["kind"].as_str().unwrap_or_default()
+}
+
+fn records(case: &Value) -> &[Value] {
+    case["records"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A difference in what came out, where something did.
+fn is_outcome(found: &Difference) -> bool {
+    !matches!(found.what, "failure" | "refusal" | "answer" | "number of outcomes") && !found.what.starts_with("text")
+}
+
+fn has_any(case: &Value, names: &[&str]) -> bool {
+    let classes = case["props"].as_object().into_iter().flatten().filter(|(key, _)| key.ends_with(".type")).filter_map(|(_, class)| class.as_str());
+    classes.map(|class| class.rsplit('.').next().unwrap_or_default()).any(|class| names.iter().any(|name| class.split('$').next() == Some(name)))
+}
+
+/// What a message says, of an outcome or by itself.
+fn said(value: &Value) -> &str {
+    let inner = value.get("error").or_else(|| value.get("refused")).map_or(value, |inner| &inner["message"]);
+    inner.as_str().unwrap_or_default()
+}
+
+/// Whether a transform sees a null in the place of a record's key or value: it is one, or a field that takes its place may be.
+fn meets_null(case: &Value, at: usize) -> bool {
+    records(case).get(at).is_some_and(|record| record["key"].is_null() || record["value"].is_null()) || has_any(case, &["ExtractField"])
+}
+
+fn is_of_replacement(_: &Value, found: &Difference) -> bool {
+    let said = said(&found.ours);
+    found.what == "refusal" && said.contains("replacement") && ["No group", "Illegal group reference", "character to be escaped"].iter().any(|words| said.contains(words))
+}
+
+/// Whether one name is given to two fields, or to one that may be there.
+fn has_ambiguous_renames(case: &Value) -> bool {
+    let renames = case["props"].as_object().into_iter().flatten().filter(|(key, _)| key.ends_with(".renames")).filter_map(|(_, list)| list.as_str());
+    renames.into_iter().any(|list| {
+        let new: Vec<&str> = list.split(',').filter_map(|pair| pair.split(':').nth(1)).collect();
+        let text = case["records"].to_string();
+        new.iter().enumerate().any(|(at, name)| new[..at].contains(name) || text.contains(&format!("\"{name}\"")))
+    })
+}
+
+fn is_of_another_type(said: &str) -> bool {
+    ["is a number, not", "is a string, not", "is a boolean, not", "is an array, not", "is an object, not", "does not fit", "cannot be used", "is missing", "base64"]
+        .iter()
+        .any(|words| said.contains(words))
+}
+
+fn payload(bytes: &Value) -> String {
+    let bytes = bytes.as_str().and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -115,7 +115,7 @@ fn ours(case: &Value) -> Value {
 fn unexplained(case: &Value, java: &Value, reasons: &mut BTreeMap<usize, usize>) -> Vec<Difference> {
     let mut left = Vec::new();
     for difference in judge::differences(case, java, &ours(case)) {
-        match explain::reason(case, &difference) {
+        match explain::reason_of(case, &difference) {
             Some(reason) => *reasons.entry(reason).or_default() += 1,
             None => left.push(difference),
         }
@@ -125,7 +125,7 @@ fn unexplained(case: &Value, java: &Value, reasons: &mut BTreeMap<usize, usize>)
 
 fn settle(report: &mut Report, case: Value, java: &Value) {
     let kinds: Vec<String> = match case["props"].as_object() {
-        Some(props) => props.iter().filter(|(key, _)| key.ends_with(".type")).map(|(_, class)| class.as_str().unwrap_or_default().to_owned()).collect(),
+        Some(props) => props.iter().filter(|(key, _)| key.ends_with(".type") && key.split('.').count() == 3).map(|(_, class)| class.as_str().unwrap_or_default().to_owned()).collect(),
         None => vec![format!("{} {}", case["kind"].as_str().unwrap_or_default(), case["class"].as_str().unwrap_or_default())],
     };
     let outcomes = java["outcomes"].as_array().map_or(&[][..], Vec::as_slice);
@@ -138,6 +138,7 @@ fn settle(report: &mut Report, case: Value, java: &Value) {
         count.failures += failures;
     }
     let left = unexplained(&case, java, &mut report.reasons);
+    for d in &left { eprintln!("{}", json!({"case": case, "at": d.at, "what": d.what, "java": d.java, "ours": d.ours})); } // DUMP
     if let Some(first) = left.into_iter().next() {
         report.unexplained_cases += 1;
         let is_new = |(_, known): &(Value, Difference)| known.what != first.what;

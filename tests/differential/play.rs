@@ -44,7 +44,7 @@ fn refused(message: &str) -> Value {
 }
 
 fn refused_by(errors: &[ConfigError]) -> Value {
-    refused(errors.first().map_or("", |error| error.message.as_str()))
+    refused(&errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("; "))
 }
 
 fn failed(reason: &str) -> Value {
