@@ -204,10 +204,10 @@ fn same_text_of(case: &Value, java: &Value, ours: &Value) -> bool {
     }
 }
 
-/// Texts that are the same when every number with a point in it is one of 32 bits.
+/// Texts that are the same when every number with a point or an exponent is one of 32 bits.
 fn same_singles(java: &str, ours: &str) -> bool {
     let parts = |text: &str| {
-        let is_of_number = |c: char| c.is_ascii_digit() || ".-+E".contains(c);
+        let is_of_number = |c: char| c.is_ascii_digit() || ".-+Ee".contains(c);
         let mut parts: Vec<String> = Vec::new();
         for c in text.chars() {
             match parts.last_mut() {
@@ -215,7 +215,7 @@ fn same_singles(java: &str, ours: &str) -> bool {
                 _ => parts.push(c.to_string()),
             }
         }
-        let single = |part: String| part.parse::<f32>().ok().filter(|_| part.contains('.')).map_or(part, |number| number.to_bits().to_string());
+        let single = |part: String| part.parse::<f32>().ok().filter(|_| part.contains(['.', 'e', 'E'])).map_or(part, |number| number.to_bits().to_string());
         let mut parts: Vec<String> = parts.into_iter().map(single).collect();
         parts.sort(); // keys of maps have no order
         parts
@@ -225,7 +225,7 @@ fn same_singles(java: &str, ours: &str) -> bool {
 
 fn same_text(java: &str, ours: &str) -> bool {
     let read = |text: &str| serde_json::from_str::<Value>(text).ok().map(|value| sorted(&value).to_string());
-    java == ours || read(java).is_some_and(|java| Some(java) == read(ours)) || same_singles(java, ours)
+    java == ours || read(java).is_some_and(|java| Some(java) == read(ours)) || read(java).zip(read(ours)).is_some_and(|(java, ours)| same_singles(&java, &ours))
 }
 
 fn sorted(value: &Value) -> Value {

@@ -219,8 +219,8 @@ fn dress(rng: &mut Rng, made: &mut Value) {
     // Java's converter reads no schema of a struct with a default.
     if chance(rng, 12) && made["type"] != "struct" {
         let default = value_of(rng, made);
-        // Neither Java nor we keep a default that is no JSON.
-        if !default.is_null() && !default.to_string().contains("NaN") && !default.to_string().contains("Infinity") {
+        // Neither Java nor we keep a default that is no JSON; and Java writes the nulls in one as what they default to.
+        if !default.is_null() && !default.to_string().contains("null") && !default.to_string().contains("NaN") && !default.to_string().contains("Infinity") {
             made["default"] = plain(made, &default);
         }
     }

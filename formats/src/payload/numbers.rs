@@ -3,13 +3,20 @@
 //! As upstream, each takes values of its own type alone: an int16 is no int32, and neither is what stands for a date or a time. A null has no payload, whatever
 //! the schema says; only `BooleanConverter` looks at the schema of a null too. What the bytes are is [`Number`]'s to say, for both directions.
 //!
+//! Of JSON without a schema, a converter takes what is of its class there: booleans, longs and doubles.
+//!
 //! Source: `org.apache.kafka.connect.converters.NumberConverter` and `BooleanConverter`.
 
-use arrow::array::{Array, AsArray, BinaryArray, BinaryBuilder};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type};
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BinaryArray, BinaryBuilder, new_null_array};
+use arrow::compute::concat;
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type};
 
 use super::{PayloadWriter, Payloads, Writer};
 use crate::column::{Column, Reject};
+use crate::schema::is_json_text;
+use crate::schemaless::{Kind, read_json};
 use crate::wire::numbers::{BOOLEANS, Number};
 
 /// Registration.
@@ -21,19 +28,29 @@ pub(super) const FLOAT: Writer = writer::<Float32Type>();
 pub(super) const DOUBLE: Writer = writer::<Float64Type>();
 
 const fn writer<N: Number>() -> Writer {
-    Writer { name: N::NAMES.name, aliases: N::NAMES.aliases, registry: false, build: |_| Ok(Box::new(Numbers { name: N::NAMES.name, write: write::<N> })) }
+    Writer {
+        name: N::NAMES.name,
+        aliases: N::NAMES.aliases,
+        registry: false,
+        build: |_| Ok(Box::new(Numbers { name: N::NAMES.name, data_type: N::DATA_TYPE, write: write::<N> })),
+    }
 }
 
 /// A converter of one type of numbers.
 #[derive(Debug)]
 struct Numbers {
     name: &'static str,
+    data_type: DataType,
     /// The payloads; `None` when the column is of another type.
     write: fn(&Column) -> Option<BinaryArray>,
 }
 
 impl PayloadWriter for Numbers {
     fn write(&mut self, column: &Column) -> Payloads {
+        if is_json_text(&column.field) {
+            let rest = |reason: &str| format!("failed to serialize to {}: the {} is {reason}", self.name, column.field.name());
+            return schemaless(column, &self.data_type, rest, |lane| (self.write)(lane));
+        }
         let kind = column.field.data_type();
         let payloads = if kind == &DataType::Null { Some(BinaryArray::new_null(column.len())) } else { (self.write)(column) };
         match payloads {
@@ -57,6 +74,34 @@ fn write<N: Number>(column: &Column) -> Option<BinaryArray> {
     Some(payloads.finish())
 }
 
+/// Payloads of values without a schema; those of other classes have none.
+fn schemaless(column: &Column, wanted: &DataType, reason: impl Fn(&str) -> String, write: impl Fn(&Column) -> Option<BinaryArray>) -> Payloads {
+    let texts = column.array.as_string::<i32>();
+    let (mut payloads, mut rejects, mut from) = (Vec::new(), Vec::new(), 0);
+    while from < texts.len() {
+        let read = match read_json(&texts.slice(from, texts.len() - from)) {
+            Ok(read) if !read.values.is_empty() => read,
+            Ok(_) => break,
+            Err(error) => return Payloads::none(column.len(), &error.to_string()),
+        };
+        let values = &read.values;
+        rejects.extend(read.rejects.into_iter().map(|reject| Reject { row: from + reject.row, ..reject }));
+        let kind = Kind::ALL.into_iter().find(|kind| kind.data_type().as_ref() == Some(wanted));
+        let others = (0..values.len()).map(|row| (row, values.kind(row))).filter(|(_, found)| *found > Kind::Null && Some(*found) != kind);
+        rejects.extend(others.map(|(row, found)| Reject { row: from + row, reason: reason(&format!("of {}", found.class_name())) }));
+        let lane = kind.and_then(|kind| values.lane(kind)).cloned().unwrap_or_else(|| new_null_array(wanted, values.len()));
+        let field = Field::new(column.field.name(), wanted.clone(), true);
+        payloads.push(write(&Column::new(Arc::new(field), lane)).unwrap_or_else(|| BinaryArray::new_null(values.len())));
+        from += values.len();
+    }
+    rejects.sort_by_key(|reject| reject.row);
+    let parts: Vec<&dyn Array> = payloads.iter().map(|part| part as &dyn Array).collect();
+    match concat(&parts) {
+        Ok(whole) => Payloads { payloads: whole.as_binary().clone(), rejects },
+        Err(_) => Payloads { payloads: BinaryArray::new_null(column.len()), rejects }, // no rows
+    }
+}
+
 /// No value can be written, for the same reason; nulls can.
 fn only_nulls(column: &Column, reason: &str) -> Payloads {
     let rows = (0..column.len()).filter(|row| column.array.is_valid(*row));
@@ -69,9 +114,14 @@ struct Booleans;
 
 impl PayloadWriter for Booleans {
     fn write(&mut self, column: &Column) -> Payloads {
+        let bytes = |column: &Column| column.array.as_boolean().iter().map(|value| value.map(|value| [u8::from(value)])).collect::<BinaryArray>();
         let payloads = match column.field.data_type() {
             DataType::Null => BinaryArray::new_null(column.len()),
-            DataType::Boolean => column.array.as_boolean().iter().map(|value| value.map(|value| [u8::from(value)])).collect(),
+            DataType::Boolean => bytes(column),
+            _ if is_json_text(&column.field) => {
+                let rest = |reason: &str| format!("BooleanConverter is not compatible with objects: the {} is {reason}", column.field.name());
+                return schemaless(column, &DataType::Boolean, rest, |lane| Some(bytes(lane)));
+            }
             other => {
                 let reason = format!("invalid schema type for BooleanConverter: the {} is of type {other}: choose another converter", column.field.name());
                 return Payloads::none(column.len(), &reason);
