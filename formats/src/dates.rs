@@ -168,17 +168,17 @@ impl DateFormat {
             Letter::Weekday => drop(input.name(&read::DAYS).or_else(|| input.name(&read::DAYS.map(|name| name.get(..3).unwrap_or(name))))?),
             Letter::WeekdayNumber => drop(input.number(limit)?),
             Letter::HalfDay => {
-                fields.afternoon = input.name(&["AM", "PM"])? == 1;
+                fields.afternoon = Some(input.name(&["AM", "PM"])? == 1);
                 fields.hour_is_of_day = false;
             }
             Letter::Hour | Letter::ClockHour => {
                 let hour = input.number(limit)?;
-                fields.hour = if letter == Letter::ClockHour && hour == 24 { 0 } else { hour };
+                fields.hour = Some(if letter == Letter::ClockHour && hour == 24 { 0 } else { hour });
                 fields.hour_is_of_day = true;
             }
             Letter::HalfDayHour | Letter::HalfDayClockHour => {
                 let hour = input.number(limit)?;
-                fields.half_day_hour = if letter == Letter::HalfDayClockHour && hour == 12 { 0 } else { hour };
+                fields.half_day_hour = Some(if letter == Letter::HalfDayClockHour && hour == 12 { 0 } else { hour });
                 fields.hour_is_of_day = false;
             }
             Letter::Minute => fields.minute = input.number(limit)?,
@@ -209,10 +209,10 @@ struct Fields {
     month: Option<i64>,
     day: Option<i64>,
     day_of_year: Option<i64>,
-    afternoon: bool,
-    hour: i64,
-    half_day_hour: i64,
-    /// Which of the two hours counts: the one that came last.
+    afternoon: Option<bool>,
+    hour: Option<i64>,
+    half_day_hour: Option<i64>,
+    /// Which of the two hours came last: it counts, but half a day's without its half never does beside the other.
     hour_is_of_day: bool,
     minute: i64,
     second: i64,
@@ -229,7 +229,11 @@ impl Fields {
             None => (self.month.unwrap_or(0), self.day.unwrap_or(1)),
         };
         let days = civil::lenient_day(year, month, day);
-        let hour = if self.hour_is_of_day { self.hour } else { self.half_day_hour + if self.afternoon { 12 } else { 0 } };
+        let is_halved = self.half_day_hour.is_some() && self.afternoon.is_some();
+        let hour = match self.hour {
+            Some(hour) if self.hour_is_of_day || !is_halved => hour,
+            _ => self.half_day_hour.unwrap_or(0) + if self.afternoon == Some(true) { 12 } else { 0 },
+        };
         let parts = [(days, 86_400_000), (hour, 3_600_000), (self.minute, 60_000), (self.second, 1000), (self.millisecond, 1), (self.zone_ms, -1)];
         parts.into_iter().fold(0_i64, |ms, (value, unit)| ms.wrapping_add(value.wrapping_mul(unit)))
     }

@@ -42,8 +42,30 @@ pub(crate) static REASONS: &[Reason] = &[
     reason("SetSchemaMetadata names schemas other than structs too; Java fails", |_, found| {
         found.what == "failure" && said(&found.java) == "Cannot list fields on non-struct type"
     }),
-    reason("MaskField: a decimal has the scale of its schema; Java leaves one that no converter writes", |case, found| {
-        has_any(case, &["MaskField"]) && is_outcome(found) && found.ours.to_string().contains("\"decimal\"")
+    reason("a decimal has the scale of its schema; Java's MaskField and reader of JSON numbers leave others, which no converter writes", |case, found| {
+        (has_any(case, &["MaskField"]) || kind(case) == "to_connect") && is_outcome(found) && found.ours.to_string().contains("\"decimal\"")
+    }),
+    reason("Cast: the whole of a logical type keeps its name, of which Java then takes no value in a field", |case, found| {
+        has_any(case, &["Cast"]) && found.what == "failure" && said(&found.java).starts_with("Invalid Java object for schema \"org.apache.kafka.connect.data.")
+    }),
+    reason("Cast: Java before 19 prints some floats with a digit too many (JDK-4511638)", |case, found| {
+        let number = |text: &str| text.parse::<f64>().ok().map(|number| (number as f32).to_bits());
+        let texts = |value: &Value| value.to_string().split('"').map(|part| number(part).map_or_else(|| part.to_owned(), |bits| bits.to_string())).collect::<Vec<_>>();
+        let sorted = |value: &Value| {
+            let mut texts = texts(&super::tagged::normal(value));
+            texts.sort();
+            texts
+        };
+        has_any(case, &["Cast"]) && is_outcome(found) && sorted(&found.java) == sorted(&found.ours)
+    }),
+    reason("a field may have an empty name", |_, found| said(&found.java).contains("fieldName cannot be null")),
+    reason("Flatten: of two fields that get one name, Java's hash table decides which is left", |case, found| {
+        has_any(case, &["Flatten"]) && is_outcome(found) && (case["records"].to_string().contains("\"string\":\"\"") || case["records"].to_string().contains("a.b"))
+    }),
+    reason("TimestampConverter: what is printed is in UTC; in Java in the last zone that was read", |case, found| {
+        let has_zone = |pattern: &str| pattern.contains(['Z', 'X', 'z']);
+        let formats = case["props"].as_object().into_iter().flatten().filter(|(key, _)| key.ends_with(".format")).filter_map(|(_, format)| format.as_str());
+        has_any(case, &["TimestampConverter"]) && is_outcome(found) && formats.into_iter().any(has_zone)
     }),
     reason("ReplaceField: of two fields that get one name, Java's hash table decides which is left", |case, found| {
         has_any(case, &["ReplaceField"]) && has_ambiguous_renames(case) && (is_outcome(found) || found.what == "failure")
@@ -58,7 +80,7 @@ pub(crate) static REASONS: &[Reason] = &[
     }),
     // Of JSON.
     reason("-0.0 keeps its sign in JSON: Java reads it as 0.0", |case, found| {
-        kind(case) == "to_connect" && is_outcome(found) && found.ours.to_string().replace("-0.0", "0.0") == found.java.to_string()
+        kind(case) == "to_connect" && is_outcome(found) && found.ours.to_string().contains("-0.0") && !found.java.to_string().contains("-0.0")
     }),
     reason("JSON is that of RFC 8259: no leading zeros, nothing after the value; Java's reader lets some pass", |case, found| {
         kind(case) == "to_connect" && found.what == "failure" && said(&found.ours).contains("malformed json")
@@ -82,8 +104,8 @@ pub(crate) static REASONS: &[Reason] = &[
         let in_1582 = |at: &Value| at.as_i64().is_some_and(|ms| (-12_219_292_800_000..-12_212_553_600_000).contains(&ms));
         is_outcome(found) && records(case).get(found.at).is_some_and(|record| in_1582(&record["timestamp"]) || record.to_string().contains("-12219292800000"))
     }),
-    reason("HeaderFrom: a BigInteger, which no converter makes, is a number of JSON", |_, found| {
-        found.what == "headers" && found.java.to_string().contains("\"bigint\"")
+    reason("HeaderFrom: within lists and maps, dates and BigIntegers, which no converter makes, are numbers of JSON", |case, found| {
+        found.what == "headers" && has_any(case, &["HeaderFrom"]) && ["\"bigint\"", "\"date\""].iter().any(|tag| found.java.to_string().contains(tag))
     }),
     // Of texts: Java's words are in ours where someone may look for them.
     reason("Java's message is about its own code; ours is about the field", |_, found| {

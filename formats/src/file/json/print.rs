@@ -216,7 +216,6 @@ impl<'a> Values<'a> {
         let DataType::Struct(entry) = entries.data_type() else { return Self::Null };
         let [key, value] = entry.as_ref() else { return Self::Null };
         let keys = match (key.data_type(), style) {
-            (DataType::Utf8, Style::Connect(..)) if is_optional_key(key) => Keys::Pairs,
             (DataType::Utf8, Style::Schema(_)) if is_optional_key(key) => Keys::Objects,
             (DataType::Utf8, _) => Keys::Strings,
             (key, Style::Jackson) if !key.is_nested() => Keys::Quoted,
