@@ -17,7 +17,10 @@ fn routers(c: &mut Criterion) {
     for (name, settings) in [
         ("TimestampRouter by day", vec![("transforms", "a"), ("transforms.a.type", "TimestampRouter")]),
         ("TimestampRouter by month", vec![("transforms", "a"), ("transforms.a.type", "TimestampRouter"), ("transforms.a.timestamp.format", "yyyyMM")]),
-        ("RegexRouter", vec![("transforms", "a"), ("transforms.a.type", "RegexRouter"), ("transforms.a.regex", "(.*)"), ("transforms.a.replacement", "lake-$1")]),
+        (
+            "RegexRouter",
+            vec![("transforms", "a"), ("transforms.a.type", "RegexRouter"), ("transforms.a.regex", "(.*)"), ("transforms.a.replacement", "lake-$1")],
+        ),
     ] {
         let (mut chain, batch) = (chain(&settings), batch());
         group.bench_function(name, |b| {

@@ -200,12 +200,12 @@ pub fn literal_column(text: &str) -> Column {
     let Some((kind, literal)) = literal::parse(text) else {
         return Column::new(json_text("header"), Arc::new(StringArray::new_null(1)));
     };
-    let typed = kind.json().and_then(|schema| declared(&schema.to_string(), &literal.json().to_string()));
+    let typed = kind.json().and_then(|schema| declared(&schema.to_string(), &literal.json()));
     let as_text = |field: FieldRef, text: String| Column::new(field, Arc::new(StringArray::from(vec![text])));
     typed.unwrap_or_else(|| match literal {
         // A decimal that no column holds.
         literal::Literal::Decimal(decimal) => as_text(Arc::new(Field::new("header", DataType::Utf8, false)), decimal.to_string()),
-        other => as_text(json_text("header"), other.json().to_string()),
+        other => as_text(json_text("header"), other.json()),
     })
 }
 

@@ -11,8 +11,8 @@ use lakehead_formats::wire::{self, Want};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use super::{shared, tagged};
 use super::vectors::{Mismatch, Outcome, Part, Vector};
+use super::{shared, tagged};
 
 /// What converting gave, or why it gave nothing.
 type Found = Result<Value, String>;

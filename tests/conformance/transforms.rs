@@ -9,8 +9,8 @@ use lakehead::transform::{self, Side, predicates};
 use lakehead_formats::column::Column;
 use serde_json::{Value, json};
 
-use super::{shared, tagged};
 use super::vectors::{Mismatch, Outcome, Part, Vector};
+use super::{shared, tagged};
 
 /// Vectors that differ on purpose, with the reason.
 const ON_PURPOSE: &[(&str, &str)] = &[

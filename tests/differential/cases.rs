@@ -218,8 +218,36 @@ fn bytes(payload: &[u8]) -> Value {
 /// A text that is broken somewhere, or says something else.
 fn corrupted(rng: &mut Rng, text: String) -> Vec<u8> {
     const PIECES: [&str; 30] = [
-        "null", "1", "-0", "01", "1.0", "1e400", "-1E-400", "\"x\"", "[", "}", ",", ":", " ", "\t\n", "true", "tru", "\"\\ud83d\\ude00\"", "\"\\ud83d\"", "{\"a\":1,\"a\":2}", "NaN", "/* c */",
-        "9223372036854775808", "1.5", "\"NaN\"", "\u{0}", "\\", "\"optional\"", "\"field\"", "int32", "é",
+        "null",
+        "1",
+        "-0",
+        "01",
+        "1.0",
+        "1e400",
+        "-1E-400",
+        "\"x\"",
+        "[",
+        "}",
+        ",",
+        ":",
+        " ",
+        "\t\n",
+        "true",
+        "tru",
+        "\"\\ud83d\\ude00\"",
+        "\"\\ud83d\"",
+        "{\"a\":1,\"a\":2}",
+        "NaN",
+        "/* c */",
+        "9223372036854775808",
+        "1.5",
+        "\"NaN\"",
+        "\u{0}",
+        "\\",
+        "\"optional\"",
+        "\"field\"",
+        "int32",
+        "é",
     ];
     let mut bytes = text.into_bytes();
     for _ in 0..rng.usize(1..3) {
@@ -301,14 +329,6 @@ fn headers_read(rng: &mut Rng) -> Value {
 
 fn headers_written(rng: &mut Rng) -> Value {
     let schema = if chance(rng, 20) { Value::Null } else { structure_or_other(rng) };
-    let values: Vec<Value> = (0..rng.usize(1..4))
-        .map(|_| {
-            if schema.is_null() {
-                free(rng, 2, true)
-            } else {
-                value(rng, &schema)
-            }
-        })
-        .collect();
+    let values: Vec<Value> = (0..rng.usize(1..4)).map(|_| if schema.is_null() { free(rng, 2, true) } else { value(rng, &schema) }).collect();
     json!({"kind": "from_header", "class": SIMPLE, "config": {}, "schema": schema, "values": values})
 }

@@ -19,7 +19,10 @@ const fn reason(text: &'static str, is_about: fn(&Value, &Difference) -> bool) -
 /// Every reason; the first that holds is counted.
 pub(crate) static REASONS: &[Reason] = &[
     // Of configurations.
-    reason("RegexRouter: a replacement that no match can fill in is refused with the configuration; Java fails at the first topic that matches", is_of_replacement),
+    reason(
+        "RegexRouter: a replacement that no match can fill in is refused with the configuration; Java fails at the first topic that matches",
+        is_of_replacement,
+    ),
     reason("an expression that cannot be read is refused in the words of the engine that reads it", |_, found| {
         found.what == "text of refusal" && found.java.to_string().contains("Invalid regex")
     }),
@@ -46,11 +49,15 @@ pub(crate) static REASONS: &[Reason] = &[
         (has_any(case, &["MaskField"]) || kind(case) == "to_connect") && is_outcome(found) && found.ours.to_string().contains("\"decimal\"")
     }),
     reason("Cast: the whole of a logical type keeps its name, of which Java then takes no value in a field", |case, found| {
-        has_any(case, &["Cast"]) && found.what == "failure" && said(&found.java).starts_with("Invalid Java object for schema \"org.apache.kafka.connect.data.")
+        has_any(case, &["Cast"])
+            && found.what == "failure"
+            && (said(&found.java).starts_with("Invalid Java object for schema \"org.apache.kafka.connect.data.")
+                || said(&found.java) == "Invalid default value")
     }),
     reason("Cast: Java before 19 prints some floats with a digit too many (JDK-4511638)", |case, found| {
         let number = |text: &str| text.parse::<f64>().ok().map(|number| (number as f32).to_bits());
-        let texts = |value: &Value| value.to_string().split('"').map(|part| number(part).map_or_else(|| part.to_owned(), |bits| bits.to_string())).collect::<Vec<_>>();
+        let texts =
+            |value: &Value| value.to_string().split('"').map(|part| number(part).map_or_else(|| part.to_owned(), |bits| bits.to_string())).collect::<Vec<_>>();
         let sorted = |value: &Value| {
             let mut texts = texts(&super::tagged::normal(value));
             texts.sort();
@@ -60,7 +67,9 @@ pub(crate) static REASONS: &[Reason] = &[
     }),
     reason("a field may have an empty name", |_, found| said(&found.java).contains("fieldName cannot be null")),
     reason("Flatten: of two fields that get one name, Java's hash table decides which is left", |case, found| {
-        has_any(case, &["Flatten"]) && is_outcome(found) && (case["records"].to_string().contains("\"string\":\"\"") || case["records"].to_string().contains("a.b"))
+        has_any(case, &["Flatten"])
+            && is_outcome(found)
+            && (case["records"].to_string().contains("\"string\":\"\"") || case["records"].to_string().contains("a.b"))
     }),
     reason("TimestampConverter: what is printed is in UTC; in Java in the last zone that was read", |case, found| {
         let has_zone = |pattern: &str| pattern.contains(['Z', 'X', 'z']);
@@ -76,7 +85,9 @@ pub(crate) static REASONS: &[Reason] = &[
     reason("TimestampConverter reads no patterns with weeks", |_, found| said(&found.ours).contains("has weeks, which are printed only")),
     reason("days beyond 32 bits are bad records: Date has no more", |_, found| said(&found.ours).contains("out of range for a Date")),
     reason("a header of a list or map whose elements have no common schema has none of ours: its text is the same", |case, found| {
-        found.what == "headers" && has_any(case, &["InsertHeader"]) && ["\"items\":null", "\"keys\":null", "\"values\":null"].iter().any(|none| found.java.to_string().contains(none))
+        found.what == "headers"
+            && has_any(case, &["InsertHeader"])
+            && ["\"items\":null", "\"keys\":null", "\"values\":null"].iter().any(|none| found.java.to_string().contains(none))
     }),
     // Of JSON.
     reason("-0.0 keeps its sign in JSON: Java reads it as 0.0", |case, found| {
@@ -89,7 +100,9 @@ pub(crate) static REASONS: &[Reason] = &[
         kind(case) == "to_connect" && found.what == "failure" && found.java.get("error").is_none() && is_of_another_type(said(&found.ours))
     }),
     reason("characters beyond 16 bits are written as they are; Java's writer escapes them in two halves", |case, found| {
-        found.what == "bytes" && payload(&found.java).to_lowercase().contains("\\ud") && case["class"].as_str().is_some_and(|class| class.ends_with("JsonConverter"))
+        found.what == "bytes"
+            && payload(&found.java).to_lowercase().contains("\\ud")
+            && case["class"].as_str().is_some_and(|class| class.ends_with("JsonConverter"))
     }),
     reason("StringConverter: bytes within others have no text; Java prints where they are in its memory", |case, found| {
         case["schema"].to_string().contains("\"bytes\"") && (payload(&found.java).contains("[B@") || said(&found.ours).contains("bytes have no text"))
@@ -97,19 +110,31 @@ pub(crate) static REASONS: &[Reason] = &[
     reason("a number that is whole is one of days or ms also when it is written with a point; Java takes digits alone", |case, found| {
         kind(case) == "to_connect" && found.what == "failure" && said(&found.java).contains("underlying representation should be integer but was NUMBER")
     }),
+    reason("JsonConverter: a schema's default that is a decimal is written in base64 also where decimal.format=NUMERIC", |case, found| {
+        found.what == "bytes"
+            && case["config"]["decimal.format"].as_str().is_some_and(|format| format.eq_ignore_ascii_case("NUMERIC"))
+            && case["schema"].to_string().contains("data.Decimal")
+    }),
+    reason("base64 with blanks in it is read; Java takes it for another text", |_, found| said(&found.java) == "Invalid bytes for Decimal field"),
     reason("StringConverter: Java prints days before 1582 by the Julian calendar", |case, found| {
         found.what == "bytes" && case["class"].as_str().is_some_and(|class| class.ends_with("StringConverter")) && payload(&found.java).contains(" UTC ")
     }),
-    reason("weeks of 1582, which lacks ten days in Java's calendar", |case, found| {
-        let in_1582 = |at: &Value| at.as_i64().is_some_and(|ms| (-12_219_292_800_000..-12_212_553_600_000).contains(&ms));
+    reason("weeks of 1582, which lacks ten days in Java's calendar, and of years before Christ", |case, found| {
+        let in_1582 = |at: &Value| at.as_i64().is_some_and(|ms| (-12_219_292_800_000..-12_212_553_600_000).contains(&ms) || ms < -62_135_596_800_000);
         is_outcome(found) && records(case).get(found.at).is_some_and(|record| in_1582(&record["timestamp"]) || record.to_string().contains("-12219292800000"))
     }),
-    reason("HeaderFrom: within lists and maps, dates and BigIntegers, which no converter makes, are numbers of JSON", |case, found| {
-        found.what == "headers" && has_any(case, &["HeaderFrom"]) && ["\"bigint\"", "\"date\""].iter().any(|tag| found.java.to_string().contains(tag))
-    }),
+    reason(
+        "HeaderFrom: without a schema, dates within lists and maps, BigDecimals and BigIntegers, which no converter makes, are numbers of JSON",
+        |case, found| {
+            found.what == "headers"
+                && has_any(case, &["HeaderFrom"])
+                && ["\"bigint\"", "\"date\"", "\"decimal\""].iter().any(|tag| found.java.to_string().contains(tag))
+        },
+    ),
     // Of texts: Java's words are in ours where someone may look for them.
     reason("Java's message is about its own code; ours is about the field", |_, found| {
-        found.what == "text of error" && ["Cannot invoke \"", "Cannot list fields", "Cannot look up fields"].iter().any(|start| said(&found.java).starts_with(start))
+        found.what == "text of error"
+            && ["Cannot invoke \"", "Cannot list fields", "Cannot look up fields"].iter().any(|start| said(&found.java).starts_with(start))
     }),
     reason("a record without timestamp is told by topic, partition and offset; Java prints it whole", |_, found| {
         found.what == "text of error" && said(&found.java).starts_with("Timestamp missing on record")
@@ -159,7 +184,9 @@ fn meets_null(case: &Value, at: usize) -> bool {
 
 fn is_of_replacement(_: &Value, found: &Difference) -> bool {
     let said = said(&found.ours);
-    found.what == "refusal" && said.contains("replacement") && ["No group", "Illegal group reference", "character to be escaped"].iter().any(|words| said.contains(words))
+    found.what == "refusal"
+        && said.contains("replacement")
+        && ["No group", "Illegal group reference", "character to be escaped"].iter().any(|words| said.contains(words))
 }
 
 /// Whether one name is given to two fields, or to one that may be there.
@@ -173,9 +200,19 @@ fn has_ambiguous_renames(case: &Value) -> bool {
 }
 
 fn is_of_another_type(said: &str) -> bool {
-    ["is a number, not", "is a string, not", "is a boolean, not", "is an array, not", "is an object, not", "does not fit", "cannot be used", "is missing", "base64"]
-        .iter()
-        .any(|words| said.contains(words))
+    [
+        "is a number, not",
+        "is a string, not",
+        "is a boolean, not",
+        "is an array, not",
+        "is an object, not",
+        "does not fit",
+        "cannot be used",
+        "is missing",
+        "base64",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
 }
 
 fn payload(bytes: &Value) -> String {

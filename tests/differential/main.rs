@@ -63,7 +63,8 @@ fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--list") || !is_meant {
         return ExitCode::SUCCESS;
     }
-    let (seed, count) = (number("DIFFERENTIAL_SEED").unwrap_or(SEED), number("DIFFERENTIAL_CASES").map_or(CASES, |count| usize::try_from(count).unwrap_or(CASES)));
+    let (seed, count) =
+        (number("DIFFERENTIAL_SEED").unwrap_or(SEED), number("DIFFERENTIAL_CASES").map_or(CASES, |count| usize::try_from(count).unwrap_or(CASES)));
     println!("DIFFERENTIAL_SEED={seed} DIFFERENTIAL_CASES={count}");
     std::panic::set_hook(Box::new(|_| {})); // a panic is an outcome
     let (start, mut java) = (Instant::now(), Java::start());
@@ -125,7 +126,11 @@ fn unexplained(case: &Value, java: &Value, reasons: &mut BTreeMap<usize, usize>)
 
 fn settle(report: &mut Report, case: Value, java: &Value) {
     let kinds: Vec<String> = match case["props"].as_object() {
-        Some(props) => props.iter().filter(|(key, _)| key.ends_with(".type") && key.split('.').count() == 3).map(|(_, class)| class.as_str().unwrap_or_default().to_owned()).collect(),
+        Some(props) => props
+            .iter()
+            .filter(|(key, _)| key.ends_with(".type") && key.split('.').count() == 3)
+            .map(|(_, class)| class.as_str().unwrap_or_default().to_owned())
+            .collect(),
         None => vec![format!("{} {}", case["kind"].as_str().unwrap_or_default(), case["class"].as_str().unwrap_or_default())],
     };
     let outcomes = java["outcomes"].as_array().map_or(&[][..], Vec::as_slice);
@@ -138,7 +143,9 @@ fn settle(report: &mut Report, case: Value, java: &Value) {
         count.failures += failures;
     }
     let left = unexplained(&case, java, &mut report.reasons);
-    for d in &left { eprintln!("{}", json!({"case": case, "at": d.at, "what": d.what, "java": d.java, "ours": d.ours})); } // DUMP
+    for d in &left {
+        eprintln!("{}", json!({"case": case, "at": d.at, "what": d.what, "java": d.java, "ours": d.ours}));
+    } // DUMP
     if let Some(first) = left.into_iter().next() {
         report.unexplained_cases += 1;
         let is_new = |(_, known): &(Value, Difference)| known.what != first.what;

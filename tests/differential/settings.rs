@@ -35,7 +35,11 @@ impl Shape {
             let name = field["field"].as_str().unwrap_or_default();
             (name.to_owned(), field, &value["struct"][name])
         });
-        let pairs = value["map"].as_array().unwrap_or(&no_fields).iter().map(|pair| (pair[0]["string"].as_str().unwrap_or_default().to_owned(), &Value::Null, &pair[1]));
+        let pairs = value["map"]
+            .as_array()
+            .unwrap_or(&no_fields)
+            .iter()
+            .map(|pair| (pair[0]["string"].as_str().unwrap_or_default().to_owned(), &Value::Null, &pair[1]));
         let members: Vec<_> = if schema.is_null() { pairs.collect() } else { fields.collect() };
         for (name, schema, value) in members {
             let path = [above, std::slice::from_ref(&name)].concat();
@@ -111,9 +115,40 @@ const OTHERS: [(&str, Make); 6] = [
 /// A text as headers have them: what is inferred of it is a value.
 pub(crate) fn literal(rng: &mut Rng) -> String {
     const LITERALS: [&str; 34] = [
-        "1", "1.0", "1.5", "1e3", "-129", "32768", "9223372036854775808", "true", "TRUE", "false", "null", "[1,2,300]", "[1, 2.5]", "[]", "{}", "{\"a\":1}", "{\"a\":1,\"b\":\"x\"}",
-        "[1,]", "[\"a\",\"b\"]", "{foo: 3}", "\"quoted\"", "\"a", "2024-02-29", "2024-02-29T12:34:56.789Z", "12:34:56.789Z", "NaN", "0x10", " 1", "1 ", "a,b", "[true,false]",
-        "{1:2}", "[null]", "\\\"x\\\"",
+        "1",
+        "1.0",
+        "1.5",
+        "1e3",
+        "-129",
+        "32768",
+        "9223372036854775808",
+        "true",
+        "TRUE",
+        "false",
+        "null",
+        "[1,2,300]",
+        "[1, 2.5]",
+        "[]",
+        "{}",
+        "{\"a\":1}",
+        "{\"a\":1,\"b\":\"x\"}",
+        "[1,]",
+        "[\"a\",\"b\"]",
+        "{foo: 3}",
+        "\"quoted\"",
+        "\"a",
+        "2024-02-29",
+        "2024-02-29T12:34:56.789Z",
+        "12:34:56.789Z",
+        "NaN",
+        "0x10",
+        " 1",
+        "1 ",
+        "a,b",
+        "[true,false]",
+        "{1:2}",
+        "[null]",
+        "\\\"x\\\"",
     ];
     if chance(rng, 75) { (*one(rng, &LITERALS)).to_owned() } else { text(rng) }
 }
@@ -173,7 +208,11 @@ fn replace_field(rng: &mut Rng, shape: &Shape, settings: &mut Settings) {
         put(settings, "include", shape.fields(rng).join(","));
     }
     if chance(rng, 60) {
-        let renames: Vec<String> = shape.fields(rng).into_iter().map(|field| format!("{field}:{}", if chance(rng, 70) { *one(rng, &["z", "y", "x"]) } else { *one(rng, &NAMES) })).collect();
+        let renames: Vec<String> = shape
+            .fields(rng)
+            .into_iter()
+            .map(|field| format!("{field}:{}", if chance(rng, 70) { *one(rng, &["z", "y", "x"]) } else { *one(rng, &NAMES) }))
+            .collect();
         put(settings, "renames", renames.join(","));
     }
 }
@@ -205,15 +244,45 @@ fn timestamp_converter(rng: &mut Rng, shape: &Shape, settings: &mut Settings) {
 
 fn regex_router(rng: &mut Rng, _: &Shape, settings: &mut Settings) {
     const REGEXES: [&str; 26] = [
-        "(.*)", "orders", "(.*)-(\\d+)", "([a-z]+)\\.(.*)", "(?i)ORDERS.*", "(?<env>[^.]+)\\.(?<rest>.*)", "a|orders.*", ".+?", "(o)(r)?(.*)", "[\\w.-]+", "\\p{Alpha}+.*",
-        "(?!x).*", "(?<=^)o.*", "o{1,3}.*", ".*s$", "^orders$", "(\\w)\\1.*", "o++.*", "[[a-z]&&[^x]]+", "\\Qorders\\E", "(", "[", "\\p{Lu}.*", "(?s).*", "orders\\b.*", "\\h*.*",
+        "(.*)",
+        "orders",
+        "(.*)-(\\d+)",
+        "([a-z]+)\\.(.*)",
+        "(?i)ORDERS.*",
+        "(?<env>[^.]+)\\.(?<rest>.*)",
+        "a|orders.*",
+        ".+?",
+        "(o)(r)?(.*)",
+        "[\\w.-]+",
+        "\\p{Alpha}+.*",
+        "(?!x).*",
+        "(?<=^)o.*",
+        "o{1,3}.*",
+        ".*s$",
+        "^orders$",
+        "(\\w)\\1.*",
+        "o++.*",
+        "[[a-z]&&[^x]]+",
+        "\\Qorders\\E",
+        "(",
+        "[",
+        "\\p{Lu}.*",
+        "(?s).*",
+        "orders\\b.*",
+        "\\h*.*",
     ];
     put(settings, "regex", *one(rng, &REGEXES));
     put(settings, "replacement", *one(rng, &["$1", "new", "p-$0", "${env}_x", "$2$1", "\\$1", "", "$12", "$", "é-$1", "x\\\\y", "${1}", "$9"]));
 }
 
 fn timestamp_router(rng: &mut Rng, _: &Shape, settings: &mut Settings) {
-    maybe(rng, 60, settings, "topic.format", &["${topic}-${timestamp}", "${timestamp}", "x", "${topic}", "${topic}${topic}_${timestamp}", "$1\\${topic}", "${TOPIC}"]);
+    maybe(
+        rng,
+        60,
+        settings,
+        "topic.format",
+        &["${topic}-${timestamp}", "${timestamp}", "x", "${topic}", "${topic}${topic}_${timestamp}", "$1\\${topic}", "${TOPIC}"],
+    );
     let pattern = one(rng, &DATES).0;
     maybe(rng, 60, settings, "timestamp.format", &[pattern, "yyyy", "YYYY-'W'ww", "EEE", "MMM", "yy", "D", "a h K k", "z", "X", "F", "W", "u"]);
 }

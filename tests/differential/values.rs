@@ -7,8 +7,8 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fastrand::Rng;
-use lakehead_formats::value::decimal::BigDecimal;
 use lakehead_formats::schema::{DATE, DECIMAL, TIME, TIMESTAMP};
+use lakehead_formats::value::decimal::BigDecimal;
 use serde_json::{Map, Value, json};
 
 /// Names of fields, keys and headers.
@@ -35,8 +35,30 @@ pub(crate) const DATES: [(&str, &[&str]); 16] = [
 ];
 
 const TEXTS: [&str; 24] = [
-    "", "x", "true", "TRUE", "false", "1", "-1", "+7", "127", "128", "300", "2147483648", "9223372036854775808", "1.5", "1e3", " 1", "NaN", "Infinity", "0x10",
-    "日本語", "😀", "a\"b\\c\n\t", "\u{0}", "null",
+    "",
+    "x",
+    "true",
+    "TRUE",
+    "false",
+    "1",
+    "-1",
+    "+7",
+    "127",
+    "128",
+    "300",
+    "2147483648",
+    "9223372036854775808",
+    "1.5",
+    "1e3",
+    " 1",
+    "NaN",
+    "Infinity",
+    "0x10",
+    "日本語",
+    "😀",
+    "a\"b\\c\n\t",
+    "\u{0}",
+    "null",
 ];
 
 /// True in so many of a hundred cases.
@@ -83,7 +105,26 @@ fn number(rng: &mut Rng, range: Range<i64>) -> i64 {
 
 fn double(rng: &mut Rng) -> f64 {
     const EDGES: [f64; 20] = [
-        0.0, -0.0, 1.0, -1.5, 0.1, 1e7, 1e-3, 9.999e-4, 1e10, 1.0e21, 1e22, -1e300, 4.9e-324, f64::MAX, f64::MIN_POSITIVE, 2147483648.5, 9.3e18, -9.3e18, 127.9, 2e-3,
+        0.0,
+        -0.0,
+        1.0,
+        -1.5,
+        0.1,
+        1e7,
+        1e-3,
+        9.999e-4,
+        1e10,
+        1.0e21,
+        1e22,
+        -1e300,
+        4.9e-324,
+        f64::MAX,
+        f64::MIN_POSITIVE,
+        2147483648.5,
+        9.3e18,
+        -9.3e18,
+        127.9,
+        2e-3,
     ];
     match rng.u32(0..4) {
         0 => rng.f64() * 1000.0,
@@ -111,7 +152,18 @@ fn of_float(value: f32) -> Value {
 
 pub(crate) fn instant(rng: &mut Rng) -> i64 {
     const EDGES: [i64; 12] = [
-        0, -1, 1, 86_400_000, -86_400_000, 1_709_210_096_789, 1_709_210_096_000, 253_402_300_799_999, -62_135_596_800_000, -12_219_292_800_000, 4_102_444_800_000, 951_782_400_000,
+        0,
+        -1,
+        1,
+        86_400_000,
+        -86_400_000,
+        1_709_210_096_789,
+        1_709_210_096_000,
+        253_402_300_799_999,
+        -62_135_596_800_000,
+        -12_219_292_800_000,
+        4_102_444_800_000,
+        951_782_400_000,
     ];
     if chance(rng, 70) { *one(rng, &EDGES) } else { rng.i64(-100_000_000_000_000..100_000_000_000_000) }
 }
@@ -166,7 +218,11 @@ pub(crate) fn schema(rng: &mut Rng, style: Style) -> Value {
             json!({"type": "array", "items": items})
         }
         15 => {
-            let keys = if style.any_keys && chance(rng, 30) { json!({"type": "int32", "optional": false}) } else { json!({"type": "string", "optional": chance(rng, 10)}) };
+            let keys = if style.any_keys && chance(rng, 30) {
+                json!({"type": "int32", "optional": false})
+            } else {
+                json!({"type": "string", "optional": chance(rng, 10)})
+            };
             let values = schema(rng, style.below());
             json!({"type": "map", "keys": keys, "values": values})
         }

@@ -148,6 +148,14 @@ impl<'a> Printer<'a> {
         printer
     }
 
+    /// For what is in a list or a map: Connect's converter has defaults for nulls there too.
+    fn within(array: &'a ArrayRef, field: &FieldRef, style: Style, decimals: DecimalFormat) -> Self {
+        match style {
+            Style::Connect(_, nulls) => Self::in_struct(array, field, decimals, nulls),
+            Style::Jackson | Style::Schema(_) => Self::styled(array, field, style, decimals),
+        }
+    }
+
     /// Appends the value of a row.
     pub(crate) fn print(&self, row: usize, out: &mut Vec<u8>) {
         if self.nulls.is_some_and(|nulls| nulls.is_null(row)) { out.extend_from_slice(&self.absent) } else { self.values.print(row, out) }
@@ -186,7 +194,7 @@ impl<'a> Values<'a> {
             DataType::Binary => Self::Bytes(array.as_binary()),
             DataType::List(item) => {
                 let list = array.as_list::<i32>();
-                Self::List(list.offsets(), Box::new(Printer::styled(list.values(), item, style, decimals)))
+                Self::List(list.offsets(), Box::new(Printer::within(list.values(), item, style, decimals)))
             }
             DataType::Map(entries, _) => Self::map(array.as_map(), entries, style, decimals),
             DataType::Struct(fields) if matches!(style, Style::Schema(_)) && is_union(field) => {
@@ -222,8 +230,8 @@ impl<'a> Values<'a> {
             (_, Style::Schema(_)) => Keys::Objects,
             _ => Keys::Pairs,
         };
-        let key = Printer::styled(map.keys(), key, style, decimals);
-        let value = Printer::styled(map.values(), value, style, decimals);
+        let key = Printer::within(map.keys(), key, style, decimals);
+        let value = Printer::within(map.values(), value, style, decimals);
         Self::Map(map.offsets(), Box::new(key), Box::new(value), keys)
     }
 

@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Write};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Literal, Type};
 use crate::file::json::push_f64;
@@ -56,25 +56,26 @@ impl Literal {
     }
 
     /// As `JsonConverter` writes it.
-    pub(in crate::headers) fn json(&self) -> Value {
+    pub(in crate::headers) fn json(&self) -> String {
+        let joined = |parts: Vec<String>| parts.join(",");
         match self {
-            Self::Null => Value::Null,
-            Self::Boolean(value) => json!(value),
-            Self::Int8(value) => json!(value),
-            Self::Int16(value) => json!(value),
-            Self::Int32(value) => json!(value),
-            Self::Int64(value) | Self::Time(value) | Self::Timestamp(value) => json!(value),
+            Self::Null => "null".to_owned(),
+            Self::Boolean(value) => value.to_string(),
+            Self::Int8(value) => value.to_string(),
+            Self::Int16(value) => value.to_string(),
+            Self::Int32(value) => value.to_string(),
+            Self::Int64(value) | Self::Time(value) | Self::Timestamp(value) => value.to_string(),
             // The shortest text of 32 bits is another number in 64.
-            Self::Float32(value) => value.to_string().parse::<f64>().map_or(Value::Null, |value| json!(value)),
-            Self::Float64(value) => json!(value),
-            Self::Decimal(value) => serde_json::from_str(&value.to_string()).unwrap_or(Value::Null),
-            Self::String(text) => json!(text),
-            Self::Date(ms) => json!(ms.div_euclid(86_400_000)),
-            Self::Array(items) => items.iter().map(Self::json).collect(),
+            Self::Float32(value) => json!(value.to_string().parse::<f64>().ok()).to_string(),
+            Self::Float64(value) => json!(value).to_string(),
+            Self::Decimal(value) => value.to_string(), // all its digits
+            Self::String(text) => json!(text).to_string(),
+            Self::Date(ms) => ms.div_euclid(86_400_000).to_string(),
+            Self::Array(items) => format!("[{}]", joined(items.iter().map(Self::json).collect())),
             Self::Map(entries) if entries.iter().all(|(key, _)| matches!(key, Self::String(_))) => {
-                Value::Object(entries.iter().map(|(key, value)| (key.to_string(), value.json())).collect::<Map<_, _>>())
+                format!("{{{}}}", joined(entries.iter().map(|(key, value)| format!("{}:{}", key.json(), value.json())).collect()))
             }
-            Self::Map(entries) => entries.iter().map(|(key, value)| json!([key.json(), value.json()])).collect(),
+            Self::Map(entries) => format!("[{}]", joined(entries.iter().map(|(key, value)| format!("[{},{}]", key.json(), value.json())).collect())),
         }
     }
 }
