@@ -14,7 +14,6 @@ use serde_json::{Map, Value, json};
 
 use orders::{ORDERS, SCHEMA, cases, chain, schemaless, texts, with_schema};
 
-#[expect(dead_code, reason = "the other benchmark's, which has routers too")]
 mod orders;
 
 const WARM: Duration = Duration::from_secs(1);

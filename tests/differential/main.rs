@@ -143,9 +143,6 @@ fn settle(report: &mut Report, case: Value, java: &Value) {
         count.failures += failures;
     }
     let left = unexplained(&case, java, &mut report.reasons);
-    for d in &left {
-        eprintln!("{}", json!({"case": case, "at": d.at, "what": d.what, "java": d.java, "ours": d.ours}));
-    } // DUMP
     if let Some(first) = left.into_iter().next() {
         report.unexplained_cases += 1;
         let is_new = |(_, known): &(Value, Difference)| known.what != first.what;
