@@ -5,7 +5,7 @@ SETUP := tests/servers/setup.sh
 BENCH_RECORDS ?= 3000000
 MODEL_RECORDS ?= 4
 
-.PHONY: help demo test conformance clients model readers differential chaos poison fleet soak lint bench bench-job bench-transform memory runtime
+.PHONY: help demo test conformance clients model readers differential chaos poison fleet soak lint bench bench-job memory runtime
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -63,16 +63,12 @@ lint: ## format, clippy, documentation and dependency rules, as CI checks them
 	@. tests/servers/env.sh && "$$LAKEHEAD_TOOLS/bin/cargo-deny" check bans licenses sources
 
 bench: ## measure each stage by itself
-	@$(SETUP) toolchain kafka connect
+	@$(SETUP) toolchain
 	$(CARGO) bench --workspace
 
 bench-job: ## measure the whole job against a real broker and a real S3 server (BENCH_RECORDS, 3000000 by default)
 	@$(SETUP) toolchain kafka registry python stores
 	benches/job.sh $(BENCH_RECORDS)
-
-bench-transform: ## measure each transform beside Kafka Connect's own in Java, on the same orders; prints a table
-	@$(SETUP) toolchain connect
-	$(CARGO) bench --bench transform_beside_java
 
 memory: ## measure the peak resident memory of thousands of open files (MEMORY_CASES, MEMORY_ROWS, MEMORY_FOLDER: see benches/memory/main.rs)
 	@$(SETUP) toolchain

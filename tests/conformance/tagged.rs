@@ -200,11 +200,6 @@ pub(crate) fn json_of(value: &Value) -> Option<Value> {
     })
 }
 
-/// A column of that one value.
-pub(crate) fn column(name: &str, schema: &Value, value: &Value) -> Result<Column, String> {
-    columns(name, schema, &[value])
-}
-
 /// A column of these values, all under one schema; a null stands in it whatever its own is.
 pub(crate) fn columns(name: &str, schema: &Value, values: &[&Value]) -> Result<Column, String> {
     if !schema.is_null() {

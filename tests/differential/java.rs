@@ -38,6 +38,7 @@ impl Java {
         let mut stdin: ChildStdin = process.stdin.take().expect("a pipe");
         let answers = BufReader::new(process.stdout.take().expect("a pipe"));
         let (cases, lines) = sync_channel::<String>(AHEAD);
+        #[expect(clippy::disallowed_methods, reason = "a test's: it only writes to a pipe")]
         let writer = std::thread::spawn(move || {
             for line in lines {
                 // A driver that is gone is found when its answer is read.

@@ -175,9 +175,14 @@ fn outcome(case: &Value, java: &Value, ours: &Value) -> Vec<(&'static str, Value
 fn same_headers(java: &Value, ours: &Value) -> bool {
     let (Some(java), Some(ours)) = (java.as_array(), ours.as_array()) else { return false };
     // What has no schema is text once it is a header: of numbers, only what they are counts.
-    let same_one = |java: &Value, ours: &Value| match java[1].is_null() {
-        true => java[0] == ours[0] && widened(&tagged::normal(&java[2])).to_string() == widened(&tagged::normal(&ours[2])).to_string(),
-        false => java[0] == ours[0] && same(&java[2], &ours[2]) && (same_schema(&java[1], &ours[1]) || (java[2].is_null() && ours[2].is_null())),
+    let text = |value: &Value| widened(&tagged::normal(value)).to_string();
+    let same_one = |java: &Value, ours: &Value| {
+        let is_same = if java[1].is_null() {
+            text(&java[2]) == text(&ours[2])
+        } else {
+            same(&java[2], &ours[2]) && (same_schema(&java[1], &ours[1]) || (java[2].is_null() && ours[2].is_null()))
+        };
+        java[0] == ours[0] && is_same
     };
     java.len() == ours.len() && java.iter().zip(ours).all(|(java, ours)| same_one(java, ours))
 }

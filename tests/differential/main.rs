@@ -80,7 +80,7 @@ fn main() -> ExitCode {
 }
 
 fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
+    let text = std::env::var_os(variable)?.to_string_lossy().into_owned();
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
 }
 

@@ -134,7 +134,7 @@ fn double(rng: &mut Rng) -> f64 {
 }
 
 fn float(rng: &mut Rng) -> f32 {
-    const EDGES: [f32; 12] = [0.0, -0.0, 1.0, 1.1, 0.1, 1e7, 1e10, 3.4e38, 1e-45, 16777217.0, -2.5, 1.17549435E-38];
+    const EDGES: [f32; 12] = [0.0, -0.0, 1.0, 1.1, 0.1, 1e7, 1e10, 3.4e38, 1e-45, 16777217.0, -2.5, f32::MIN_POSITIVE];
     if chance(rng, 30) { f32::from_bits(rng.u32(..)) } else { *one(rng, &EDGES) }
 }
 

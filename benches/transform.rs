@@ -1,19 +1,23 @@
-//! What transforms are measured with: orders in batches, and settings.
+//! Each transform alone, and a chain of five: what one row costs.
+//!
+//! `cargo bench --bench transform`. The routers on 65,536 rows of one topic partition, the others on 10,000 orders, with a schema and as schemaless JSON
+//! (which is read and written once for a chain); throughput is in rows, on one core.
+#![expect(clippy::expect_used, reason = "a benchmark: what it sets up cannot fail")]
 
 use std::sync::Arc;
 
 use arrow::array::{BinaryArray, Int64Array, StringArray, TimestampMillisecondArray};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use lakehead::batch::{Batch, OffsetRange, TopicPartition};
 use lakehead::transform::Chain;
 use lakehead_formats::column::Column;
 use lakehead_formats::schema::json_text;
 use lakehead_formats::wire::{self, Want};
 
-/// Rows of the routers' batch.
-pub(crate) const ROWS: i64 = 65_536;
+const ROWS: i64 = 65_536;
 
 /// A row each 10 s from 2025-06-01 on: a week.
-pub(crate) fn batch() -> Batch {
+fn batch() -> Batch {
     let value = Column::new(json_text("value"), Arc::new(StringArray::from_iter_values((0..ROWS).map(|row| format!("{{\"n\":{row}}}")))));
     Batch {
         from: TopicPartition::new("orders", 0),
@@ -27,19 +31,36 @@ pub(crate) fn batch() -> Batch {
     }
 }
 
-/// The transforms of these settings.
-pub(crate) fn chain(settings: &[(&str, &str)]) -> Chain {
-    Chain::from_props(&settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()).expect("valid settings")
+fn chain(settings: &[(&str, &str)]) -> Chain {
+    let common = [("transforms", "a")];
+    Chain::from_props(&common.iter().chain(settings).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()).expect("valid settings")
 }
 
-/// The schema of the orders.
-pub(crate) const SCHEMA: &str = r#"{"type":"struct","name":"order","fields":[{"field":"order_id","type":"string"},{"field":"amount","type":"double"},{"field":"paid","type":"boolean"},
-    {"field":"customer","type":"struct","fields":[{"field":"id","type":"int64"},{"field":"country","type":"string"}]},{"field":"ts","type":"int64"}]}"#;
+fn routers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("transform");
+    group.throughput(Throughput::Elements(ROWS.unsigned_abs()));
+    for (name, settings) in [
+        ("TimestampRouter by day", vec![("transforms.a.type", "TimestampRouter")]),
+        ("TimestampRouter by month", vec![("transforms.a.type", "TimestampRouter"), ("transforms.a.timestamp.format", "yyyyMM")]),
+        ("RegexRouter", vec![("transforms.a.type", "RegexRouter"), ("transforms.a.regex", "(.*)"), ("transforms.a.replacement", "lake-$1")]),
+    ] {
+        let (mut chain, batch) = (chain(&settings), batch());
+        group.bench_function(name, |b| {
+            let run = |batch: Batch| {
+                let mut out = Vec::new();
+                chain.apply(batch, &mut out);
+                out
+            };
+            b.iter_batched(|| batch.clone(), run, BatchSize::SmallInput);
+        });
+    }
+    group.finish();
+}
 
 /// Orders: a customer in a struct, and a tombstone among a hundred.
-pub(crate) const ORDERS: usize = 10_000;
+const ORDERS: usize = 10_000;
 
-pub(crate) fn texts() -> StringArray {
+fn texts() -> StringArray {
     let order = |row: usize| {
         let (id, country) = (row % 997, ["DE", "FR", "CA", "JP"][row % 4]);
         format!(
@@ -64,26 +85,22 @@ fn orders(values: Column) -> Batch {
     }
 }
 
-pub(crate) fn with_schema() -> Batch {
-    let options = [("schemas.enable", "false"), ("schema.content", SCHEMA)].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+fn with_schema() -> Batch {
+    let schema = r#"{"type":"struct","name":"order","fields":[{"field":"order_id","type":"string"},{"field":"amount","type":"double"},{"field":"paid","type":"boolean"},
+        {"field":"customer","type":"struct","fields":[{"field":"id","type":"int64"},{"field":"country","type":"string"}]},{"field":"ts","type":"int64"}]}"#;
+    let options = [("schemas.enable", "false"), ("schema.content", schema)].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     let mut converter = (wire::find("json").expect("a converter").build)(&options, false, Want::Any).expect("a schema");
     let payloads: BinaryArray = texts().iter().map(|text| text.map(str::as_bytes)).collect();
     orders(converter.decode("orders", &payloads).expect("orders").spans.remove(0).1)
 }
 
-/// The same orders as JSON.
-pub(crate) fn schemaless() -> Batch {
-    orders(Column::new(json_text("value"), Arc::new(texts())))
-}
-
-/// Transforms that are measured, with their settings.
-pub(crate) fn cases() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+fn structural(c: &mut Criterion) {
     let one = |class: &'static str, settings: &[(&'static str, &'static str)]| {
         let mut all = vec![("transforms", "a"), ("transforms.a.type", class)];
         all.extend(settings);
         all
     };
-    vec![
+    let cases = [
         ("ExtractField", one("ExtractField$Value", &[("transforms.a.field", "customer.country"), ("transforms.a.field.syntax.version", "V2")])),
         ("HoistField", one("HoistField$Value", &[("transforms.a.field", "order")])),
         ("ReplaceField", one("ReplaceField$Value", &[("transforms.a.exclude", "paid"), ("transforms.a.renames", "ts:at")])),
@@ -144,5 +161,24 @@ pub(crate) fn cases() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> 
                 ("transforms.route.replacement", "lake-$1"),
             ],
         ),
-    ]
+    ];
+    let schemaless = orders(Column::new(json_text("value"), Arc::new(texts())));
+    for (name, batch) in [("orders with a schema", with_schema()), ("orders without", schemaless)] {
+        let mut group = c.benchmark_group(name);
+        group.throughput(Throughput::Elements(ORDERS as u64));
+        for (name, settings) in &cases {
+            let props = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            let mut chain = Chain::from_props(&props).expect("valid settings");
+            let mut run = |batch: Batch| {
+                let mut out = Vec::new();
+                assert!(chain.apply(batch, &mut out).is_empty());
+                out
+            };
+            group.bench_function(*name, |b| b.iter_batched(|| batch.clone(), &mut run, BatchSize::SmallInput));
+        }
+        group.finish();
+    }
 }
+
+criterion_group!(benches, routers, structural);
+criterion_main!(benches);
