@@ -145,6 +145,7 @@ transforms.topic.topic.field=topic
 transforms.topic.timestamp.field=at
 transforms.mask.type=org.apache.kafka.connect.transforms.MaskField\$Value
 transforms.mask.fields=customer
+transforms.mask.replacement=***
 transforms.route.type=org.apache.kafka.connect.transforms.RegexRouter
 transforms.route.regex=(.*)
 transforms.route.replacement=lake-\$1
