@@ -105,6 +105,10 @@ impl Transform for HeaderFrom {
         rejects.sort_by_key(|reject| reject.row);
         rejects
     }
+
+    fn reads(&self) -> Option<Side> {
+        self.rows.reads()
+    }
 }
 
 impl HeaderFrom {
