@@ -124,7 +124,7 @@ impl Flatten {
 /// The maps of one place, and for each of their members the flat member that its values become, and the maps in it.
 struct Nested {
     values: Dynamic,
-    children: Vec<(Option<usize>, Nested)>,
+    children: Vec<(Option<usize>, Self)>,
 }
 
 impl Nested {
@@ -137,7 +137,7 @@ impl Nested {
 struct Walk<'a> {
     values: &'a Dynamic,
     order: Order<'a>,
-    children: Vec<(Option<usize>, Walk<'a>)>,
+    children: Vec<(Option<usize>, Self)>,
 }
 
 impl Walk<'_> {
