@@ -1,7 +1,7 @@
 //! Key or value, with a schema or without: what a transform is asked of is settled here once for all of them.
 //!
 //! A [`Rewrite`] is a function over one side of a batch's records. [`Sided`] makes a [`Transform`] of it: it takes the side, tells schemaless values (null, or
-//! JSON, which it reads once; what a transform leaves stays a [`Dynamic`] for the next) from those under a schema, passes on what is null where upstream does,
+//! what was JSON, which the chain has read; what a transform leaves stays a [`Dynamic`] for the next) from those under a schema, passes on what is null where upstream does,
 //! and leaves out the rows that the rewrite refuses.
 //!
 //! A null has no schema of its own here: it stands in the column of its neighbours. So of nulls and values in one batch, the nulls come under the schema

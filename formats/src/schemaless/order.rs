@@ -3,6 +3,8 @@
 //! Members without a rank in a row come in the order of their columns, behind those that have one. Rows that all name their members in one order, which is
 //! how records nearly always come, have no ranks, and cost nothing here.
 
+use std::cell::RefCell;
+
 use arrow::array::{Array, AsArray, StructArray, UInt32Array};
 use arrow::datatypes::{UInt8Type, UInt32Type};
 
@@ -14,6 +16,8 @@ pub struct Order<'a> {
     /// The kinds of each member, and its ranks.
     members: Vec<(&'a [u8], Option<&'a UInt32Array>)>,
     has_ranks: bool,
+    /// Room for one row's members, whether each is without a rank, and its rank.
+    row: RefCell<Vec<(bool, u32, usize)>>,
 }
 
 impl<'a> Order<'a> {
@@ -25,7 +29,7 @@ impl<'a> Order<'a> {
         });
         let members: Vec<_> = members.collect();
         let has_ranks = members.iter().any(|(_, ranks)| ranks.is_some_and(|ranks| ranks.null_count() < ranks.len()));
-        Self { members, has_ranks }
+        Self { members, has_ranks, row: RefCell::default() }
     }
 
     /// True when some row has its members in another order than that of their columns.
@@ -34,7 +38,7 @@ impl<'a> Order<'a> {
         self.has_ranks
     }
 
-    /// Names the members that a row has, each by its number among the columns, in the row's order. Nothing is allocated unless the row has ranks.
+    /// Names the members that a row has, each by its number among the columns, in the row's order.
     pub fn each(&self, row: usize, mut visit: impl FnMut(usize)) {
         let is_present = |kinds: &[u8]| kinds.get(row).is_some_and(|kind| *kind != Kind::Absent as u8);
         let rank = |ranks: &Option<&UInt32Array>| ranks.filter(|ranks| ranks.is_valid(row)).map(|ranks| ranks.value(row));
@@ -43,8 +47,11 @@ impl<'a> Order<'a> {
             present().for_each(|(at, _)| visit(at));
             return;
         }
-        let mut members: Vec<(bool, u32, usize)> = present().map(|(at, (_, ranks))| (rank(ranks).is_none(), rank(ranks).unwrap_or(0), at)).collect();
+        let mut members = self.row.take();
+        members.clear();
+        members.extend(present().map(|(at, (_, ranks))| (rank(ranks).is_none(), rank(ranks).unwrap_or(0), at)));
         members.sort_unstable();
-        members.into_iter().for_each(|(.., at)| visit(at));
+        members.iter().for_each(|(.., at)| visit(*at));
+        self.row.replace(members);
     }
 }

@@ -289,3 +289,26 @@ fn a_row_that_cannot_be_taken_apart_is_rejected_by_who_reads_it() {
     let (found, rejects, _) = apply(&mut with_tombstones(&settings), json_batch(&rows));
     assert_eq!((found.len(), found[1].3.as_deref(), rejects), (4, Some(deep.as_str()), vec![]));
 }
+
+#[test]
+fn maps_of_very_many_keys_go_through() {
+    let member = |key: usize| format!("\"k{key}\":{{\"n\":{key}}}");
+    let (up, down): (Vec<String>, Vec<String>) = ((0..10_000).map(member).collect(), (0..10_000).rev().map(member).collect());
+    let rows = [format!("{{{}}}", up.join(",")), format!("{{{}}}", down.join(","))];
+    let mut chain = chain(&[
+        ("transforms", "f,r,i"),
+        ("transforms.f.type", "Flatten$Value"),
+        ("transforms.r.type", "ReplaceField$Value"),
+        ("transforms.r.renames", "k7.n:seven"),
+        ("transforms.i.type", "InsertField$Value"),
+        ("transforms.i.offset.field", "k9.n"),
+    ]);
+    let (found, rejects, _) = apply(&mut chain, json_batch(&rows.iter().map(String::as_str).collect::<Vec<_>>()));
+    assert_eq!((found.len(), rejects), (2, vec![]));
+    let value =
+        |key: usize, offset: i64| if key == 7 { "\"seven\":7".to_owned() } else { format!("\"k{key}.n\":{}", if key == 9 { offset } else { key as i64 }) };
+    let expected = [(0..10_000).map(|key| value(key, 100)).collect::<Vec<_>>(), (0..10_000).rev().map(|key| value(key, 101)).collect()];
+    for ((.., text), members) in found.iter().zip(expected) {
+        assert_eq!(text.as_deref(), Some(format!("{{{}}}", members.join(",")).as_str()));
+    }
+}
