@@ -246,7 +246,7 @@ mod tests {
     fn a_date_is_written_as_one_whatever_its_neighbours_are() {
         let mut given = batch(&[(11, None), (12, None), (13, None), (14, None), (15, None)]);
         let mut builder = Builder::new();
-        for value in [Value::Date(0), Value::Null, Value::Int64(7), Value::Date(1), Value::String("x")] {
+        for value in [Value::Date(86_400_001), Value::Null, Value::Int64(7), Value::Date(172_800_001), Value::String("x")] {
             builder.open_map();
             builder.key("a");
             builder.value(value);
@@ -257,7 +257,7 @@ mod tests {
         let mut transform = transform(&[("fields", "a"), ("headers", "h"), ("operation", "copy")]).unwrap();
         assert_eq!(transform.apply(given, &mut out), []);
         let texts: Vec<String> = out.iter().flat_map(shown).collect();
-        assert_eq!(texts, ["h=1970-01-01T00:00:00.000Z", "h=null", "h=7", "h=1970-01-01T00:00:00.001Z", "h=x"]);
+        assert_eq!(texts, ["h=1970-01-02T00:00:00.001Z", "h=null", "h=7", "h=1970-01-03T00:00:00.001Z", "h=x"]);
         assert!(out.windows(2).all(|pair| pair[0].span.end == pair[1].span.start) && out[0].span.start == 10 && out[3].span.end == 100);
     }
 
