@@ -4,7 +4,7 @@
 #   benches/job.sh [RECORDS] [FORMAT…]     3000000; json envelope avro
 #
 # Beside the formats there is `bad`: JSON of which every tenth record of a partition cannot be read, and goes to a dead letter queue with its headers. `benches/job.sh
-# 3000000 json bad json bad` compares that with clean records.
+# 3000000 json bad json bad` compares that with clean records. `+chain` after a format has a chain of five transforms change each record: `avro avro+chain avro avro+chain`.
 #
 # Prints for each format, from the start of the process until the committed offsets are the end offsets:
 #   records per CPU second (user and system time of the process, from /proc), peak resident MiB (VmHWM), wall seconds, seconds to the first record.
@@ -97,7 +97,7 @@ give_up_if_failed() {
 }
 
 measure() {
-  local format=$1 id=1 topic=orders-$1-$2 name=bench-$1-$2 flush=$flush_size more=() started first ended
+  local label=$1 format=${1%+chain} id=1 topic=orders-${1/+/-}-$2 name=bench-${1/+/-}-$2 flush=$flush_size more=() started first ended
   if [ "$format" = avro ]; then
     [ -f "$run/registry/registry.pid" ] || "$SERVERS/registry.sh" start "$registry" "$run/registry"
     id=$(register)
@@ -107,7 +107,7 @@ measure() {
     # A file ends with a partition's last good record.
     encoding=json rows=$((records * 9 / 10)) flush=$((flush_size * 9 / 10)) more=(--bad-every 10)
   fi
-  say "$format: writing $records orders"
+  say "$label: writing $records orders"
   "$target/examples/produce_orders" --bootstrap-servers "127.0.0.1:$kafka" --topic "$topic" --partitions $partitions --records "$records" \
     --format "$encoding" --schema-id "$id" --compression "$compression" "${more[@]}" >&2
   mkdir -p "$run/s3/data/$name"
@@ -132,7 +132,25 @@ errors.deadletterqueue.topic.name=$topic-dead
 errors.deadletterqueue.topic.replication.factor=1
 errors.deadletterqueue.context.headers.enable=true
 P
-  say "$format: running"
+  [ "$label" = "$format" ] || cat >>"$run/$name.properties" <<P
+transforms=drop,flat,topic,mask,route
+predicates=tombstone
+predicates.tombstone.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone
+transforms.drop.type=org.apache.kafka.connect.transforms.Filter
+transforms.drop.predicate=tombstone
+transforms.flat.type=org.apache.kafka.connect.transforms.Flatten\$Value
+transforms.flat.delimiter=_
+transforms.topic.type=org.apache.kafka.connect.transforms.InsertField\$Value
+transforms.topic.topic.field=topic
+transforms.topic.timestamp.field=at
+transforms.mask.type=org.apache.kafka.connect.transforms.MaskField\$Value
+transforms.mask.fields=customer
+transforms.mask.replacement=***
+transforms.route.type=org.apache.kafka.connect.transforms.RegexRouter
+transforms.route.regex=(.*)
+transforms.route.replacement=lake-\$1
+P
+  say "$label: running"
   started=$(date +%s.%N)
   "$lakehead" standalone "$run/worker.properties" "$run/$name.properties" >"$run/$name.log" 2>&1 </dev/null &
   worker=$!
@@ -151,7 +169,7 @@ P
   wait $waiting || { tail -n 30 "$run/$name.log" >&2; die "the job did not end"; }
   waiting=
   ended=$(date +%s.%N)
-  awk -v format="$format" -v records="$records" -v ticks="$(cpu_ticks $worker)" -v hz="$(getconf CLK_TCK)" -v kib="$(awk '/^VmHWM/ {print $2}' "/proc/$worker/status")" \
+  awk -v format="$label" -v records="$records" -v ticks="$(cpu_ticks $worker)" -v hz="$(getconf CLK_TCK)" -v kib="$(awk '/^VmHWM/ {print $2}' "/proc/$worker/status")" \
     -v wall="$(echo "$started $ended" | awk '{print $2 - $1}')" -v first="$(echo "$started $first" | awk '{print $2 - $1}')" 'BEGIN {
       printf "%s records per CPU second: %d\n", format, records * hz / ticks
       printf "%s peak resident MiB: %d\n", format, kib / 1024
@@ -161,7 +179,7 @@ P
   kill -TERM $worker
   wait $worker || die "after SIGTERM the worker ended with $?"
   worker=
-  "$LAKEHEAD_TOOLS/venv/bin/python" - "$run/s3/data/$name" "$rows" "$format" <<'P'
+  "$LAKEHEAD_TOOLS/venv/bin/python" - "$run/s3/data/$name" "$rows" "$label" <<'P'
 import sys, duckdb
 files, rows, distinct = duckdb.connect().execute(f"SELECT count(DISTINCT filename), count(*), count(DISTINCT id) FROM read_parquet('{sys.argv[1]}/**/*.parquet', filename = true)").fetchone()
 print(f"{sys.argv[3]} files: {files}, rows: {rows}, distinct ids: {distinct}")

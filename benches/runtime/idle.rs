@@ -10,8 +10,8 @@ use crate::world::worker::await_some;
 
 const CONNECTORS: usize = 100;
 
-/// How long nothing happens before it is looked at: allocators give back what is free after a while.
-const REST: Duration = Duration::from_secs(20);
+/// How long nothing happens before it is looked at: tasks close what they have after ten seconds, threads end and allocators give back what is free ten seconds later.
+const REST: Duration = Duration::from_secs(60);
 
 /// What the connectors are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(crate) fn resident(kind: Kind, idlers: Idlers) -> Figure {
         }
     }
     await_some(LONG, || peer.owners(names.len(), "RUNNING"), || format!("not all of them run: {}", peer.log()));
-    std::thread::sleep(REST / 2);
+    std::thread::sleep(REST / 6);
     for name in &names {
         peer.ask("PUT", &format!("/connectors/{name}/pause"), None);
     }

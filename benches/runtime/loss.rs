@@ -1,6 +1,6 @@
 //! A worker of three is killed: how long until all that it did is done elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::figures::Figure;
@@ -13,7 +13,8 @@ use crate::world::worker::await_some;
 
 const SESSION: Duration = Duration::from_secs(6);
 const SETTINGS: &str = "session.timeout.ms=6000\nheartbeat.interval.ms=2000\nconsumer.session.timeout.ms=6000";
-const TASKS: usize = 18;
+const SOURCES: usize = 12;
+const TASKS: usize = SOURCES + 6;
 
 /// The figures' rows: workers that follow and that lead, and what each did: sources, and partitions of a sink.
 pub(crate) fn of(kind: Kind, rounds: usize) -> Vec<Figure> {
@@ -30,7 +31,7 @@ pub(crate) fn of(kind: Kind, rounds: usize) -> Vec<Figure> {
     let load = Load::start(&Kafka::shared().bootstrap(), &given.name, 6, Flow { rate: 20, ballast: 8, multiple: 1 }, 1);
     let tools = "org.apache.kafka.connect.tools.Verifiable";
     let (source, sink) = (format!("{tools}SourceConnector"), format!("{tools}SinkConnector"));
-    peers[0].create(&name("source"), &[("connector.class", &source), ("tasks.max", "12"), ("topic", &made.name), ("throughput", "20")]);
+    peers[0].create(&name("source"), &[("connector.class", &source), ("tasks.max", &SOURCES.to_string()), ("topic", &made.name), ("throughput", "20")]);
     peers[0].create(&name("sink"), &[("connector.class", &sink), ("tasks.max", "6"), ("topics", &given.name)]);
     let mut times: BTreeMap<(bool, bool), Vec<Duration>> = BTreeMap::new();
     for round in 0..2 * rounds {
@@ -57,15 +58,15 @@ pub(crate) fn of(kind: Kind, rounds: usize) -> Vec<Figure> {
     times.into_iter().filter(|(_, times)| !times.is_empty()).map(|(key, times)| Figure::of_times(what(key), kind, times.into_iter()).at_most(bound)).collect()
 }
 
-/// Waits until everything runs, on all workers alike, and each of them has made records.
+/// Waits until everything runs, on all workers alike, and every source has made records: a worker may have sinks alone.
 fn await_shared(peers: &[Peer], logs: &[(String, std::path::PathBuf)]) {
     let since = now();
     let shared = || {
         let owners = peers[0].owners(TASKS, "RUNNING")?;
         let is_even = peers.iter().all(|peer| owners.iter().filter(|owner| **owner == peer.id).count() == TASKS / peers.len());
         let said: Vec<Said> = logs.iter().filter(|(id, _)| peers.iter().any(|peer| peer.id == *id)).map(|(_, log)| Said::in_file(log)).collect();
-        let has_some = |said: &Said| said.made.values().flatten().any(|at| *at > since);
-        (is_even && said.iter().all(has_some)).then_some(())
+        let at_work = said.iter().flat_map(|said| said.made.iter().filter(|(_, times)| times.iter().any(|at| *at > since)).map(|(task, _)| task.clone()));
+        (is_even && at_work.collect::<BTreeSet<_>>().len() == SOURCES).then_some(())
     };
     await_some(LONG, shared, || format!("work is not shared out: {}", peers[0].log()));
     std::thread::sleep(Duration::from_secs(3)); // consumers have settled as well

@@ -389,18 +389,45 @@ fn name(which: Name, local: &Local) -> &'static str {
     }
 }
 
+/// Appends a number, with zeros before it up to `width` digits.
 fn push_number(out: &mut String, value: i64, width: usize) {
-    let digits = value.unsigned_abs().to_string();
+    let digits = value.unsigned_abs();
     out.push_str(if value < 0 { "-" } else { "" });
-    out.extend(std::iter::repeat_n('0', width.saturating_sub(digits.len())));
-    out.push_str(&digits);
+    match (width, digits) {
+        (2, 0..100) => push_pair(out, digits),
+        (4, 0..10_000) => {
+            push_pair(out, digits / 100);
+            push_pair(out, digits % 100);
+        }
+        _ => {
+            let length = digits.checked_ilog10().unwrap_or(0);
+            out.extend((length as usize + 1..width).map(|_| '0'));
+            out.extend((0..=length).rev().map(|exponent| digit(digits / 10_u64.pow(exponent))));
+        }
+    }
+}
+
+fn push_pair(out: &mut String, below_100: u64) {
+    out.push(digit(below_100 / 10));
+    out.push(digit(below_100));
+}
+
+/// The last decimal digit.
+fn digit(of: u64) -> char {
+    char::from(b'0' + u8::try_from(of % 10).unwrap_or_default())
 }
 
 /// The first `digits` digits of a second's fraction; a millisecond has three of them.
 fn push_fraction(out: &mut String, ms: i64, digits: usize) {
-    let mut text = String::with_capacity(digits.max(3));
-    push_number(&mut text, ms, 3);
-    out.extend(text.chars().chain(std::iter::repeat('0')).take(digits));
+    match digits {
+        0 => {}
+        1 => push_number(out, ms / 100, 1),
+        2 => push_number(out, ms / 10, 2),
+        _ => {
+            push_number(out, ms, 3);
+            out.extend((3..digits).map(|_| '0'));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -269,17 +269,6 @@ pub fn build(props: &Props, worker: &Props, want: Want) -> Result<Stage, Vec<Con
     }
 }
 
-/// True where columns are inferred from values that have no schema: JSON without one, where a format asks for columns and none is declared.
-#[must_use]
-pub fn infers(props: &Props, worker: &Props, want: Want) -> bool {
-    const CLASS: &str = "value.converter";
-    let place = if props.contains_key(CLASS) { props } else { worker };
-    let is_json = place.get(CLASS).and_then(|name| wire::find(name.trim())).is_some_and(|wire| wire.name == "json");
-    let of = |key: &str| place.get(&format!("{CLASS}.{key}")).map(|value| value.trim()).filter(|value| !value.is_empty());
-    let is_declared = props.contains_key("value.schema") || of("schema.content").is_some();
-    want == Want::Columns && is_json && !is_declared && of("schemas.enable").is_some_and(|value| value.eq_ignore_ascii_case("false"))
-}
-
 fn side(props: &Props, worker: &Props, class: &str, want: Want) -> Result<Side, Vec<ConfigError>> {
     let (place, name) = match (props.get(class), worker.get(class)) {
         (Some(name), _) => (props, name.trim()),

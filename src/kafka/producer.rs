@@ -14,6 +14,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, Message as _};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::login::Login;
 use super::tokens::Logins;
@@ -24,7 +25,12 @@ pub(super) struct Sender {
     shared: Arc<Shared>,
     /// Taken by `close`.
     client: Option<Arc<ThreadedProducer<Context>>>,
+    /// Not before then is it told what became of records: what one answer settles comes record by record, and who asks has more to do than to hear of each.
+    tells_at: Instant,
 }
+
+/// What settles meanwhile is told in one.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// What the client's thread tells.
 struct Shared {
@@ -112,7 +118,7 @@ impl Sender {
         let shared = Arc::new(Shared { doing, login, settled: Mutex::default(), trouble: Mutex::default(), rung: Notify::new() });
         let client: ThreadedProducer<Context> =
             config.create_with_context(Context(Arc::clone(&shared))).map_err(|error| errors::explain(&error, &shared.doing, ""))?;
-        Ok(Self { shared, client: Some(Arc::new(client)) })
+        Ok(Self { shared, client: Some(Arc::new(client)), tells_at: Instant::now() })
     }
 
     /// Has the client do what waits for brokers, beside the async threads. It goes on when this is dropped.
@@ -187,8 +193,10 @@ impl Producer for Sender {
 
     async fn settled(&mut self) -> Vec<Settled> {
         loop {
+            tokio::time::sleep_until(self.tells_at).await;
             let settled = std::mem::take(&mut *locked(&self.shared.settled));
             if !settled.is_empty() {
+                self.tells_at = Instant::now() + GATHER;
                 return settled;
             }
             self.shared.rung.notified().await;

@@ -9,7 +9,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lakehead_formats::schema::is_inferred;
+use arrow::array::Array;
+use lakehead_formats::wire::Want;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,7 @@ use super::errors::{Classes, Failure, Policy, Stage, TaskName};
 use super::status::Live;
 use super::worker::Ended;
 use crate::batch::{Batch, Commits, Committed, Offsets, RawBatch, TopicPartition};
+use crate::connect::config::ConfigError;
 use crate::connect::{Connector, ErrorKind, Props, SinkTask, TaskContext, TaskError};
 use crate::convert::{self, Half};
 use crate::env::Env;
@@ -40,6 +42,9 @@ const URGENT_EVERY: Duration = Duration::from_millis(20);
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// How long a paused task keeps its clients that has nothing in hand.
 pub(super) const REST_AFTER: Duration = Duration::from_secs(10);
+/// The part of the memory budget that a batch may take on its way through the transforms, and how little it may be.
+const CHAIN_SHARE: u64 = 16;
+const LEAST_FOR_CHAIN: u64 = 1 << 20;
 /// How long the end of an assignment waits for what is being published; then the next owner publishes it again, under the same names.
 const REVOKE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -87,9 +92,9 @@ pub async fn run(spec: TaskSpec, control: TaskControl) -> Result<Ended, TaskErro
         progress: Arc::clone(&progress),
         tolerates: policy.tolerates,
     };
-    let config = |errors: Vec<crate::connect::config::ConfigError>| TaskError::bad_config(&errors);
-    let stage = convert::build(&spec.props, &spec.worker.props, spec.class.want(&spec.props)).map_err(config)?;
-    let chain = Chain::from_props(&spec.props).map_err(config)?;
+    let config = |errors: Vec<ConfigError>| TaskError::bad_config(&errors);
+    let (stage, chain) = stages(spec.class, &spec.props, &spec.worker.props).map_err(config)?;
+    let chain = chain.within((spec.env.memory.limit() / CHAIN_SHARE).max(LEAST_FOR_CHAIN));
     let classes = Classes::of(&spec.props, &spec.worker.props);
     let mut sink = spec.class.sink_task(&spec.props, cx.clone())?;
     tokio::select! {
@@ -137,6 +142,16 @@ pub async fn run(spec: TaskSpec, control: TaskControl) -> Result<Ended, TaskErro
     task.run(Box::new(Core { stage, chain, classes })).await
 }
 
+/// The stages 2 and 3. Transforms see values without a schema as upstream's do, not as columns under a schema that depends on the records before them: where
+/// columns are asked for, they are inferred from what the transforms leave.
+fn stages(class: &'static dyn Connector, props: &Props, worker: &Props) -> Result<(convert::Stage, Chain), Vec<ConfigError>> {
+    let (want, chain) = (class.want(props), Chain::from_props(props)?);
+    if chain.is_empty() || want == Want::Any {
+        return Ok((convert::build(props, worker, want)?, chain));
+    }
+    Ok((convert::build(props, worker, Want::Any)?, chain.inferring()))
+}
+
 fn subscription(props: &Props) -> Subscription {
     match props.get("topics.regex").map(|p| p.trim()).filter(|p| !p.is_empty()) {
         Some(pattern) => Subscription::Pattern(pattern.to_owned()),
@@ -165,6 +180,12 @@ struct Core {
     classes: Classes,
 }
 
+/// Bytes of a batch's keys and values.
+fn bytes_of(batch: &Batch) -> u64 {
+    let bytes = |array: &dyn Array| array.to_data().get_slice_memory_size().unwrap_or(0) as u64;
+    bytes(&batch.key.array) + bytes(&batch.value.array)
+}
+
 /// A raw batch through stages 2 and 3.
 struct Processed {
     batches: Vec<Batch>,
@@ -186,15 +207,12 @@ impl Core {
         let mut failed: Vec<_> = unconverted.into_iter().map(|r| (offset_in(raw.offsets.values(), r.row), of_converter(r.half, r.reason))).collect();
         let (mut batches, mut transformed) = (Vec::with_capacity(decoded.len()), Vec::new());
         for batch in decoded {
-            // Also where nothing in the configuration tells: an envelope may lack its schema.
-            if let Some(transform) = self.chain.reads_values().filter(|_| is_inferred(&batch.value.field)) {
-                let error = TaskError::new(ErrorKind::BadConfig, super::validate::inferred(transform));
-                return Err(error.with("partition", &raw.from).with("offset", batch.span.start));
-            }
             let offsets = batch.offsets.clone();
             let untransformed = self.chain.apply(batch, &mut transformed).into_iter();
-            let of_transform =
-                |r: Untransformed| (offset_in(offsets.values(), r.row), Failure { stage: Stage::Transformation, class: r.class, reason: r.reason });
+            let of_transform = |Untransformed { row, class, reason, is_of_converter }: Untransformed| {
+                let transform = || Failure { stage: Stage::Transformation, class, reason: reason.clone() };
+                (offset_in(offsets.values(), row), if is_of_converter { of_converter(Half::Value, reason.clone()) } else { transform() })
+            };
             failed.extend(untransformed.map(of_transform));
         }
         for batch in transformed {
@@ -382,6 +400,7 @@ impl Task {
         }
         let Some(mut core) = slot.take() else { return Ok(()) };
         let permit = self.env.memory.take(raw.memory_bytes());
+        let working = self.env.memory.take(core.chain.working_bytes());
         let kept = Arc::new(Kept { raw, permit });
         let raw = &kept.raw;
         let (from, end, records) = (raw.from.clone(), raw.span.end, raw.len() as u64);
@@ -394,10 +413,13 @@ impl Task {
         };
         let (core, outcome) = self.env.compute.run(job).await;
         *slot = Some(core);
+        drop(working);
         let Processed { batches, failed } = outcome?;
+        let mut waiting = self.env.memory.take(batches.iter().map(bytes_of).sum());
         let mut bad = Tally::of(&failed);
         self.refuse(&kept, failed)?;
         for batch in batches {
+            waiting.resize(waiting.bytes().saturating_sub(bytes_of(&batch))); // from here on the sink counts it
             let offsets = batch.offsets.clone();
             let rejects = match self.sink.put(batch).await {
                 Ok(rejects) => rejects,

@@ -114,21 +114,7 @@ fn stages(class: &'static dyn Connector, props: &Props, settings: &Settings) -> 
         }
         Kind::Source => writing::writers(props, &settings.props).err().unwrap_or_default(),
     };
-    let transforms = match Chain::from_props(props) {
-        Ok(chain) if class.kind() == Kind::Sink && convert::infers(props, &settings.props, class.want(props)) => {
-            chain.reads_values().map(|transform| ConfigError::new("transforms", inferred(transform))).into_iter().collect()
-        }
-        checked => checked.err().unwrap_or_default(),
-    };
-    converters.into_iter().chain(transforms).collect()
-}
-
-/// Why a transform is refused: what it would see of a value depends on the values that came before, and would be another thing after a restart.
-pub(super) fn inferred(transform: &str) -> String {
-    format!(
-        "{transform} changes values whose schema is inferred from the records, which is not supported; declare it (value.schema, or value.converter.schema.content), \
-         or write JSON files, where values need none"
-    )
+    converters.into_iter().chain(Chain::from_props(props).err().unwrap_or_default()).collect()
 }
 
 /// Upstream's answer to a configuration with errors, `AbstractHerder.maybeAddConfigErrors`.
@@ -387,40 +373,6 @@ mod tests {
         ];
         for (connector, expected) in cases {
             assert_eq!(messages(&[], connector), *expected, "{connector:?}");
-        }
-    }
-
-    #[test]
-    fn transforms_that_read_values_want_a_schema_that_is_not_inferred() {
-        let class = crate::plugins::CONNECTORS.iter().find(|class| class.class() == "io.confluent.connect.s3.S3SinkConnector").unwrap();
-        let given = [
-            ("key.converter", "org.apache.kafka.connect.storage.StringConverter"),
-            ("value.converter", "org.apache.kafka.connect.json.JsonConverter"),
-            ("value.converter.schemas.enable", "false"),
-            ("transforms", "a"),
-            ("transforms.a.type", "org.apache.kafka.connect.transforms.Cast$Value"),
-            ("transforms.a.spec", "x:string"),
-        ];
-        let schema = r#"{"type":"struct","fields":[{"type":"int32","field":"x"}]}"#;
-        let parquet = ("format.class", "parquet");
-        let key = [parquet, ("transforms.a.type", "org.apache.kafka.connect.transforms.Cast$Key")];
-        let router = [parquet, ("transforms.a.type", "RegexRouter"), ("transforms.a.regex", "a"), ("transforms.a.replacement", "b")];
-        for (more, is_refused) in [
-            (&[parquet][..], true),
-            (&[("format.class", "json")][..], false),
-            (&[parquet, ("value.converter.schema.content", schema)][..], false),
-            (&[parquet, ("value.schema", schema)][..], false),
-            (&key[..], false),
-            (&router[..], false),
-        ] {
-            let mut props: Props = given.iter().chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-            if more.len() > 2 {
-                props.remove("transforms.a.spec");
-            }
-            let worker = ["bootstrap.servers", "key.converter", "value.converter"].map(|key| (key.to_owned(), "x".to_owned())).into();
-            let settings = Settings::from_props(&worker, &Host::default()).unwrap();
-            let errors = stages(*class, &props, &settings);
-            assert_eq!(errors.iter().any(|error| error.key == "transforms" && error.message.contains("is inferred")), is_refused, "{more:?}: {errors:?}");
         }
     }
 

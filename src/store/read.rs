@@ -93,7 +93,7 @@ impl Objects {
         match place.judge(action, key, LAST_ATTEMPT, Failure::of(place.flavor, error)) {
             Failed::ForGood(error) => error,
             Failed::ForNow(text) => {
-                let message = format!("{action} of {}: {text}; given up after {} s", place.object(key), PATIENCE.as_secs());
+                let message = format!("{action} of {}: {text}; given up (a request is repeated for {} s at most)", place.object(key), PATIENCE.as_secs());
                 StoreError { kind: StoreErrorKind::BadConfig, message }
             }
         }

@@ -1,6 +1,6 @@
 //! The transforms of a connector, in order: `transforms=a,b`, `transforms.a.type=…`, `transforms.a.<key>=…`, each for all records or for those of a predicate.
 //!
-//! Schemaless values that a transform has read stay columns for those behind it; at the end they are JSON again, and neighbours of one kind are one batch.
+//! Schemaless values are read once for all transforms; at the end they are JSON again, or typed columns (see [`forms`]), and neighbours of one kind are one batch.
 //!
 //! Guarantee: every row of a batch comes out in one batch or is rejected, once, numbered as in the batch that went in; spans stay consecutive and cover
 //! the whole.
@@ -11,17 +11,33 @@ use arrow::array::{BooleanArray, Int64Array};
 use arrow::error::ArrowError;
 use lakehead_formats::column::Reject;
 
+use self::forms::{Columns, Parts, written};
 use super::predicates::{self, Predicate};
-use super::weave::{as_json, joined, weave};
+use super::weave::{joined, weave};
 use super::{Side, TRANSFORMS, Transform, configure, find, rows};
 use crate::batch::Batch;
 use crate::connect::Props;
 use crate::connect::config::ConfigError;
 
+mod forms;
+
+/// Bytes that schemaless values may take while they go through a chain, where nothing else is said.
+const ROOM: usize = 16 << 20;
+
 /// The transforms of one task; empty when the connector has none.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Chain {
     stages: Vec<Stage>,
+    /// What schemaless values become columns under; without it they leave as JSON.
+    columns: Option<Columns>,
+    /// Bytes that a part of a batch may take whose schemaless values have been read.
+    room: usize,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self { stages: Vec::new(), columns: None, room: ROOM }
+    }
 }
 
 /// A row that a transform could not take.
@@ -33,6 +49,8 @@ pub struct Untransformed {
     pub class: Arc<str>,
     /// What is wrong with it.
     pub reason: String,
+    /// No transform is at fault: what they made of the value has no type in common with the values before it, so that the converter cannot make columns of it.
+    pub is_of_converter: bool,
 }
 
 /// A transform, and which records it is for.
@@ -68,7 +86,7 @@ impl Chain {
                 Err(more) => errors.extend(more),
             }
         }
-        if errors.is_empty() { Ok(Self { stages }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { stages, ..Self::default() }) } else { Err(errors) }
     }
 
     /// The records are a source's.
@@ -78,11 +96,26 @@ impl Chain {
         self
     }
 
-    /// The class of the first transform that reads or changes values: those that look at topics, headers and keys alone do not count.
+    /// Schemaless values leave the chain as columns under a schema that is inferred from what they became.
     #[must_use]
-    pub fn reads_values(&self) -> Option<&str> {
-        const OTHERS: [&str; 5] = ["$Key", ".DropHeaders", ".Filter", ".InsertHeader", "Router"];
-        self.stages.iter().map(|stage| &*stage.class).find(|class| !OTHERS.iter().any(|end| class.ends_with(end)))
+    pub fn inferring(self) -> Self {
+        Self { columns: Some(Columns::default()), ..self }
+    }
+
+    /// Schemaless values take no more than about so many bytes at once, unless a single record does. What transforms and writers see does not depend on it.
+    #[must_use]
+    pub fn within(self, room: u64) -> Self {
+        Self { room: usize::try_from(room).unwrap_or(usize::MAX).min(ROOM), ..self }
+    }
+
+    /// Bytes that a batch takes at most on its way through the chain, texts not counted.
+    #[must_use]
+    pub fn working_bytes(&self) -> u64 {
+        if self.reads(Side::Key) || self.reads(Side::Value) { self.room as u64 } else { 0 }
+    }
+
+    fn reads(&self, side: Side) -> bool {
+        (side == Side::Value && self.columns.is_some()) || self.stages.iter().any(|stage| stage.transform.reads() == Some(side))
     }
 
     /// True when batches go through as they are.
@@ -98,31 +131,48 @@ impl Chain {
             return Vec::new();
         }
         let offsets = batch.offsets.clone();
-        let mut rejects = Vec::new();
-        let mut batches = vec![batch];
+        let (reads_keys, reads_values, room) = (self.reads(Side::Key), self.reads(Side::Value), self.room);
+        let (mut finished, mut rejects) = (Vec::new(), Vec::new());
+        for part in Parts::of(batch, Side::Value, reads_values, room) {
+            for part in Parts::of(part, Side::Key, reads_keys, room) {
+                self.run(part, &offsets, &mut finished, &mut rejects);
+            }
+        }
+        rejects.sort_by_key(|reject| reject.row);
+        out.extend(if finished.len() > 1 { joined(finished) } else { finished });
+        rejects
+    }
+
+    /// Sends a part through every transform. Rejected rows are numbered as in the whole, whose offsets are given.
+    fn run(&mut self, part: Batch, offsets: &Int64Array, finished: &mut Vec<Batch>, rejects: &mut Vec<Untransformed>) {
+        let mut note = |own: &Int64Array, found: Vec<Reject>, class: &Arc<str>, is_of_converter: bool| {
+            let of_whole = |Reject { row, reason }| Untransformed { row: row_of(offsets, own, row), class: Arc::clone(class), reason, is_of_converter };
+            rejects.extend(found.into_iter().map(of_whole));
+        };
+        let mut batches = vec![part];
         for stage in &mut self.stages {
             let mut next = Vec::with_capacity(batches.len());
             for piece in batches {
                 let own = piece.offsets.clone();
                 let found = stage.apply(piece, &mut next);
-                let of_whole = |Reject { row, reason }| Untransformed { row: row_of(&offsets, &own, row), class: Arc::clone(&stage.class), reason };
-                rejects.extend(found.into_iter().map(of_whole));
+                note(&own, found, &stage.class, false);
             }
             batches = next;
         }
         // What cannot leave the chain as text is the last transform's.
         let last = self.stages.last().map_or_else(|| Arc::from(""), |stage| Arc::clone(&stage.class));
-        let finished = batches.into_iter().map(|batch| {
+        for batch in batches {
             let own = batch.offsets.clone();
-            let (batch, bad) = finish(batch);
-            let of_whole = |Reject { row, reason }| Untransformed { row: row_of(&offsets, &own, row), class: Arc::clone(&last), reason };
-            rejects.extend(bad.into_iter().map(of_whole));
-            batch
-        });
-        let finished: Vec<Batch> = finished.collect();
-        rejects.sort_by_key(|reject| reject.row);
-        out.extend(if finished.len() > 1 { joined(finished) } else { finished });
-        rejects
+            let (batch, misfits) = match &mut self.columns {
+                Some(columns) => columns.settle(batch),
+                None => (batch, Vec::new()),
+            };
+            note(&own, misfits, &last, true);
+            let own = batch.offsets.clone();
+            let (batch, bad) = written(batch);
+            note(&own, bad, &last, false);
+            finished.push(batch);
+        }
     }
 }
 
@@ -161,22 +211,6 @@ impl Stage {
         let woven = weave(batch.span, parts)?;
         out.extend(woven);
         Ok(rejects.into_iter().map(|reject| Reject { row: row_of(&batch.offsets, &own, reject.row), ..reject }).collect())
-    }
-}
-
-/// Writes schemaless values as JSON again. What cannot be written is rejected, row numbers as in the batch.
-fn finish(mut batch: Batch) -> (Batch, Vec<Reject>) {
-    let columns = as_json(&batch.key, Side::Key).and_then(|key| Ok((key, as_json(&batch.value, Side::Value)?)));
-    match columns {
-        Ok((key, value)) => {
-            (batch.key, batch.value) = (key, value);
-            (batch, Vec::new())
-        }
-        Err(error) => {
-            let reason = format!("the record cannot be written as JSON: {error}");
-            let rejects = (0..batch.len()).map(|row| Reject { row, reason: reason.clone() }).collect();
-            (rows::without_rows(&batch), rejects)
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, FieldRef, Fields};
 use lakehead_formats::column::{Column, Reject};
 use lakehead_formats::schema::DEFAULT;
-use lakehead_formats::schemaless::{Dynamic, Kind};
+use lakehead_formats::schemaless::{Dynamic, Kind, Order};
 use serde_json::Value as Json;
 
 use super::fields::{as_struct, basics, masked, rebuilt, with_default};
@@ -99,7 +99,8 @@ impl Flatten {
         Ok(())
     }
 
-    fn maps(&self, values: &Dynamic, prefix: &str, flat: &mut FlatMap) -> Result<(), Refusal> {
+    fn maps(&self, values: Dynamic, prefix: &str, flat: &mut FlatMap) -> Result<Nested, Refusal> {
+        let mut children = Vec::new();
         for (name, member) in values.members() {
             let name = self.name(prefix, &name);
             let kinds = member.kinds().iter().enumerate();
@@ -108,28 +109,54 @@ impl Flatten {
                     format!("Flatten transformation was passed a value of type class {} which is not supported by Connect's data API", kind.class_name());
                 flat.rejects.extend(kinds.clone().filter(|(_, found)| **found == kind as u8).map(|(row, _)| Reject { row, reason: reason.clone() }));
             }
-            if !member.has(Kind::Map) {
-                flat.put(&name, member)?;
-                continue;
+            let leaves = member.only(&!&member.are(Kind::Map))?;
+            let leaf = leaves.kinds().iter().any(|kind| *kind != Kind::Absent as u8).then_some(flat.members.len());
+            if leaf.is_some() {
+                flat.members.push((Arc::from(name.as_str()), leaves));
             }
-            let leaves = !&member.are(Kind::Map);
-            let is_leaf = |row: usize| member.kind(row) != Kind::Absent && leaves.value(row);
-            if (0..member.len()).any(is_leaf) {
-                flat.put(&name, member.only(&leaves)?)?;
-            }
-            self.maps(&member, &name, flat)?;
+            let inner = self.maps(member, &name, flat)?;
+            children.push((leaf, inner));
         }
-        Ok(())
+        Ok(Nested { values, children })
     }
 }
 
-impl FlatMap {
-    fn put(&mut self, name: &str, member: Dynamic) -> Result<(), Refusal> {
-        match self.members.iter_mut().find(|(known, _)| **known == *name) {
-            Some((_, under)) => *under = under.overlaid(&member)?,
-            None => self.members.push((Arc::from(name), member)),
-        }
-        Ok(())
+/// The maps of one place, and for each of their members the flat member that its values become, and the maps in it.
+struct Nested {
+    values: Dynamic,
+    children: Vec<(Option<usize>, Self)>,
+}
+
+impl Nested {
+    fn walk(&self) -> Walk<'_> {
+        Walk { values: &self.values, order: self.values.order(), children: self.children.iter().map(|(leaf, inner)| (*leaf, inner.walk())).collect() }
+    }
+}
+
+/// The way through the maps of a row.
+struct Walk<'a> {
+    values: &'a Dynamic,
+    order: Order<'a>,
+    children: Vec<(Option<usize>, Self)>,
+}
+
+impl Walk<'_> {
+    fn has_ranks(&self) -> bool {
+        self.order.has_ranks() || self.children.iter().any(|(_, inner)| inner.has_ranks())
+    }
+
+    /// Ranks what a row's maps hold, in the row's order. That is another one in each row, so it has no columnar form.
+    fn rank(&self, row: usize, next: &mut u32, ranks: &mut [Vec<u32>]) {
+        self.order.each(row, |at| {
+            let Some((leaf, inner)) = self.children.get(at) else { return };
+            if inner.values.kind(row) == Kind::Map {
+                return inner.rank(row, next, ranks);
+            }
+            if let Some(rank) = leaf.and_then(|leaf| ranks.get_mut(leaf)).and_then(|ranks| ranks.get_mut(row)) {
+                *rank = *next;
+                *next += 1;
+            }
+        });
     }
 }
 
@@ -138,8 +165,14 @@ impl Rewrite for Flatten {
 
     fn schemaless(&mut self, _batch: &Batch, values: &Dynamic) -> Result<Rewritten<Dynamic>, Refusal> {
         let mut flat = FlatMap { members: Vec::new(), rejects: not_maps(values, PURPOSE, false) };
-        self.maps(values, "", &mut flat)?;
-        Ok(Rewritten { values: values.with_members(flat.members)?, rejects: flat.rejects })
+        let nested = self.maps(values.clone(), "", &mut flat)?;
+        let walk = nested.walk();
+        if walk.has_ranks() {
+            let mut ranks = vec![vec![0; values.len()]; flat.members.len()];
+            (0..values.len()).for_each(|row| walk.rank(row, &mut 0, &mut ranks));
+            flat.members = flat.members.into_iter().zip(ranks).map(|((name, member), ranks)| (name, member.ranked(ranks))).collect();
+        }
+        Ok(Rewritten { values: values.with_all(flat.members)?, rejects: flat.rejects })
     }
 
     fn with_schema(&mut self, _batch: &Batch, column: &Column) -> Result<Rewritten<Column>, Refusal> {

@@ -1,8 +1,9 @@
 //! `HeaderFrom`: fields of the key or the value as headers, moved or copied.
 //!
 //! Upstream: `org.apache.kafka.connect.transforms.HeaderFrom`. A field becomes a header as the column that it is: no value is copied. The header of a schemaless
-//! value has no schema: it is JSON text, and where it is a date in every row, an instant, which is written as one.
+//! value has no schema: it is JSON text, and where it is a date, an instant, which is written as one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, NullArray};
@@ -15,6 +16,7 @@ use lakehead_formats::schemaless::{Dynamic, Kind};
 use super::drop_headers::refused;
 use super::fields::{REPLACE_NULL_WITH_DEFAULT, as_struct, rebuilt, with_default};
 use super::mask_field::not_empty;
+use super::rows;
 use super::schemaless_kinds::get;
 use super::side::{Refusal, Rewrite, Rewritten, Sided, not_maps, struct_required};
 use super::{Built, Side, Transform};
@@ -92,7 +94,7 @@ impl Transform for HeaderFrom {
         let offsets = batch.offsets.clone();
         let mut pieces = Vec::new();
         let mut rejects = self.rows.apply(batch, &mut pieces);
-        for piece in pieces {
+        for piece in pieces.iter().flat_map(|piece| rows::cut(piece, &self.turns(piece))) {
             match self.with_headers(&piece) {
                 Ok(done) => out.push(done),
                 Err(Refusal(reason)) => {
@@ -105,9 +107,29 @@ impl Transform for HeaderFrom {
         rejects.sort_by_key(|reject| reject.row);
         rejects
     }
+
+    fn reads(&self) -> Option<Side> {
+        self.rows.reads()
+    }
 }
 
 impl HeaderFrom {
+    /// The rows before which a header of schemaless values turns from dates into others, or back: the columns of headers have one type.
+    fn turns(&self, batch: &Batch) -> Vec<usize> {
+        let Some(values) = Dynamic::of_column(self.side.of(batch)) else { return Vec::new() };
+        let mut turns = BTreeSet::new();
+        for value in self.fields.iter().filter_map(|name| values.member(name)).filter(|value| value.has(Kind::Date)) {
+            let mut last = None;
+            for (row, kind) in (0..value.len()).map(|row| (row, value.kind(row))).filter(|(_, kind)| *kind > Kind::Null) {
+                let is_date = kind == Kind::Date;
+                if last.replace(is_date).is_some_and(|last| last != is_date) {
+                    turns.insert(row);
+                }
+            }
+        }
+        turns.into_iter().collect()
+    }
+
     fn with_headers(&self, batch: &Batch) -> Result<Batch, Refusal> {
         let column = self.side.of(batch);
         if batch.is_empty() {
@@ -179,6 +201,7 @@ mod tests {
     use arrow::array::{AsArray, Int64Array, StringArray, StructArray};
     use lakehead_formats::headers::{Own, written};
     use lakehead_formats::payload;
+    use lakehead_formats::schemaless::{Builder, Value};
 
     use super::super::configure;
     use super::super::rows::tests::batch;
@@ -217,6 +240,25 @@ mod tests {
             let json = Dynamic::of_column(&out[0].value).unwrap().json().unwrap();
             assert_eq!(json.iter().flatten().collect::<Vec<_>>(), left, "{operation}");
         }
+    }
+
+    #[test]
+    fn a_date_is_written_as_one_whatever_its_neighbours_are() {
+        let mut given = batch(&[(11, None), (12, None), (13, None), (14, None), (15, None)]);
+        let mut builder = Builder::new();
+        for value in [Value::Date(86_400_001), Value::Null, Value::Int64(7), Value::Date(172_800_001), Value::String("x")] {
+            builder.open_map();
+            builder.key("a");
+            builder.value(value);
+            builder.close();
+        }
+        given.value = builder.finish().unwrap().into_column("value");
+        let mut out = Vec::new();
+        let mut transform = transform(&[("fields", "a"), ("headers", "h"), ("operation", "copy")]).unwrap();
+        assert_eq!(transform.apply(given, &mut out), []);
+        let texts: Vec<String> = out.iter().flat_map(shown).collect();
+        assert_eq!(texts, ["h=1970-01-02T00:00:00.001Z", "h=null", "h=7", "h=1970-01-03T00:00:00.001Z", "h=x"]);
+        assert!(out.windows(2).all(|pair| pair[0].span.end == pair[1].span.start) && out[0].span.start == 10 && out[3].span.end == 100);
     }
 
     #[test]

@@ -11,10 +11,10 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 use arrow::error::ArrowError;
 use lakehead_formats::column::{Column, Reject};
 use lakehead_formats::schema::{NAME, TIMESTAMP, VERSION};
-use lakehead_formats::schemaless::{Dynamic, Kind};
+use lakehead_formats::schemaless::{Dynamic, Kind, Members};
 
 use super::fields::{as_struct, rebuilt, with_default};
-use super::side::{Refusal, Rewrite, Rewritten, Sided, maps, not_maps, struct_required};
+use super::side::{Refusal, Rewrite, Rewritten, Sided, not_maps, struct_required};
 use super::{Built, Side};
 use crate::batch::Batch;
 use crate::connect::Props;
@@ -162,16 +162,11 @@ impl Rewrite for InsertField {
             return Ok(Rewritten { values: values.clone(), rejects });
         }
         self.check()?;
-        let mut members: Vec<(Arc<str>, Dynamic)> = values.members().collect();
-        let maps = maps(values);
+        let mut members = Members::of(values);
         for insertion in &self.insertions {
-            let inserted = insertion.dynamic(batch)?.only(&maps)?;
-            match members.iter_mut().find(|(name, _)| *name == insertion.name) {
-                Some((_, member)) => *member = member.overlaid(&inserted)?,
-                None => members.push((Arc::clone(&insertion.name), inserted)),
-            }
+            members.put(&insertion.name, &insertion.dynamic(batch)?)?;
         }
-        Ok(Rewritten { values: values.with_members(members)?, rejects })
+        Ok(Rewritten { values: members.into_maps(values)?, rejects })
     }
 
     fn with_schema(&mut self, batch: &Batch, column: &Column) -> Result<Rewritten<Column>, Refusal> {

@@ -49,6 +49,11 @@ pub trait Transform: fmt::Debug + Send {
     /// transformed are left out and returned, numbered as in `batch`.
     fn apply(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Vec<Reject>;
 
+    /// The side that it takes apart, which is read once for all that do.
+    fn reads(&self) -> Option<Side> {
+        None
+    }
+
     /// The records are a source's: they have no offset in Kafka, and perhaps no partition yet.
     fn of_source(&mut self) {}
 }

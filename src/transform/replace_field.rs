@@ -3,11 +3,11 @@
 //! Upstream: `org.apache.kafka.connect.transforms.ReplaceField$Key` and `$Value`. What upstream read until 3.x as `blacklist` and `whitelist` acts here, with a
 //! warning: `exclude` and `include` are their names now, and count where both are given.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::Array;
-use arrow::datatypes::{DataType, Fields};
+use arrow::datatypes::DataType;
 use lakehead_formats::column::Column;
 use lakehead_formats::schemaless::Dynamic;
 
@@ -88,9 +88,9 @@ impl ReplaceField {
 
     /// The field that a new one has its values from. As upstream, a name that something is renamed to has them from there, also where a field of that name
     /// was there before.
-    fn source<'a>(&'a self, fields: &Fields, new: &'a str) -> Result<usize, Refusal> {
+    fn source(&self, places: &HashMap<&str, usize>, new: &str) -> Result<usize, Refusal> {
         let old = self.former.get(new).map_or(new, String::as_str);
-        fields.find(old).map(|(at, _)| at).ok_or_else(|| Refusal(format!("{old} is not a valid field name")))
+        places.get(old).copied().ok_or_else(|| Refusal(format!("{old} is not a valid field name")))
     }
 }
 
@@ -98,24 +98,20 @@ impl Rewrite for ReplaceField {
     const PASSES_NULLS: bool = true;
 
     fn schemaless(&mut self, _batch: &Batch, values: &Dynamic) -> Result<Rewritten<Dynamic>, Refusal> {
-        let mut members: Vec<(Arc<str>, Dynamic)> = Vec::new();
-        for (name, member) in values.members().filter(|(name, _)| self.keeps(name)) {
-            let new = self.renamed(&name);
-            match members.iter_mut().find(|(known, _)| **known == *new) {
-                Some((_, under)) => *under = under.overlaid(&member)?,
-                None => members.push((Arc::from(new), member)),
-            }
-        }
-        Ok(Rewritten { values: values.with_members(members)?, rejects: not_maps(values, PURPOSE, false) })
+        let kept = values.members().filter(|(name, _)| self.keeps(name));
+        let members: Vec<(Arc<str>, Dynamic)> =
+            kept.map(|(name, member)| (self.renames.get(&*name).map_or(name, |new| Arc::from(new.as_str())), member)).collect();
+        Ok(Rewritten { values: values.with_all(members)?, rejects: not_maps(values, PURPOSE, false) })
     }
 
     fn with_schema(&mut self, _batch: &Batch, column: &Column) -> Result<Rewritten<Column>, Refusal> {
         let (Some(array), DataType::Struct(old)) = (as_struct(column), column.field.data_type()) else { return Err(struct_required(PURPOSE, column)) };
         let fields: Vec<_> = old.iter().filter(|field| self.keeps(field.name())).map(|field| named(field, self.renamed(field.name()))).collect();
         unique(&fields)?;
+        let places: HashMap<&str, usize> = old.iter().enumerate().map(|(at, field)| (field.name().as_str(), at)).collect();
         let mut columns = Vec::with_capacity(fields.len());
         for new in &fields {
-            let source = self.source(old, new.name())?;
+            let source = self.source(&places, new.name())?;
             let values = array.column(source);
             if values.data_type() != new.data_type() {
                 return Err(Refusal(format!("Invalid Java object for schema of field \"{}\": its values are those of another field", new.name())));

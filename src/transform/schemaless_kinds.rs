@@ -7,7 +7,7 @@ use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::{DataType, Field};
 use arrow::error::ArrowError;
 use lakehead_formats::column::Reject;
-use lakehead_formats::schemaless::{Dynamic, Kind};
+use lakehead_formats::schemaless::{Dynamic, Kind, Members};
 use lakehead_formats::value::Made;
 
 /// The field of a kind's lane: optional, without a name of its own.
@@ -41,21 +41,16 @@ pub(super) fn joined(parts: impl IntoIterator<Item = Made>, data_type: &DataType
     Ok(Made { array: whole.unwrap_or_else(|| new_null_array(data_type, rows)), rejects })
 }
 
-/// The maps with this in the place of a member; a map that had none has it now.
+/// The maps with these put into them: what is absent is put as a null, as `Map.put` of what `Map.get` gave.
 ///
 /// # Errors
-/// When it has another number of rows.
+/// When one has another number of rows.
 pub(super) fn put(values: &Dynamic, changed: Vec<(Arc<str>, Dynamic)>) -> Result<Dynamic, ArrowError> {
-    let maps = values.are(Kind::Map);
-    let mut members: Vec<(Arc<str>, Dynamic)> = values.members().collect();
+    let mut members = Members::of(values);
     for (name, value) in changed {
-        let value = value.or_null().only(&maps)?;
-        match members.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, old)) => *old = value,
-            None => members.push((name, value)),
-        }
+        members.put(&name, &value.or_null())?;
     }
-    values.with_members(members)
+    members.into_maps(values)
 }
 
 /// A member as `Map.get` gives it: null where it is absent.

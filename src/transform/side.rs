@@ -1,14 +1,14 @@
 //! Key or value, with a schema or without: what a transform is asked of is settled here once for all of them.
 //!
 //! A [`Rewrite`] is a function over one side of a batch's records. [`Sided`] makes a [`Transform`] of it: it takes the side, tells schemaless values (null, or
-//! JSON, which it reads once; what a transform leaves stays a [`Dynamic`] for the next) from those under a schema, passes on what is null where upstream does,
+//! what was JSON, which the chain has read; what a transform leaves stays a [`Dynamic`] for the next) from those under a schema, passes on what is null where upstream does,
 //! and leaves out the rows that the rewrite refuses.
 //!
 //! A null has no schema of its own here: it stands in the column of its neighbours. So of nulls and values in one batch, the nulls come under the schema
 //! that the values get, also where upstream would leave the null's own.
 
 use arrow::array::{Array, AsArray};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field};
 use arrow::error::ArrowError;
 use lakehead_formats::column::{Column, Reject};
@@ -130,6 +130,10 @@ impl<R: Rewrite> Transform for Sided<R> {
         self.settle(batch, outcome, Vec::new(), out)
     }
 
+    fn reads(&self) -> Option<Side> {
+        Some(self.reads)
+    }
+
     fn of_source(&mut self) {
         self.rewrite.of_source();
     }
@@ -219,11 +223,6 @@ pub(super) fn map_required(purpose: &str, found: Kind) -> String {
 /// As `Requirements.requireStruct`.
 pub(super) fn struct_required(purpose: &str, column: &Column) -> Refusal {
     Refusal(format!("Only Struct objects supported for [{purpose}], found: {}", class_of(&column.field)))
-}
-
-/// Where rows are maps.
-pub(super) fn maps(values: &Dynamic) -> BooleanBuffer {
-    values.are(Kind::Map)
 }
 
 /// The class of Java's values under a schema.

@@ -1,8 +1,12 @@
-//! Chains of transforms on their way through a worker: five of them with a predicate before a sink, on JSON without a schema and on Avro, and three behind a source.
+//! Chains of transforms on their way through a worker: five of them with a predicate before a sink, on JSON without a schema and on Avro; others on JSON that becomes
+//! columns, through a kill; and three behind a source.
 
 use std::collections::BTreeMap;
 use std::fs;
 
+use arrow::array::AsArray;
+use arrow::datatypes::{Float64Type, Int64Type, TimestampMillisecondType};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rdkafka::Message;
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -78,8 +82,12 @@ fn expected(topic: &Topic, id: i64) -> Value {
 }
 
 fn send(topic: &Topic, encode: impl Fn(i64) -> Vec<u8>) {
+    send_some(topic, PAYMENTS, encode);
+}
+
+fn send_some(topic: &Topic, payments: i64, encode: impl Fn(i64) -> Vec<u8>) {
     let producer: BaseProducer = topic.client().create().expect("a producer");
-    for id in 0..PAYMENTS {
+    for id in 0..payments {
         let value = encode(id);
         let mut record = BaseRecord::<(), [u8]>::to(&topic.name).partition(0).payload(&value);
         if is_secret(id) {
@@ -119,6 +127,78 @@ fn five_transforms_with_a_predicate_before_a_sink() {
         let wrong = rows.iter().zip(0..).find(|(row, id)| **row != expected(&topic, *id));
         assert!(rows.len() as i64 == PAYMENTS && wrong.is_none(), "{name}: {} rows, {wrong:?}", rows.len());
     }
+}
+
+/// A payment of which members come in different orders, some only now and then, and one under two types.
+fn uneven(id: i64) -> Vec<u8> {
+    let (paid, ts) = (id % 2 == 0, 1_700_000_000_000 + id * 1000);
+    let amount = if id % 5 == 0 { format!("{id}.5") } else { id.to_string() };
+    let text = match id % 3 {
+        0 => format!(r#"{{"id":{id},"amount":{amount},"paid":{paid},"ts":{ts},"card":"4111-{id}"}}"#),
+        1 => format!(r#"{{"ts":{ts},"card":"4111-{id}","note":{{"n":{id}}},"paid":{paid},"amount":{amount},"id":{id}}}"#),
+        _ => format!(r#"{{"id":{id},"card":null,"paid":{paid},"ts":{ts},"amount":{amount}}}"#),
+    };
+    text.into_bytes()
+}
+
+/// Schemaless JSON goes through transforms as maps, and only then into columns: each record is in one file, in the folder that the transformed value names, and has
+/// the columns that the transforms left, also where the worker was killed on the way.
+#[test]
+fn columns_behind_transforms_survive_a_kill() {
+    const MANY: i64 = 30_000;
+    let (topic, bucket) = (Topic::create("chain-columns", 1), Bucket::create());
+    send_some(&topic, MANY, uneven);
+    let mut sink = Connector::s3_sink(&topic, &bucket, "parquet")
+        .with("value.converter", "org.apache.kafka.connect.json.JsonConverter")
+        .with("value.converter.schemas.enable", "false")
+        .with("rotate.schedule.interval.ms", "1000")
+        .with("timezone", "UTC")
+        .with("partitioner.class", "io.confluent.connect.storage.partitioner.FieldPartitioner")
+        .with("partition.field.name", "settled");
+    for (key, value) in [
+        ("transforms", "origin,names,time"),
+        ("transforms.origin.type", "org.apache.kafka.connect.transforms.InsertField$Value"),
+        ("transforms.origin.offset.field", "number"),
+        ("transforms.names.type", "org.apache.kafka.connect.transforms.ReplaceField$Value"),
+        ("transforms.names.renames", "card:account,paid:settled"),
+        ("transforms.time.type", "org.apache.kafka.connect.transforms.TimestampConverter$Value"),
+        ("transforms.time.field", "ts"),
+        ("transforms.time.target.type", "Timestamp"),
+    ] {
+        sink = sink.with(key, value);
+    }
+    let worker = Worker::start(&[&sink]);
+    await_some(JOB, || (bucket.count() >= 8).then_some(()), || worker.status(&sink).to_string());
+    worker.kill();
+    let worker = Worker::start(&[&sink]);
+    worker.await_end(&sink, &topic, JOB);
+    worker.terminate();
+    let mut found: Vec<i64> = Vec::new();
+    for key in bucket.keys() {
+        let file = fs::File::open(bucket.folder.join(&key)).expect("a file");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(ParquetRecordBatchReaderBuilder::build).expect("a Parquet file");
+        for rows in reader.map(|rows| rows.expect("rows")) {
+            let longs = |name: &str| rows.column_by_name(name).expect(name).as_primitive::<Int64Type>().clone();
+            let (ids, numbers) = (longs("id"), longs("number"));
+            let amounts = rows.column_by_name("amount").expect("amounts").as_primitive::<Float64Type>();
+            let times = rows.column_by_name("ts").expect("times").as_primitive::<TimestampMillisecondType>();
+            let (settled, accounts) = (rows.column_by_name("settled").expect("booleans").as_boolean(), rows.column_by_name("account").expect("texts"));
+            let notes = rows.column_by_name("note").expect("structs").as_struct();
+            for row in 0..rows.num_rows() {
+                let id = ids.value(row);
+                let amount = if id % 5 == 0 { id as f64 + 0.5 } else { id as f64 };
+                assert_eq!((numbers.value(row), amounts.value(row), times.value(row)), (id, amount, 1_700_000_000_000 + id * 1000), "{key}");
+                assert!(settled.value(row) == (id % 2 == 0) && key.contains(&format!("/settled={}/", id % 2 == 0)), "{key}: {id}");
+                let account = (id % 3 != 2).then(|| format!("4111-{id}"));
+                assert_eq!(accounts.as_string::<i32>().iter().nth(row).flatten(), account.as_deref(), "{key}");
+                let note = (id % 3 == 1).then_some(id);
+                assert_eq!(notes.column(0).as_primitive::<Int64Type>().iter().nth(row).flatten(), note, "{key}");
+                found.push(id);
+            }
+        }
+    }
+    found.sort_unstable();
+    assert_eq!(found, (0..MANY).collect::<Vec<_>>(), "each once");
 }
 
 #[test]

@@ -17,6 +17,7 @@
 //! Guarantee: widening is monotonic (the result takes every value that either side took) and [`adapt`] moves a column along any such step without a loss
 //! but the one that int64 → float64 implies beyond 2^53.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array, new_null_array};
@@ -25,6 +26,25 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use arrow::error::ArrowError;
 
 use super::compatibility::constant;
+
+/// Columns of one inferred schema, nested ones counted; more are refused, since every one costs memory in every open file.
+const MOST_INFERRED_COLUMNS: usize = 2_000;
+/// What is said then.
+pub(crate) const TOO_MANY_COLUMNS: &str =
+    "its keys would bring the inferred schema above 2000 columns; declare a schema in value.schema (keys that it lacks are left out)";
+
+/// True where an inferred schema has more columns than it may have.
+pub(crate) fn has_too_many_columns(data_type: &DataType) -> bool {
+    columns(data_type) > MOST_INFERRED_COLUMNS
+}
+
+fn columns(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().map(|field| columns(field.data_type())).sum(),
+        DataType::List(item) => columns(item.data_type()),
+        _ => 1,
+    }
+}
 
 /// Two schemas that no schema covers: where, and which types meet there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,16 +101,22 @@ fn merge_types(a: &DataType, b: &DataType, path: &str) -> Result<DataType, Confl
 
 fn merge_fields(a: &Fields, b: &Fields, path: &str) -> Result<Fields, Conflict> {
     let at = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let (known, coming) = (by_name(a), by_name(b));
     let mut fields: Vec<FieldRef> = Vec::with_capacity(a.len().max(b.len()));
     for field in a {
-        fields.push(match b.find(field.name()) {
-            Some((_, other)) if other == field => Arc::clone(field),
-            Some((_, other)) => Arc::new(merge_at(field, other, &at(field.name()))?),
+        fields.push(match coming.get(field.name().as_str()) {
+            Some(other) if *other == field => Arc::clone(field),
+            Some(other) => Arc::new(merge_at(field, other, &at(field.name()))?),
             None => nullable(field),
         });
     }
-    fields.extend(b.iter().filter(|f| a.find(f.name()).is_none()).map(nullable));
+    fields.extend(b.iter().filter(|field| !known.contains_key(field.name().as_str())).map(nullable));
     Ok(fields.into())
+}
+
+/// The first field of each name.
+fn by_name(fields: &Fields) -> HashMap<&str, &FieldRef> {
+    fields.iter().rev().map(|field| (field.name().as_str(), field)).collect()
 }
 
 fn nullable(field: &FieldRef) -> FieldRef {

@@ -4,13 +4,16 @@
 //! there; what lies between is filled in when the next value comes, so that a key that most rows lack costs nothing but its kinds. Rows have no columnar form
 //! before they are read, so this is a loop over them; nothing is allocated for a row once every key has been seen.
 //!
+//! What a row has put where is written down until the next row begins, so that taking it back costs no more than putting it there did. A row that names members in
+//! another order than the rows before it gets ranks (see [`super::order`]).
+//!
 //! Numbers are what Connect's `JsonConverter` makes of them without a schema: those without point and exponent are longs, of which the low 64 bits count,
 //! all others doubles. Of members of one name the last counts, in the place of the first.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, BooleanArray, ListArray, PrimitiveArray, StringArray, StructArray, TimestampMillisecondArray};
+use arrow::array::{Array, ArrayRef, BinaryArray, BooleanArray, ListArray, PrimitiveArray, StringArray, StructArray, TimestampMillisecondArray, UInt32Array};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{ArrowPrimitiveType, Field, Fields, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 use arrow::error::ArrowError;
@@ -78,10 +81,30 @@ struct Node {
     places: HashMap<Arc<str>, usize>,
     /// The member that is likely to be named next.
     next: usize,
-    has_maps: bool,
     /// The rows that it shares with others: those of the batch, or the items of one list.
     domain: usize,
+    /// Its rank in rows that have one.
+    ranks: Vec<u32>,
+    map: OpenMap,
 }
+
+/// What is known of the members of the map that is being read, and of those before it in the same row of the batch.
+#[derive(Debug, Default)]
+struct OpenMap {
+    /// The row of the batch.
+    of: usize,
+    /// Own row and member, in the order in which they came.
+    log: Vec<(usize, usize)>,
+    /// How many members the map has so far.
+    count: u32,
+    /// The member after the last one that came in the order of the columns.
+    next: usize,
+    /// A member came out of order: all of this map have ranks.
+    is_ranked: bool,
+}
+
+/// No rank.
+const NONE: u32 = u32::MAX;
 
 /// A container that is open: its node, its row there, and whether it is a map.
 #[derive(Debug, Clone, Copy)]
@@ -95,8 +118,10 @@ struct Frame {
 #[derive(Debug)]
 pub struct Builder {
     nodes: Vec<Node>,
-    /// How many nodes share the rows of each list's items, and of the batch; and the node that tells how many rows there are.
+    /// How many nodes share the rows of each list's items, and of the batch; and how many rows those are.
     domains: Vec<(usize, usize)>,
+    /// Bytes that the nodes have taken, about.
+    bytes: usize,
     open: Vec<Frame>,
     /// Node and row of the value that comes next.
     target: (usize, usize),
@@ -105,6 +130,9 @@ pub struct Builder {
     text: Vec<u8>,
     /// Why the row that is being read cannot be taken.
     fault: Option<&'static str>,
+    /// Places that were looked at to take something back.
+    #[cfg(test)]
+    pub(super) taken_back: usize,
 }
 
 impl Default for Builder {
@@ -120,7 +148,18 @@ impl Builder {
     /// No rows.
     #[must_use]
     pub fn new() -> Self {
-        Self { nodes: vec![Node::default()], domains: vec![(1, 0)], open: Vec::new(), target: (0, 0), rows: 0, text: Vec::new(), fault: None }
+        Self {
+            nodes: vec![Node::default()],
+            domains: vec![(1, 0)],
+            bytes: 0,
+            open: Vec::new(),
+            target: (0, 0),
+            rows: 0,
+            text: Vec::new(),
+            fault: None,
+            #[cfg(test)]
+            taken_back: 0,
+        }
     }
 
     /// Adds a value: a row, a member's value after its key, or an item.
@@ -151,9 +190,48 @@ impl Builder {
         if self.fault.is_none()
             && let Some(frame) = self.open.last().copied()
         {
-            let member = self.member(frame.node, name);
-            self.truncate(member, frame.row);
+            let (at, member) = self.member(frame.node, name);
+            let again = self.nodes.get(member).filter(|node| node.kinds.len() > frame.row).map(|node| node.ranks.get(frame.row).copied());
+            match again {
+                None => self.put_in_order(frame, at, member),
+                Some(rank) => {
+                    self.truncate(member, frame.row, self.rows);
+                    self.rank(member, frame.row, rank.unwrap_or(NONE));
+                }
+            }
             self.target = (member, frame.row);
+        }
+    }
+
+    /// A member comes for the first time in its map: writes down that it did, and ranks the map's members where they are not in the order of the columns.
+    fn put_in_order(&mut self, Frame { node, row, .. }: Frame, at: usize, member: usize) {
+        let rows = self.rows;
+        let Some(Node { map, members, .. }) = self.nodes.get_mut(node) else { return };
+        if map.of != rows {
+            map.log.clear();
+            map.of = rows;
+        }
+        let rank = map.count;
+        map.count += 1;
+        map.log.push((row, at));
+        if map.is_ranked {
+            return self.rank(member, row, rank);
+        }
+        if at >= map.next {
+            map.next = at + 1;
+            return;
+        }
+        map.is_ranked = true;
+        let before = map.log.iter().rev().take_while(|(own, _)| *own == row);
+        let ranks = (0..=rank).rev().zip(before).filter_map(|(rank, (_, at))| Some((rank, members.get(*at)?.1)));
+        let ranks: Vec<(u32, usize)> = ranks.collect();
+        ranks.into_iter().for_each(|(rank, member)| self.rank(member, row, rank));
+    }
+
+    fn rank(&mut self, member: usize, row: usize, rank: u32) {
+        if let Some(node) = self.nodes.get_mut(member).filter(|_| rank != NONE) {
+            node.ranks.resize(row, NONE);
+            node.ranks.push(rank);
         }
     }
 
@@ -175,9 +253,25 @@ impl Builder {
         match self.open.last() {
             Some(frame) if !frame.is_map => {
                 let item = self.nodes.get(frame.node).and_then(|node| node.item).unwrap_or_default();
-                (item, self.nodes.get(item).map_or(0, |node| node.kinds.len()))
+                let (row, domain) = self.nodes.get(item).map_or((0, 0), |node| (node.kinds.len(), node.domain));
+                self.another_row(domain);
+                (item, row)
             }
             _ => self.target,
+        }
+    }
+
+    fn another_row(&mut self, domain: usize) {
+        if let Some((nodes, rows)) = self.domains.get_mut(domain) {
+            *rows += 1;
+            self.bytes = self.bytes.saturating_add(nodes.saturating_mul(CELL_BYTES));
+        }
+    }
+
+    fn another_node(&mut self, domain: usize) {
+        if let Some((nodes, rows)) = self.domains.get_mut(domain) {
+            *nodes += 1;
+            self.bytes = self.bytes.saturating_add(NODE_BYTES + rows.saturating_mul(CELL_BYTES));
         }
     }
 
@@ -192,8 +286,8 @@ impl Builder {
         if let Some(node) = self.nodes.get_mut(at) {
             node.pad(row);
             node.kinds.push(if is_map { Kind::Map } else { Kind::List } as u8);
-            node.has_maps |= is_map;
             node.next = 0;
+            (node.map.count, node.map.next, node.map.is_ranked) = (0, 0, false);
             if !is_map {
                 let last = node.ends.last().copied().unwrap_or(0);
                 node.ends.resize(row, last);
@@ -201,7 +295,8 @@ impl Builder {
         }
         if !is_map && self.nodes.get(at).is_some_and(|node| node.item.is_none()) {
             let item = self.nodes.len();
-            self.domains.push((1, item));
+            self.domains.push((0, 0));
+            self.another_node(self.domains.len() - 1);
             self.nodes.push(Node { domain: self.domains.len() - 1, ..Node::default() });
             if let Some(node) = self.nodes.get_mut(at) {
                 node.item = Some(item);
@@ -215,13 +310,14 @@ impl Builder {
         if self.open.is_empty() {
             self.rows += 1;
             self.target = (0, self.rows);
+            self.another_row(0);
         }
     }
 
-    /// The node of a member.
-    fn member(&mut self, parent: usize, name: &str) -> usize {
+    /// The number of a member among those of its parent, and its node.
+    fn member(&mut self, parent: usize, name: &str) -> (usize, usize) {
         let new = self.nodes.len();
-        let Some(node) = self.nodes.get_mut(parent) else { return 0 };
+        let Some(node) = self.nodes.get_mut(parent) else { return (0, 0) };
         let at = match node.members.get(node.next) {
             Some((known, _)) if **known == *name => node.next,
             _ => match node.places.get(name) {
@@ -232,31 +328,46 @@ impl Builder {
                     node.places.insert(name, node.members.len() - 1);
                     let domain = node.domain;
                     node.next = node.members.len();
-                    if let Some(shared) = self.domains.get_mut(domain) {
-                        shared.0 += 1;
-                    }
+                    let at = node.members.len() - 1;
+                    self.another_node(domain);
                     self.nodes.push(Node { domain, ..Node::default() });
-                    return new;
+                    return (at, new);
                 }
             },
         };
         node.next = at + 1;
-        node.members.get(at).map_or(0, |member| member.1)
+        (at, node.members.get(at).map_or(0, |member| member.1))
     }
 
-    /// Takes rows from `row` on back out of a node, and what is in them.
-    fn truncate(&mut self, at: usize, row: usize) {
+    /// Takes rows from `row` on back out of a node, and what is in them: all of it was put there while the row `of` of the batch was read.
+    fn truncate(&mut self, at: usize, row: usize, of: usize) {
+        #[cfg(test)]
+        {
+            self.taken_back += 1;
+        }
         let Some(node) = self.nodes.get_mut(at) else { return };
+        node.ranks.truncate(row);
         if node.kinds.len() <= row {
             return;
         }
         node.truncate(row);
         let items = node.ends.last().and_then(|end| usize::try_from(*end).ok()).unwrap_or(0);
-        let (item, members): (_, Vec<usize>) = (node.item, node.members.iter().map(|member| member.1).collect());
-        if let Some(item) = item {
-            self.truncate(item, items);
+        let kept = if node.map.of == of { node.map.log.partition_point(|(own, _)| *own < row) } else { node.map.log.len() };
+        let taken: Vec<usize> = node.map.log.drain(kept..).filter_map(|(_, member)| Some(node.members.get(member)?.1)).collect();
+        if let Some(item) = node.item {
+            self.truncate(item, items, of);
         }
-        members.into_iter().for_each(|member| self.truncate(member, row));
+        taken.into_iter().for_each(|member| self.truncate(member, row, of));
+    }
+
+    /// Reads the next row; one that cannot be read, or not be taken, is null.
+    pub(super) fn read_row(&mut self, row: usize, text: &str) -> Result<Option<&'static str>, String> {
+        if let Err(reason) = read(text.as_bytes(), self) {
+            self.fault = None;
+            self.give_up(row);
+            return Err(reason);
+        }
+        Ok(self.take_back())
     }
 
     /// Ends what is open, and replaces the row that was begun by a null, with the reason why.
@@ -272,15 +383,9 @@ impl Builder {
     /// Makes a row null, and drops what came after it.
     fn give_up(&mut self, row: usize) {
         self.open.clear();
-        self.truncate(0, row);
+        self.truncate(0, row, row);
         (self.rows, self.target) = (row, (0, row));
         self.value(Value::Null);
-    }
-
-    /// Kinds that the column has by now, values beside them not counted.
-    fn cells(&self) -> usize {
-        let rows = |node: usize| self.nodes.get(node).map_or(0, |node| node.kinds.len() + 1);
-        self.domains.iter().map(|(nodes, first)| nodes.saturating_mul(rows(*first))).sum()
     }
 
     /// The rows as a column.
@@ -301,7 +406,8 @@ impl Builder {
             let valid = BooleanBuffer::collect_bool(rows, |row| kinds.get(row) == Some(&(kind as u8)));
             lanes.push((kind, store.finish(kind, rows, NullBuffer::new(valid))?));
         }
-        if let Some(item) = node.item {
+        // What only rows that were taken back had leaves nothing behind.
+        if let Some(item) = node.item.filter(|_| kinds.contains(&(Kind::List as u8))) {
             let items = node.ends.last().and_then(|end| usize::try_from(*end).ok()).unwrap_or(0);
             let item = self.finish_node(item, items)?.0;
             node.ends.resize(rows, node.ends.last().copied().unwrap_or(0));
@@ -309,17 +415,24 @@ impl Builder {
             let field = Arc::new(Field::new("item", item.data_type().clone(), false));
             lanes.push((Kind::List, Arc::new(ListArray::try_new(field, offsets, Arc::new(item), None)?)));
         }
-        if node.has_maps {
+        if kinds.contains(&(Kind::Map as u8)) {
             let mut fields = Vec::with_capacity(node.members.len());
             let mut columns: Vec<ArrayRef> = Vec::with_capacity(node.members.len());
             for (name, member) in node.members {
+                if self.nodes.get(member).is_none_or(|node| node.kinds.iter().all(|kind| *kind == Kind::Absent as u8)) {
+                    continue;
+                }
                 let member = self.finish_node(member, rows)?.0;
                 fields.push(Field::new(name.as_ref(), member.data_type().clone(), false));
                 columns.push(Arc::new(member));
             }
             lanes.push((Kind::Map, Arc::new(StructArray::try_new_with_length(Fields::from(fields), columns, None, rows)?)));
         }
-        Ok(Dynamic::assemble(kinds, lanes))
+        let ranks = (!node.ranks.is_empty()).then(|| {
+            node.ranks.resize(rows, NONE);
+            node.ranks.iter().map(|rank| Some(*rank).filter(|rank| *rank != NONE)).collect::<UInt32Array>()
+        });
+        Ok(Dynamic::assemble(kinds, lanes).with_rank(ranks))
     }
 }
 
@@ -543,8 +656,12 @@ pub struct Read {
     pub rejects: Vec<Reject>,
 }
 
-/// Cells that a column takes at most, one for each row and place in it: 10,000 rows of 200 keys.
-const MOST_CELLS: usize = 2_000_000;
+/// What a place costs beside its rows: the arrays and the field that it becomes.
+const NODE_BYTES: usize = 1 << 10;
+/// What a place costs in each row: its kind, a number, the bit that says whether it is there.
+const CELL_BYTES: usize = 10;
+/// Bytes that a column takes at most, texts beside them not counted: 10,000 rows of 200 keys.
+const MOST_BYTES: usize = 20 << 20;
 
 /// Reads JSON texts; a null among them is a null. Reads one row, or as many as there are until the column would become large by their many keys: the caller
 /// goes on with the others.
@@ -552,26 +669,28 @@ const MOST_CELLS: usize = 2_000_000;
 /// # Errors
 /// When the arrays cannot be put together, which is a defect.
 pub fn read_json(texts: &StringArray) -> Result<Read, ArrowError> {
-    read_bounded(texts, MOST_CELLS)
+    read_json_within(texts, MOST_BYTES)
 }
 
-pub(super) fn read_bounded(texts: &StringArray, most_cells: usize) -> Result<Read, ArrowError> {
+/// The same with another measure of what is large, in bytes.
+///
+/// # Errors
+/// As [`read_json`].
+pub fn read_json_within(texts: &StringArray, most_bytes: usize) -> Result<Read, ArrowError> {
     let mut builder = Builder::new();
     let mut rejects = Vec::new();
     for row in 0..texts.len() {
-        if row > 0 && builder.cells() > most_cells {
+        if row > 0 && builder.bytes > most_bytes {
             break;
         }
         if texts.is_null(row) {
             builder.value(Value::Null);
             continue;
         }
-        if let Err(reason) = read(texts.value(row).as_bytes(), &mut builder) {
-            builder.fault = None;
-            builder.give_up(row);
-            rejects.push(Reject { row, reason });
-        } else if let Some(fault) = builder.take_back() {
-            rejects.push(Reject { row, reason: format!("the value {fault}") });
+        match builder.read_row(row, texts.value(row)) {
+            Ok(None) => {}
+            Ok(Some(fault)) => rejects.push(Reject { row, reason: format!("the value {fault}") }),
+            Err(reason) => rejects.push(Reject { row, reason }),
         }
     }
     Ok(Read { values: builder.finish()?, rejects })

@@ -17,32 +17,43 @@
 //! [`Kind::Null`]. Everything is held in one [`StructArray`], without null buffers on the way down, so that Arrow's own kernels slice, filter and concatenate
 //! it; under a field that is marked with [`EXTENSION`] it travels as a [`Column`] between the transforms of a chain.
 //!
-//! Parts: this file, the representation; [`build`] makes it of JSON or of values, [`render`] writes it as JSON, [`unify`] brings two of them under one type.
+//! Each row's map has an order of its own, as a `LinkedHashMap` has: that of the columns, unless a member has a *rank* in that row (one more lane, which is
+//! there only where rows name their members in different orders). So what a row becomes never depends on its neighbours.
+//!
+//! Parts: this file, the representation; [`build`] makes it of JSON or of values, [`render`] writes it as JSON, [`order`] has the order of members, [`members`]
+//! changes maps, [`unify`] brings two columns under one type, [`infer`] makes typed columns of one.
 //!
 //! Guarantee: a key that occurs once in a column is a column; whoever reads JSON bounds that ([`read_json`] stops before a batch of many keys takes too much room).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, StructArray, UInt8Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, StructArray, UInt8Array, UInt32Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{filter, nullif};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit, UInt8Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit, UInt8Type, UInt32Type};
 use arrow::error::ArrowError;
 
 use crate::column::Column;
 use crate::schema::EXTENSION_NAME;
 
 mod build;
+mod infer;
+mod members;
+mod order;
 mod render;
 mod unify;
 
-pub use build::{Builder, Read, Value, read_json};
+pub use build::{Builder, Read, Value, read_json, read_json_within};
+pub use infer::Inference;
+pub use members::Members;
+pub use order::Order;
 
 /// The extension name of a dynamic column's field.
 pub const EXTENSION: &str = "lakehead.dynamic";
 
 const KINDS: &str = "kind";
+const RANK: &str = "rank";
 
 /// What a row is: a class of Java's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -226,7 +237,7 @@ impl Dynamic {
         let map = StructArray::try_new_with_length(fields, columns, None, self.len())?;
         let mut lanes: Vec<(Kind, ArrayRef)> = self.lanes().map(|(kind, lane)| (kind, Arc::clone(lane))).filter(|(kind, _)| *kind != Kind::Map).collect();
         lanes.push((Kind::Map, Arc::new(map)));
-        Ok(Self::assemble(self.kinds().to_vec(), lanes))
+        Ok(Self::assemble(self.kinds().to_vec(), lanes).in_place_of(self))
     }
 
     /// Puts lanes beside kinds; all have the same length.
@@ -238,6 +249,30 @@ impl Dynamic {
             columns.push(lane);
         }
         Self(StructArray::new(fields.into(), columns, None))
+    }
+
+    /// Where the rows stand among the members of the maps that they are in; null where their column tells.
+    fn rank(&self) -> Option<&UInt32Array> {
+        self.0.column_by_name(RANK).map(|ranks| ranks.as_primitive::<UInt32Type>())
+    }
+
+    fn with_rank(self, ranks: Option<UInt32Array>) -> Self {
+        if ranks.is_none() && self.rank().is_none() {
+            return self;
+        }
+        let lanes = self.0.fields().iter().zip(self.0.columns()).filter(|(field, _)| field.name() != RANK);
+        let (mut fields, mut columns): (Vec<FieldRef>, Vec<ArrayRef>) = lanes.map(|(field, lane)| (Arc::clone(field), Arc::clone(lane))).unzip();
+        if let Some(ranks) = ranks {
+            fields.push(Arc::new(Field::new(RANK, DataType::UInt32, true)));
+            columns.push(Arc::new(ranks));
+        }
+        Self(StructArray::new(fields.into(), columns, None))
+    }
+
+    /// The same rows in the order in which another member came.
+    fn in_place_of(self, other: &Self) -> Self {
+        let ranks = other.rank().cloned();
+        self.with_rank(ranks)
     }
 
     /// Number of rows.
@@ -300,7 +335,7 @@ impl Dynamic {
         }
         let mut lanes: Vec<(Kind, ArrayRef)> = self.lanes().map(|(kind, lane)| (kind, Arc::clone(lane))).filter(|(known, _)| *known != kind).collect();
         lanes.push((kind, lane));
-        Ok(Self::assemble(self.kinds().to_vec(), lanes))
+        Ok(Self::assemble(self.kinds().to_vec(), lanes).in_place_of(self))
     }
 
     /// Where the items of each row begin and end, and the items; none when no row is a list.
@@ -310,17 +345,23 @@ impl Dynamic {
         Some((list.offsets(), Self(list.values().as_struct().clone())))
     }
 
-    /// The members of maps, in the order in which the rows first named them.
+    /// The members of maps, with their order; [`order`](Self::order) tells in which a row has them.
     pub fn members(&self) -> impl Iterator<Item = (Arc<str>, Self)> {
         let map = self.lane(Kind::Map).map(|lane| lane.as_struct());
         let members = map.into_iter().flat_map(|map| map.fields().iter().zip(map.columns()));
         members.map(|(field, column)| (Arc::from(field.name().as_str()), Self(column.as_struct().clone())))
     }
 
-    /// One member of the maps; none when no row has it.
+    /// One member of the maps, as a value of its own; none when no row has it.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<Self> {
-        Some(Self(self.lane(Kind::Map)?.as_struct().column_by_name(name)?.as_struct().clone()))
+        Some(Self(self.lane(Kind::Map)?.as_struct().column_by_name(name)?.as_struct().clone()).with_rank(None))
+    }
+
+    /// In which order each row's map has its members.
+    #[must_use]
+    pub fn order(&self) -> Order<'_> {
+        Order::of(self.lane(Kind::Map).and_then(|map| map.as_struct_opt()))
     }
 
     /// The rows as values of their own: what is absent is null.
@@ -330,7 +371,7 @@ impl Dynamic {
             return self;
         }
         let kinds = self.kinds().iter().map(|kind| (*kind).max(Kind::Null as u8)).collect();
-        Self::assemble(kinds, self.lanes().map(|(kind, lane)| (kind, Arc::clone(lane))).collect())
+        Self::assemble(kinds, self.lanes().map(|(kind, lane)| (kind, Arc::clone(lane))).collect()).in_place_of(&self)
     }
 
     /// The rows where the mask is true; the others are absent.
@@ -357,7 +398,7 @@ impl Dynamic {
                 },
             ));
         }
-        Ok(Self::assemble(kinds, lanes))
+        Ok(Self::assemble(kinds, lanes).in_place_of(self))
     }
 
     fn map_lane(&self, mask: &BooleanBuffer) -> Result<ArrayRef, ArrowError> {

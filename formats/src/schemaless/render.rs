@@ -1,7 +1,6 @@
 //! A dynamic column → JSON text, as Jackson writes Java's values: dates are milliseconds, bytes base64, decimals numbers; what is no number is a string.
 //!
-//! Members are written in the order of the column, which is that in which its rows first named them. Texts have no columnar form before they are whole, so
-//! this is a loop over rows, into one buffer.
+//! Members are written in each row's own order. Texts have no columnar form before they are whole, so this is a loop over rows, into one buffer.
 
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMillisecondType};
 use arrow::error::ArrowError;
 
-use super::{Dynamic, Kind};
+use super::{Dynamic, Kind, Order};
 use crate::column::Column;
 use crate::file::json::{push_base64, push_f32, push_f64, push_string};
 use crate::schema::json_text;
@@ -61,6 +60,7 @@ struct Printer<'a> {
     list: Option<(&'a OffsetBuffer<i32>, Box<Self>)>,
     /// Members with their names as they are written, colon included.
     members: Vec<(Vec<u8>, Self)>,
+    order: Order<'a>,
 }
 
 fn native<T: ArrowPrimitiveType>(lane: Option<&ArrayRef>) -> &[T::Native] {
@@ -102,6 +102,7 @@ impl<'a> Printer<'a> {
             integers: texts(lane(Kind::BigInteger)),
             list: list.map(|list| (list.offsets(), Box::new(Self::of(list.values().as_struct())))),
             members: members.collect(),
+            order: Order::of(map),
         }
     }
 
@@ -144,15 +145,15 @@ impl<'a> Printer<'a> {
     fn print_map(&self, row: usize, out: &mut Vec<u8>) {
         out.push(b'{');
         let start = out.len();
-        for (name, member) in &self.members {
-            if member.kinds.get(row).is_some_and(|kind| *kind != Kind::Absent as u8) {
+        self.order.each(row, |at| {
+            if let Some((name, member)) = self.members.get(at) {
                 if out.len() > start {
                     out.push(b',');
                 }
                 out.extend_from_slice(name);
                 member.print(row, out);
             }
-        }
+        });
         out.push(b'}');
     }
 }

@@ -5,7 +5,6 @@ use arrow::datatypes::Int64Type;
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
-use super::build::read_bounded;
 use super::*;
 
 fn read(rows: &[&str]) -> Dynamic {
@@ -72,18 +71,128 @@ fn rows_that_are_no_json_leave_nothing_behind() {
 }
 
 #[test]
+fn rows_that_are_no_json_leave_no_columns_behind() {
+    let deep = format!("{{\"b\":{}1{}}}", "[".repeat(110), "]".repeat(110));
+    let read = read_json(&StringArray::from(vec![r#"{"a":1}"#, r#"{"b":[{"c":1}]"#, &deep, r#"[{"d":1}"#])).expect("rows");
+    assert_eq!((read.values.members().map(|(name, _)| name.to_string()).collect::<Vec<_>>(), read.values.list().is_none()), (vec!["a".to_owned()], true));
+    assert_eq!((read.rejects.len(), texts(&read.values)), (3, [r#"{"a":1}"#, "-", "-", "-"].map(str::to_owned).to_vec()));
+}
+
+#[test]
 fn a_batch_of_many_keys_is_read_in_parts() {
     let rows: Vec<String> = (0..100).map(|row| format!("{{\"k{row}\":[{{\"x\":1,\"y\":2}}]}}")).collect();
     let rows = StringArray::from(rows);
     let (mut from, mut parts) = (0, 0);
     while from < rows.len() {
-        let read = read_bounded(&rows.slice(from, rows.len() - from), 1000).expect("rows");
+        let read = read_json_within(&rows.slice(from, rows.len() - from), 50_000).expect("rows");
         assert!(!read.values.is_empty() && read.values.len() < 40, "{}", read.values.len());
         assert_eq!(read.values.json().expect("texts"), rows.slice(from, read.values.len()));
         from += read.values.len();
         parts += 1;
     }
     assert!(parts > 3);
+}
+
+/// Places of a column, nested ones counted, times their rows.
+fn cells(values: &Dynamic) -> usize {
+    let items = values.list().map_or(0, |(_, items)| cells(&items));
+    values.len() + items + values.members().map(|(_, member)| cells(&member)).sum::<usize>()
+}
+
+#[test]
+fn a_part_holds_no_more_than_it_may() {
+    let row = |row: usize| format!("{{{}}}", (0..100).map(|key| format!("\"k{}\":[{key}]", row * 100 + key)).collect::<Vec<_>>().join(","));
+    let rows: Vec<String> = (0..500).map(row).collect();
+    let rows = StringArray::from(rows);
+    let (mut from, mut most, room) = (0, 0, 1 << 20);
+    while from < rows.len() {
+        let read = read_json_within(&rows.slice(from, rows.len() - from), room).expect("rows");
+        most = most.max(cells(&read.values));
+        from += read.values.len();
+    }
+    assert!(most * 10 < room * 11 / 10, "{most} cells of {} in all", 500 * 500 * 100);
+}
+
+#[test]
+fn each_row_keeps_its_own_order() {
+    let rows = [
+        r#"{"a":1,"b":2,"c":3}"#,
+        r#"{"c":1,"b":{"y":1,"x":2},"a":[{"p":1,"q":2},{"q":1,"p":2}]}"#,
+        r#"{"b":{"x":1,"y":2}}"#,
+        r#"{"d":0,"a":1}"#,
+        r#"{"a":1,"d":0}"#,
+        r#"{"d":null,"c":1,"a":1,"b":7}"#,
+    ];
+    let values = read(&rows);
+    assert_eq!(texts(&values), rows);
+    assert_eq!(texts(&values.slice(3, 3)), rows[3..]);
+    // The last of one name counts, in the place of the first.
+    assert_eq!(texts(&read(&[r#"{"a":1,"b":1}"#, r#"{"b":1,"a":{"x":1},"b":{"y":2,"x":1},"a":2}"#])), [r#"{"a":1,"b":1}"#, r#"{"b":{"y":2,"x":1},"a":2}"#]);
+    // Rows that could not be read leave no order behind.
+    let broken =
+        read_json(&StringArray::from(vec![r#"[{"a":1,"b":2}]"#, r#"[{"b":1,"a":2},{"b":1,"a":2},"#, r#"[{"a":1,"b":2},{"a":3,"b":4}]"#])).expect("rows");
+    assert_eq!((texts(&broken.values), broken.rejects.len()), ([r#"[{"a":1,"b":2}]"#, "-", r#"[{"a":1,"b":2},{"a":3,"b":4}]"#].map(str::to_owned).to_vec(), 1));
+}
+
+#[test]
+fn a_key_that_is_put_keeps_its_place_and_a_new_one_comes_last() {
+    let rows = [r#"{"a":1,"b":2}"#, r#"{"b":2,"c":3}"#, "null", "{}", r#"{"c":3,"a":1}"#, "[1]"];
+    let column = |rows: &[&str]| read(rows).member("v").expect("a member");
+    let b = column(&[r#"{"v":"B"}"#, r#"{"v":"B"}"#, r#"{"v":"B"}"#, r#"{"v":"B"}"#, r#"{"v":"B"}"#, r#"{"v":"B"}"#]);
+    let a = column(&["{}", r#"{"v":"A"}"#, "{}", r#"{"v":"A"}"#, r#"{"v":null}"#, "{}"]);
+    for (puts, expected) in [
+        (vec![("b", &b)], [r#"{"a":1,"b":"B"}"#, r#"{"b":"B","c":3}"#, "-", r#"{"b":"B"}"#, r#"{"c":3,"a":1,"b":"B"}"#, "[1]"]),
+        (
+            vec![("z", &b), ("a", &a)],
+            [r#"{"a":1,"b":2,"z":"B"}"#, r#"{"b":2,"c":3,"z":"B","a":"A"}"#, "-", r#"{"z":"B","a":"A"}"#, r#"{"c":3,"a":null,"z":"B"}"#, "[1]"],
+        ),
+        (
+            vec![("b", &b), ("a", &a), ("y", &b)],
+            [
+                r#"{"a":1,"b":"B","y":"B"}"#,
+                r#"{"b":"B","c":3,"a":"A","y":"B"}"#,
+                "-",
+                r#"{"b":"B","a":"A","y":"B"}"#,
+                r#"{"c":3,"a":null,"b":"B","y":"B"}"#,
+                "[1]",
+            ],
+        ),
+    ] {
+        let put = |values: &Dynamic, at: usize, length: usize| {
+            let mut members = Members::of(values);
+            puts.iter().for_each(|(name, value)| members.put(&Arc::from(*name), &value.slice(at, length)).expect("rows"));
+            texts(&members.into_maps(values).expect("maps"))
+        };
+        assert_eq!(put(&read(&rows), 0, rows.len()), expected);
+        (0..rows.len()).for_each(|row| assert_eq!(put(&read(&rows[row..=row]), row, 1), [expected[row]], "alone"));
+    }
+}
+
+#[test]
+fn of_members_that_get_one_name_the_last_of_each_row_counts() {
+    let rows = [r#"{"a":1,"b":2,"c":3}"#, r#"{"b":2,"c":3,"a":1}"#, r#"{"c":3,"b":2}"#, r#"{"a":1}"#, "7"];
+    let expected = [r#"{"x":2,"c":3}"#, r#"{"x":1,"c":3}"#, r#"{"c":3,"x":2}"#, r#"{"x":1}"#, "7"];
+    let renamed = |rows: &[&str]| {
+        let values = read(rows);
+        let name = |name: Arc<str>| if &*name == "c" { name } else { Arc::from("x") };
+        texts(&values.with_all(values.members().map(|(member, value)| (name(member), value)).collect()).expect("maps"))
+    };
+    assert_eq!(renamed(&rows), expected);
+    (0..rows.len()).for_each(|row| assert_eq!(renamed(&rows[row..=row]), [expected[row]], "alone"));
+}
+
+#[test]
+fn taking_back_costs_what_putting_did() {
+    let keys = |keys: std::ops::Range<usize>, value: &str| keys.map(|key| format!("\"k{key}\":{value}")).collect::<Vec<_>>().join(",");
+    let many = 10_000;
+    // A value of many members that comes again and again, and a row of as many that is no JSON in the end.
+    let repeated = format!("{{{},{}}}", format_args!("\"a\":{{{}}}", keys(0..many, "1")), vec!["\"a\":{}"; many].join(","));
+    let broken = format!("{{{}", keys(0..many, "[1]"));
+    let mut builder = Builder::new();
+    let rows = [repeated.as_str(), &broken, &repeated];
+    let rejected = rows.iter().enumerate().filter(|(row, text)| !builder.read_row(*row, text).is_ok_and(|fault| fault.is_none())).count();
+    assert_eq!((rejected, builder.taken_back < 8 * many), (1, true), "{} places were looked at", builder.taken_back);
+    assert_eq!(texts(&builder.finish().expect("rows")), [r#"{"a":{}}"#, "-", r#"{"a":{}}"#]);
 }
 
 #[test]
@@ -162,6 +271,20 @@ fn json() -> impl Strategy<Value = Json> {
     })
 }
 
+/// Maps that name the same few members in any order, in maps and lists of such.
+fn shuffled() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec!["1", "\"x\"", "null", "true"]).prop_map(str::to_owned);
+    let any = leaf.prop_recursive(3, 24, 4, |inner| {
+        let members = Just(["a", "b", "c", "d"].to_vec()).prop_shuffle().prop_flat_map(move |names| (Just(names), prop::collection::vec(inner.clone(), 0..4)));
+        let map = members.prop_map(|(names, values)| {
+            let members: Vec<String> = names.iter().zip(values).map(|(name, value)| format!("\"{name}\":{value}")).collect();
+            format!("{{{}}}", members.join(","))
+        });
+        prop_oneof![3 => map.clone(), 1 => prop::collection::vec(map, 0..3).prop_map(|items| format!("[{}]", items.join(",")))]
+    });
+    any.prop_map(|text| if text == "null" { "{}".to_owned() } else { text })
+}
+
 fn parsed(text: Option<&str>) -> Json {
     text.map_or(Json::Null, |text| serde_json::from_str(text).expect("json"))
 }
@@ -176,6 +299,15 @@ proptest! {
     fn reading_and_writing_loses_nothing(rows in prop::collection::vec(json(), 0..12)) {
         let texts = of(&rows).json().expect("texts");
         prop_assert_eq!(texts.iter().map(parsed).collect::<Vec<_>>(), rows);
+    }
+
+    #[test]
+    fn a_row_is_written_as_if_it_were_alone(rows in prop::collection::vec((shuffled(), shuffled(), any::<bool>()), 1..10)) {
+        let (a, b): (Vec<&str>, Vec<&str>) = rows.iter().map(|(a, b, _)| (a.as_str(), b.as_str())).unzip();
+        prop_assert_eq!(texts(&read(&a)), a.clone());
+        let picks: Vec<(usize, usize)> = rows.iter().enumerate().map(|(row, (_, _, second))| (usize::from(*second), row)).collect();
+        let expected: Vec<&str> = rows.iter().map(|(a, b, second)| if *second { b.as_str() } else { a.as_str() }).collect();
+        prop_assert_eq!(texts(&Dynamic::interleave(&[read(&a), read(&b)], &picks).expect("rows")), expected);
     }
 
     #[test]

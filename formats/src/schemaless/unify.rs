@@ -1,12 +1,15 @@
 //! Several dynamic columns under one type: lanes and members that one lacks are added, empty or absent. Then Arrow's kernels take rows of all of them.
+//! Where the columns have their members in different orders, their rows get ranks, so that each keeps its own.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array, new_null_array};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::interleave;
 use arrow::error::ArrowError;
 
+use super::members::rank_all;
 use super::{Dynamic, Kind};
 
 impl Dynamic {
@@ -31,7 +34,9 @@ impl Dynamic {
             };
             lanes.iter_mut().zip(unified).for_each(|(lanes, lane)| lanes.push((kind, lane)));
         }
-        Ok(columns.iter().zip(lanes).map(|(column, lanes)| Self::assemble(column.kinds().to_vec(), lanes)).collect())
+        let is_ranked = columns.iter().any(|column| column.rank().is_some());
+        let ranks = |column: &Self| is_ranked.then(|| column.rank().cloned().unwrap_or_else(|| UInt32Array::new_null(column.len())));
+        Ok(columns.iter().zip(lanes).map(|(column, lanes)| Self::assemble(column.kinds().to_vec(), lanes).with_rank(ranks(column))).collect())
     }
 
     /// Rows of several columns, each named by its column and its row there.
@@ -57,13 +62,33 @@ impl Dynamic {
 
 fn maps(columns: &[Dynamic]) -> Result<Vec<ArrayRef>, ArrowError> {
     let mut names: Vec<Arc<str>> = Vec::new();
-    let mut known = std::collections::HashSet::new();
+    let mut places: HashMap<Arc<str>, usize> = HashMap::new();
+    let mut unified: Vec<Vec<Option<Dynamic>>> = Vec::with_capacity(columns.len());
     for column in columns {
-        names.extend(column.members().map(|(name, _)| name).filter(|name| known.insert(Arc::clone(name))));
+        let mut members: Vec<(Arc<str>, Dynamic)> = column.members().collect();
+        let mut at = Vec::with_capacity(members.len());
+        for (name, _) in &members {
+            at.push(*places.entry(Arc::clone(name)).or_insert_with(|| {
+                names.push(Arc::clone(name));
+                names.len() - 1
+            }));
+        }
+        if !at.is_sorted() {
+            rank_all(&mut members, column.len());
+        }
+        let mut own: Vec<Option<Dynamic>> = Vec::new();
+        own.resize_with(names.len(), || None);
+        for (place, (_, member)) in at.into_iter().zip(members) {
+            own.get_mut(place).into_iter().for_each(|slot| *slot = Some(member.clone()));
+        }
+        unified.push(own);
     }
     let mut members: Vec<Vec<(Arc<str>, Dynamic)>> = columns.iter().map(|_| Vec::with_capacity(names.len())).collect();
-    for name in names {
-        let of_all: Vec<Dynamic> = columns.iter().map(|column| column.member(&name).unwrap_or_else(|| Dynamic::none(Kind::Absent, column.len()))).collect();
+    for (place, name) in names.into_iter().enumerate() {
+        let of_column = |(column, own): (&Dynamic, &mut Vec<Option<Dynamic>>)| {
+            own.get_mut(place).and_then(Option::take).unwrap_or_else(|| Dynamic::none(Kind::Absent, column.len()))
+        };
+        let of_all: Vec<Dynamic> = columns.iter().zip(&mut unified).map(of_column).collect();
         members.iter_mut().zip(Dynamic::unify(&of_all)?).for_each(|(members, member)| members.push((Arc::clone(&name), member)));
     }
     let lanes = columns.iter().zip(members).map(|(column, members)| Ok(Dynamic::map(members, column.len())?.lane(Kind::Map).cloned()));

@@ -347,7 +347,11 @@ pub(in crate::connectors) fn fingerprint(props: &Props) -> u64 {
         "s3.proxy.",
     ];
     const PARTS: [&str; 7] = ["secret", "password", "token", "credential", "account.key", "sasl", "ssl."];
-    let decides = |key: &str| !WITHOUT.contains(&key) && !BEGINNINGS.iter().any(|part| key.starts_with(part)) && !PARTS.iter().any(|part| key.contains(part));
+    // Aliases are the user's own words: a transform may be called what it does to passwords.
+    const NAMED_BY_USERS: [&str; 2] = ["transforms.", "predicates."];
+    let is_of_users = |key: &str| NAMED_BY_USERS.iter().any(|part| key.starts_with(part));
+    let is_secret = |key: &str| !is_of_users(key) && PARTS.iter().any(|part| key.contains(part));
+    let decides = |key: &str| !WITHOUT.contains(&key) && !BEGINNINGS.iter().any(|part| key.starts_with(part)) && !is_secret(key);
     let mut digest = Md5::new();
     for (key, value) in props.iter().filter(|(key, _)| decides(key)) {
         digest.update(format!("{key}\u{0}{}\u{0}", value.trim()));
@@ -539,6 +543,22 @@ mod tests {
         for (settings, key) in cases {
             let props = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
             assert_eq!(constant_names(&props).map(|error| error.key).as_deref(), key, "{settings:?}");
+        }
+    }
+    #[test]
+    fn what_transforms_do_counts_whatever_they_are_called_and_secrets_do_not() {
+        let plan = |settings: &[(&str, &str)]| fingerprint(&settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect());
+        for (key, counts) in [
+            ("transforms.maskPassword.fields", true),
+            ("transforms.token.field", true),
+            ("predicates.is_secret.name", true),
+            ("format.class", true),
+            ("aws.secret.access.key", false),
+            ("azblob.account.key", false),
+            ("value.converter.basic.auth.password", false),
+            ("errors.tolerance", false),
+        ] {
+            assert_eq!(plan(&[(key, "a")]) != plan(&[(key, "b")]), counts, "{key}");
         }
     }
 }

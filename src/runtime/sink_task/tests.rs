@@ -240,7 +240,7 @@ async fn play_on(
     let progress: Arc<tokio::sync::Notify> = Arc::default();
     let tolerates = settings.contains(&("errors.tolerance", "all"));
     let cx = TaskContext { connector: "c".into(), task: 0, env: env.clone(), health: live.health.clone(), progress: Arc::clone(&progress), tolerates };
-    let (stage, chain) = (convert::build(&props, &Props::new(), class.want(&props)).unwrap(), Chain::from_props(&props).unwrap());
+    let (stage, chain) = stages(*class, &props, &Props::new()).unwrap();
     let core = Core { stage, chain, classes: Classes::of(&props, &Props::new()) };
     let mut sink = class.sink_task(&props, cx).unwrap();
     sink.start().await.unwrap();

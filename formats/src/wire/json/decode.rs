@@ -19,9 +19,7 @@ use super::text::without_duplicates;
 use super::value::{Entries, Rules};
 use crate::column::{Column, Reject};
 use crate::schema;
-
-/// Columns of one inferred schema, nested ones counted; more are refused, since every one costs memory in every open file.
-const MAX_INFERRED_COLUMNS: usize = 2_000;
+use crate::schema::widen::{TOO_MANY_COLUMNS, has_too_many_columns};
 
 /// One row of a batch: its JSON text, or none for a null.
 pub(super) type Row<'a> = Option<&'a [u8]>;
@@ -246,20 +244,10 @@ impl Inferred {
             }
             (Ok(_), fault) => return reject(&fault),
         };
-        if columns(wider.data_type()) > MAX_INFERRED_COLUMNS {
-            return Settled::Reject(format!(
-                "its keys would bring the inferred schema above {MAX_INFERRED_COLUMNS} columns; declare a schema in value.schema (keys that it lacks are left out)"
-            ));
+        if has_too_many_columns(wider.data_type()) {
+            return Settled::Reject(TOO_MANY_COLUMNS.to_owned());
         }
         self.held = Arc::new(wider);
         Settled::Wider
-    }
-}
-
-fn columns(data_type: &DataType) -> usize {
-    match data_type {
-        DataType::Struct(fields) => fields.iter().map(|f| columns(f.data_type())).sum(),
-        DataType::List(item) => columns(item.data_type()),
-        _ => 1,
     }
 }
