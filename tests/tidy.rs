@@ -51,7 +51,7 @@ const FORMATS_MODULES: &[(&str, &[&str])] = &[
     ("wire", &["column", "schema"]),
     ("file", &["column", "schema", "wire"]),
     ("schemaless", &["column", "file", "schema", "wire"]),
-    ("payload", &["column", "file", "instant", "schema", "wire"]),
+    ("payload", &["column", "file", "instant", "schema", "schemaless", "wire"]),
     ("value", &["column", "file", "instant", "payload", "schema", "wire"]),
     ("headers", &["column", "dates", "file", "instant", "payload", "schema", "value", "wire"]),
 ];

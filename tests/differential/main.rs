@@ -34,7 +34,7 @@ mod values;
 
 /// What `cargo test` plays.
 const SEED: u64 = 1;
-const CASES: usize = 20_000;
+const CASES: usize = 10_000;
 /// So many cases are enough for every reason to be used.
 const ALL: usize = 100_000;
 /// So many cases are printed that differ without a reason.
