@@ -77,8 +77,8 @@ impl Transform for Drop {
 
 #[cfg(test)]
 mod tests {
-    use super::super::side::tests::{apply_schema, schema};
-    use super::super::{configure, side::tests::json_batch};
+    use super::super::configure;
+    use super::super::side::tests::{apply_all, apply_schema, json_batch, schema, schema_batch};
     use super::*;
 
     #[test]
@@ -100,7 +100,8 @@ mod tests {
                 }
             }
         }
-        assert_eq!(apply_schema("Drop$Value", &[], required, &["1"]).schema.data_type(), &DataType::Null);
+        let (out, _) = apply_all("Drop$Value", &[], schema_batch(required, &["1"]));
+        assert_eq!(out[0].value.field.data_type(), &DataType::Null);
     }
 
     #[test]

@@ -109,7 +109,9 @@ impl Transform for ExtractTopic {
         let objects = if self.field.is_empty() && self.path.is_none() { Objects::OrAnything } else { OBJECTS };
         with_values(self.side, objects, &self.wanted, batch, out, &mut |piece, values| {
             let names = self.names(values)?;
-            let wrong = |kind: Kind| (kind > Kind::Null && kind != Kind::String).then(|| format!("the topic is a text, but the {} is a {}", self.place(), kind.class_name()));
+            let wrong = |kind: Kind| {
+                (kind > Kind::Null && kind != Kind::String).then(|| format!("the topic is a text, but the {} is a {}", self.place(), kind.class_name()))
+            };
             let rejects = (0..names.len()).filter_map(|row| Some(Reject { row, reason: wrong(names.kind(row))? })).collect();
             route(piece, &names.texts()?, rejects, self.skips, &self.place())
         })
@@ -125,7 +127,8 @@ fn route(batch: &Batch, names: &StringArray, mut rejects: Vec<Reject>, skips: bo
     // An empty name is none.
     let missing: Vec<bool> = names.iter().map(|name| name.is_none_or(str::is_empty)).collect();
     if !skips {
-        let reason = format!("the {place} is missing, null or empty, so the record has no topic: set skip.missing.or.null=true to leave such records where they are");
+        let reason =
+            format!("the {place} is missing, null or empty, so the record has no topic: set skip.missing.or.null=true to leave such records where they are");
         let known: Vec<usize> = rejects.iter().map(|reject| reject.row).collect();
         let rows = (0..missing.len()).filter(|row| missing[*row] && known.binary_search(row).is_err());
         rejects.extend(rows.map(|row| Reject { row, reason: reason.clone() }));
@@ -245,9 +248,15 @@ mod tests {
     #[test]
     fn the_whole_may_be_the_topic() {
         let (topics, rejected, why) = route("ExtractTopic$Key", &[], json_batch(&["\"a\"", "1", "\"b\"", "null"]));
-        assert_eq!((topics, rejected, why.as_str()), (vec!["a".to_owned(), "b".to_owned()], vec![1, 3], "the topic is a text, but the key is a java.lang.Long"));
+        assert_eq!(
+            (topics, rejected, why.as_str()),
+            (vec!["a".to_owned(), "b".to_owned()], vec![1, 3], "the topic is a text, but the key is a java.lang.Long")
+        );
         let (_, rejected, why) = route("ExtractTopic$Key", &[("field", "f")], json_batch(&["\"a\""]));
-        assert_eq!((rejected.len(), why.as_str()), (1, "Only Map objects supported in absence of schema for [extracting a topic without schema], found: java.lang.String"));
+        assert_eq!(
+            (rejected.len(), why.as_str()),
+            (1, "Only Map objects supported in absence of schema for [extracting a topic without schema], found: java.lang.String")
+        );
     }
 
     #[test]

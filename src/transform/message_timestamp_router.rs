@@ -27,7 +27,12 @@ const fn key(name: &'static str, kind: Type, default: Option<&'static str>, doc:
 /// The settings.
 pub(super) static KEYS: &[ConfigKey] = &[
     key("topic.format", Type::String, Some("${topic}-${timestamp}"), "The new topic, with ${topic} for the old one and ${timestamp} for the timestamp."),
-    key("message.timestamp.format", Type::String, Some(""), "How the timestamp is written in the value: a pattern of java.text.SimpleDateFormat, in UTC; empty for ISO 8601."),
+    key(
+        "message.timestamp.format",
+        Type::String,
+        Some(""),
+        "How the timestamp is written in the value: a pattern of java.text.SimpleDateFormat, in UTC; empty for ISO 8601.",
+    ),
     key("topic.timestamp.format", Type::String, Some("yyyyMMdd"), "How it is printed in the topic's name: a pattern of java.text.SimpleDateFormat, in UTC."),
     key("message.timestamp.keys", Type::List, None, "Fields that may have the timestamp: the first that a record has counts."),
 ];
@@ -97,8 +102,11 @@ impl MessageTimestampRouter {
             (kind, _) => return Err(format!("the timestamp in field \"{key}\" is a text, but it is a {}", kind.class_name())),
         };
         let ms = match &self.reads {
-            Some(format) => format.parse(text).ok_or_else(|| format!("the timestamp \"{text}\" in field \"{key}\" does not match message.timestamp.format ({})", self.reads_text))?,
-            None => parse_date_time(text).ok_or_else(|| format!("the timestamp \"{text}\" in field \"{key}\" is not ISO 8601: set message.timestamp.format to its pattern"))?,
+            Some(format) => format
+                .parse(text)
+                .ok_or_else(|| format!("the timestamp \"{text}\" in field \"{key}\" does not match message.timestamp.format ({})", self.reads_text))?,
+            None => parse_date_time(text)
+                .ok_or_else(|| format!("the timestamp \"{text}\" in field \"{key}\" is not ISO 8601: set message.timestamp.format to its pattern"))?,
         };
         if (-MOST_MS..=MOST_MS).contains(&ms) { Ok(ms) } else { Err(format!("the timestamp \"{text}\" in field \"{key}\" is out of range")) }
     }
@@ -149,7 +157,10 @@ mod tests {
         ];
         let rows = [r#"{"time":"2019-08-06"}"#, r#"{"ts":"2019-08-06","timestamp":null}"#, r#"{"ts":"2019-08-06","timestamp":"2020-01-01"}"#];
         let (topics, rejects) = route(&settings, &rows);
-        assert_eq!((topics, rejects), (vec!["foo-orders-2019.08.06".to_owned(), "foo-orders-2019.08.06".to_owned(), "foo-orders-2020.01.01".to_owned()], vec![]));
+        assert_eq!(
+            (topics, rejects),
+            (vec!["foo-orders-2019.08.06".to_owned(), "foo-orders-2019.08.06".to_owned(), "foo-orders-2020.01.01".to_owned()], vec![])
+        );
     }
 
     #[test]

@@ -54,8 +54,12 @@ impl Transform for TombstoneHandler {
         out.push(kept);
         let (count, topic) = (nulls.null_count(), &*batch.topic);
         match self {
-            Self::Ignore => tracing::debug!(topic, partition = batch.from.partition, offsets = %batch.span, count, "records without a value are dropped (TombstoneHandler)"),
-            Self::Warn => tracing::warn!(topic, partition = batch.from.partition, offsets = %batch.span, count, "records without a value are dropped (TombstoneHandler)"),
+            Self::Ignore => {
+                tracing::debug!(topic, partition = batch.from.partition, offsets = %batch.span, count, "records without a value are dropped (TombstoneHandler)")
+            }
+            Self::Warn => {
+                tracing::warn!(topic, partition = batch.from.partition, offsets = %batch.span, count, "records without a value are dropped (TombstoneHandler)")
+            }
             Self::Fail => {
                 let reason = "the record has no value, and TombstoneHandler is configured with behavior=fail: ignore or warn drop such records";
                 return (!nulls.inner()).set_indices().map(|row| Reject { row, reason: reason.to_owned() }).collect();

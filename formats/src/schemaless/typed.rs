@@ -83,9 +83,7 @@ fn of_array(field: &Field, array: &ArrayRef, wanted: &Wanted) -> Result<Dynamic,
         DataType::Utf8 => scalar(Kind::String, Arc::clone(array))?,
         DataType::Binary => scalar(Kind::Bytes, Arc::clone(array))?,
         DataType::Decimal128(..) | DataType::Decimal256(..) => scalar(Kind::Decimal, cast(array, &DataType::Utf8)?)?,
-        DataType::Time32(TimeUnit::Millisecond) => {
-            scalar(Kind::Date, cast(&cast(&cast(array, &DataType::Int32)?, &DataType::Int64)?, &instants)?)?
-        }
+        DataType::Time32(TimeUnit::Millisecond) => scalar(Kind::Date, cast(&cast(&cast(array, &DataType::Int32)?, &DataType::Int64)?, &instants)?)?,
         DataType::Date32 | DataType::Timestamp(..) => scalar(Kind::Date, cast(array, &instants)?)?,
         DataType::Struct(fields) => structs(fields, array, wanted)?,
         DataType::List(item) => {

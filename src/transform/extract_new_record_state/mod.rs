@@ -68,7 +68,13 @@ pub(super) static KEYS: &[ConfigKey] = &[
     key("drop.fields.from.key", Type::Boolean, Some("false"), Check::Any, "Whether these are left out of the key as well."),
     key("drop.fields.keep.schema.compatible", Type::Boolean, Some("true"), Check::Any, "Whether only fields that are optional are left out."),
     REPLACE_NULL_WITH_DEFAULT,
-    key("drop.tombstones", Type::Boolean, Some("true"), Check::Any, "Until Debezium 3.1, where delete.tombstone.handling.mode is not set: whether tombstones are dropped."),
+    key(
+        "drop.tombstones",
+        Type::Boolean,
+        Some("true"),
+        Check::Any,
+        "Until Debezium 3.1, where delete.tombstone.handling.mode is not set: whether tombstones are dropped.",
+    ),
     key(
         "delete.handling.mode",
         Type::String,
@@ -114,7 +120,7 @@ pub(super) fn build(props: &Props) -> Built {
     let values = Values { tables: &[KEYS], props };
     let references = |prefix: &str, key: &str| {
         let all = Reference::list(values.text(prefix), values.text(key));
-        all.map_err(|message| vec![ConfigError::new(key, format!("Invalid value {} for configuration {key}: {message}", values.text(key)))])
+        all.map_err(|message| vec![ConfigError::new(key, message)])
     };
     let (deletes, keeps_tombstones) = fates(&values, props);
     let text = |key: &str| Some(values.text(key).to_owned()).filter(|text| !text.trim().is_empty());
@@ -221,7 +227,7 @@ fn some(batch: &Batch, rows: &BooleanBuffer) -> Result<Option<Batch>, Refusal> {
 }
 
 fn is_envelope(column: &Column) -> bool {
-    matches!(column.field.data_type(), DataType::Struct(_)) && column.field.metadata().get(NAME).is_some_and(|name| name.ends_with(".Envelope"))
+    column.field.metadata().get(NAME).is_some_and(|name| name.ends_with(".Envelope"))
 }
 
 impl ExtractNewRecordState {
@@ -243,14 +249,32 @@ impl ExtractNewRecordState {
         Ok(())
     }
 
+    /// The records of which everything can be added that is asked for.
+    fn addable(&self, references: &[Reference], batch: &Batch, parts: &mut Parts) -> Result<Option<Batch>, Refusal> {
+        let Some(envelope) = as_struct(&batch.value) else {
+            parts.refuse(batch, struct_required("field extraction", &batch.value));
+            return Ok(None);
+        };
+        let mut fits = BooleanBuffer::new_set(batch.len());
+        for reference in references {
+            let Some(rows) = reference.lost(envelope) else { continue };
+            if let Some(lost) = some(batch, &(&rows & &fits))? {
+                parts.refuse(&lost, reference.is_whole());
+            }
+            fits = &fits & &!&rows;
+        }
+        some(batch, &fits)
+    }
+
     /// Records that are envelopes.
     fn changes(&mut self, mut batch: Batch, parts: &mut Parts) -> Result<(), Refusal> {
+        let Some(kept) = self.addable(&self.headers, &batch, parts)? else { return Ok(()) };
+        batch = kept;
         let column = batch.value.clone();
-        let Some(envelope) = as_struct(&column) else { return Err(struct_required(PURPOSE, &column)) };
+        let Some(envelope) = as_struct(&column) else { return Ok(()) };
         for reference in &self.headers {
             match reference.of(envelope) {
-                Ok(Some((field, values))) => {
-                    let value = Column::new(field, values);
+                Ok(Some(value)) => {
                     batch.headers = Some(headers::with(batch.headers.as_ref(), batch.len(), &reference.name, Added::Each(&value))?);
                 }
                 Ok(None) => {}
@@ -294,12 +318,13 @@ impl ExtractNewRecordState {
         };
         let field = if self.deletes == Deletes::Null { named(after, batch.value.field.name()) } else { Arc::new(Field::new("value", DataType::Null, true)) };
         batch.value = Column::new(Arc::clone(&field), new_null_array(field.data_type(), batch.len()));
-        self.finish(routed(batch, topics), parts)
+        self.finish(routed(batch, topics), &[], parts)
     }
 
     /// Changes of which a row is left, which stands in that field.
-    fn rows(&mut self, mut batch: Batch, name: &str, parts: &mut Parts) -> Result<(), Refusal> {
+    fn rows(&mut self, batch: Batch, name: &str, parts: &mut Parts) -> Result<(), Refusal> {
         let is_delete = name == "before";
+        let Some(mut batch) = self.addable(&self.fields, &batch, parts)? else { return Ok(()) };
         let column = batch.value.clone();
         let Some(envelope) = as_struct(&column) else { return Err(struct_required(PURPOSE, &column)) };
         let prepared = self.topics(&batch, name).and_then(|topics| {
@@ -324,7 +349,8 @@ impl ExtractNewRecordState {
         for piece in pieces {
             // Marking takes all rows or none, so what is added is as long as the piece.
             match with_fields(&piece, &added) {
-                Ok(value) => self.finish(routed(Batch { value, ..piece }, topics.clone()), parts)?,
+                // Of a delete, fields are left out before others are added.
+                Ok(value) => self.finish(routed(Batch { value, ..piece }, topics.clone()), if is_delete { &added } else { &[] }, parts)?,
                 Err(refusal) => parts.refuse(&piece, refusal),
             }
         }
@@ -338,17 +364,17 @@ impl ExtractNewRecordState {
             return Ok(Some(StringArray::from(vec!["false"; batch.len()])));
         }
         let row = as_struct(&batch.value).map(|envelope| side_of(envelope, name)).transpose()?.flatten();
-        let Some((row, array)) = row.as_ref().and_then(|row| Some((row, as_struct(row)?))) else { return Ok(None) };
+        let Some(array) = row.as_ref().and_then(as_struct) else { return Ok(None) };
         let Some((at, known)) = array.fields().find(field) else { return Err(Refusal(format!("{field} is not a valid field name"))) };
         let values = with_default(known, array.column(at))?;
         match values.as_string_opt::<i32>() {
             Some(topics) => Ok(Some(topics.clone())),
-            None => Err(Refusal(format!("Field '{field}' is not of type STRING: it names the topic (route.by.field) of {}", row.field.name()))),
+            None => Err(Refusal(format!("Field '{field}' is not of type STRING"))),
         }
     }
 
-    /// Leaves out the fields that a header names.
-    fn finish(&mut self, batches: Vec<Batch>, parts: &mut Parts) -> Result<(), Refusal> {
+    /// Leaves out the fields that a header names, but none of these.
+    fn finish(&mut self, batches: Vec<Batch>, but: &[Column], parts: &mut Parts) -> Result<(), Refusal> {
         let Some(drop) = &self.drop_fields else {
             parts.batches.extend(batches);
             return Ok(());
@@ -362,7 +388,7 @@ impl ExtractNewRecordState {
             for (piece, row) in rows::cut(&batch, &before).into_iter().zip(first_rows) {
                 match text(row).map(serde_json::from_str::<Option<Vec<String>>>) {
                     None | Some(Ok(None)) => parts.batches.push(piece),
-                    Some(Ok(Some(names))) => drop.from(piece, &names, parts),
+                    Some(Ok(Some(names))) => drop.from(piece, &names, but, parts),
                     Some(Err(_)) => {
                         let reason = format!("header \"{}\" (drop.fields.header.name) is no list of names but {}", drop.header, text(row).unwrap_or("null"));
                         parts.refuse(&piece, Refusal(reason));
@@ -375,13 +401,14 @@ impl ExtractNewRecordState {
 }
 
 impl DropFields {
-    fn from(&self, batch: Batch, names: &[String], parts: &mut Parts) {
+    fn from(&self, batch: Batch, names: &[String], but: &[Column], parts: &mut Parts) {
         let mut batches = vec![batch];
         let sides = if self.from_key { &[Side::Key, Side::Value][..] } else { &[Side::Value] };
         for side in sides {
             let all: Vec<Batch> = std::mem::take(&mut batches);
             for batch in all {
-                let dropped: Vec<&str> = names.iter().map(String::as_str).filter(|name| self.is_dropped(side.of(&batch), name)).collect();
+                let stays = |name: &str| *side == Side::Value && but.iter().any(|column| column.field.name() == name);
+                let dropped: Vec<&str> = names.iter().map(String::as_str).filter(|name| self.is_dropped(side.of(&batch), name) && !stays(name)).collect();
                 let Ok(mut replace) = replace_field::build(*side, &[("exclude".to_owned(), dropped.join(","))].into()) else { continue };
                 if dropped.is_empty() { batches.push(batch) } else { batches.extend(parts.through(replace.as_mut(), batch)) }
             }
@@ -407,10 +434,10 @@ fn there(array: &ArrayRef) -> BooleanBuffer {
 }
 
 /// The rows with what is added to them: a struct that is required, as upstream's.
-fn with_fields(batch: &Batch, added: &[(FieldRef, ArrayRef)]) -> Result<Column, Refusal> {
+fn with_fields(batch: &Batch, added: &[Column]) -> Result<Column, Refusal> {
     let Some(rows) = as_struct(&batch.value) else { return Err(struct_required(PURPOSE, &batch.value)) };
-    let fields = rows.fields().iter().chain(added.iter().map(|(field, _)| field)).map(Arc::clone).collect();
-    let columns = rows.columns().iter().chain(added.iter().map(|(_, values)| values)).map(Arc::clone).collect();
+    let fields = rows.fields().iter().chain(added.iter().map(|column| &column.field)).map(Arc::clone).collect();
+    let columns = rows.columns().iter().chain(added.iter().map(|column| &column.array)).map(Arc::clone).collect();
     rebuilt(&batch.value.field, fields, columns, None, rows.len())
 }
 

@@ -11,8 +11,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, StructArray};
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::array::{Array, ArrayRef, AsArray, StructArray, new_null_array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
+use lakehead_formats::column::Column;
 
 use super::super::fields::{basics, masked};
 use super::super::side::Refusal;
@@ -56,36 +58,54 @@ impl Reference {
         Ok(Self { within, field: field.to_owned(), name: format!("{prefix}{}", renamed.unwrap_or(&name)) })
     }
 
-    /// The field as it is added, and its values; none when the envelope has no such field.
+    /// The field where it is found, and its values.
+    fn find<'a>(&self, envelope: &'a StructArray) -> Result<Option<(&'a FieldRef, ArrayRef)>, Refusal> {
+        let own = || envelope.fields().find(&self.field).map(|(at, field)| (field, Arc::clone(envelope.column(at))));
+        let Some(within) = &self.within else { return Ok(own()) };
+        let (at, parent) = envelope.fields().find(within).ok_or_else(|| self.missing(within))?;
+        let Some(rows) = envelope.column(at).as_struct_opt() else { return Err(Refusal("Cannot look up fields on non-struct type".to_owned())) };
+        let DataType::Struct(fields) = parent.data_type() else { return Ok(None) };
+        let inner = fields.find(&self.field).map(|(at, field)| (field, Arc::clone(rows.column(at))));
+        match inner.or_else(own) {
+            Some((field, values)) => Ok(Some((field, masked(&values, rows.nulls())?))),
+            None => Ok(None),
+        }
+    }
+
+    /// Rows in which a whole struct or map would have to be added: upstream copies its schema without what is in it, and no value is one of that.
+    pub(super) fn lost(&self, envelope: &StructArray) -> Option<BooleanBuffer> {
+        let (field, values) = self.find(envelope).ok()??;
+        let is_whole = matches!(field.data_type(), DataType::Struct(_) | DataType::Map(..));
+        let there = || values.logical_nulls().map_or_else(|| BooleanBuffer::new_set(values.len()), NullBuffer::into_inner);
+        Some(there()).filter(|there| is_whole && there.count_set_bits() > 0)
+    }
+
+    /// Why such rows are left out.
+    pub(super) fn is_whole(&self) -> Refusal {
+        Refusal(format!("field \"{}\" is a struct or a map, which cannot be added as a whole: name a field in it, as source.ts_ms", self.field))
+    }
+
+    /// The field as it is added; none when the envelope has no such field.
     ///
     /// # Errors
-    /// When the struct that it should be in is not in the envelope, or is none, or the field is one whose type upstream loses on the way.
-    pub(super) fn of(&self, envelope: &StructArray) -> Result<Option<(FieldRef, ArrayRef)>, Refusal> {
-        let own = || envelope.fields().find(&self.field).map(|(at, field)| (field, Arc::clone(envelope.column(at))));
-        let found = match &self.within {
-            None => own(),
-            Some(within) => {
-                let (at, parent) = envelope.fields().find(within).ok_or_else(|| self.missing(within))?;
-                let DataType::Struct(fields) = parent.data_type() else { return Err(Refusal("Cannot look up fields on non-struct type".to_owned())) };
-                let parent = envelope.column(at);
-                let inner = fields.find(&self.field).and_then(|(at, field)| Some((field, Arc::clone(parent.as_any().downcast_ref::<StructArray>()?.column(at)))));
-                match inner.or_else(own) {
-                    Some((field, values)) => Some((field, masked(&values, parent.nulls())?)),
-                    None => None,
-                }
-            }
+    /// When the struct that it should be in is not in the envelope, or is none.
+    pub(super) fn of(&self, envelope: &StructArray) -> Result<Option<Column>, Refusal> {
+        let Some((field, values)) = self.find(envelope)? else { return Ok(None) };
+        // What is left of a struct's schema has no fields, and every row is null.
+        let empty = DataType::Struct(Fields::empty());
+        let (data_type, values) = match field.data_type() {
+            DataType::Struct(_) => (empty.clone(), new_null_array(&empty, values.len())),
+            other => (other.clone(), values),
         };
-        let Some((field, values)) = found else { return Ok(None) };
-        if matches!(field.data_type(), DataType::Struct(_) | DataType::Map(..)) && values.null_count() < values.len() {
-            let what = "is a struct or a map, which cannot be added as a whole: name a field in it, as source.ts_ms";
-            return Err(Refusal(format!("field \"{}\" {what}", self.field)));
-        }
-        let added: Field = basics(field, field.data_type().clone()).with_nullable(true).with_name(&self.name);
-        Ok(Some((Arc::new(added), values)))
+        let added: Field = basics(field, data_type).with_nullable(true).with_name(&self.name);
+        Ok(Some(Column::new(Arc::new(added), values)))
     }
 
     fn missing(&self, within: &str) -> Refusal {
-        Refusal(format!("field \"{}\" is to be added from \"{within}\", which the envelope does not have: name the struct that it is in, as source.{}", self.field, self.field))
+        Refusal(format!(
+            "field \"{}\" is to be added from \"{within}\", which the envelope does not have: name the struct that it is in, as source.{}",
+            self.field, self.field
+        ))
     }
 }
 

@@ -220,7 +220,13 @@ impl Whole {
             Self::Above => Ordering::Less,
             Self::Below => Ordering::Greater,
             Self::At(floor, true) => value.cmp(floor),
-            Self::At(floor, false) => if value <= *floor { Ordering::Less } else { Ordering::Greater },
+            Self::At(floor, false) => {
+                if value <= *floor {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
         }
     }
 }
@@ -251,8 +257,16 @@ enum Scalar {
     Regex,
 }
 
-/// What comes of a comparison in one row; none when it makes no sense.
-type Verdict = Option<bool>;
+/// Why nothing comes of a comparison in one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// It makes no sense.
+    Senseless,
+    /// There is no comparison for what is in a list.
+    Fatal,
+}
+
+type Verdict = Result<bool, Trouble>;
 
 fn by_row(left: &Values<'_>, operator: Operator, right: &Values<'_>, rows: usize) -> Truth {
     let constant = |side: &Values<'_>| if let Values::Literal(literal) = side { Some(of_literal(literal)) } else { None };
@@ -266,9 +280,9 @@ fn by_row(left: &Values<'_>, operator: Operator, right: &Values<'_>, rows: usize
     let verdict = |row: usize| judge(&at(left, &own, row), operator, &at(right, &its, row), regex);
     let verdicts: Vec<Verdict> = (0..rows).map(verdict).collect();
     Truth {
-        yes: verdicts.iter().map(|verdict| *verdict == Some(true)).collect(),
-        senseless: verdicts.iter().map(Option::is_none).collect(),
-        fatal: BooleanBuffer::new_unset(rows),
+        yes: verdicts.iter().map(|verdict| *verdict == Ok(true)).collect(),
+        senseless: verdicts.iter().map(|verdict| *verdict == Err(Trouble::Senseless)).collect(),
+        fatal: verdicts.iter().map(|verdict| *verdict == Err(Trouble::Fatal)).collect(),
     }
 }
 
@@ -279,7 +293,7 @@ fn judge(left: &Scalar, operator: Operator, right: &Scalar, regex: Option<&Regex
         _ => false,
     };
     let same = || std::mem::discriminant(left) == std::mem::discriminant(right) && are_equal(left, right);
-    Some(match operator {
+    Ok(match operator {
         Operator::Equal => are_equal(left, right),
         Operator::NotEqual => !are_equal(left, right),
         Operator::Same => same(),
@@ -291,7 +305,7 @@ fn judge(left: &Scalar, operator: Operator, right: &Scalar, regex: Option<&Regex
         Operator::Matches => {
             let matches = |value: &Scalar| regex.is_some_and(|regex| regex.is_match(&value.text().unwrap_or_default()).unwrap_or(false));
             match if *left == Scalar::Regex { right } else { left } {
-                Scalar::List(items) => items.iter().any(matches),
+                Scalar::List(items) => plain(items)?.iter().any(matches),
                 value => matches(value),
             }
         }
@@ -299,7 +313,7 @@ fn judge(left: &Scalar, operator: Operator, right: &Scalar, regex: Option<&Regex
         Operator::NotIn => !list(right)?.is_some_and(|items| contains(items, left)),
         Operator::Contains => match (left, right) {
             (Scalar::String(text), Scalar::String(part)) => text.contains(part),
-            (Scalar::List(items), _) => contains(items, right),
+            (Scalar::List(items), _) => contains(plain(items)?, right),
             _ => false,
         },
         Operator::Size => match (left, right) {
@@ -311,7 +325,7 @@ fn judge(left: &Scalar, operator: Operator, right: &Scalar, regex: Option<&Regex
         Operator::Empty => match (left, right) {
             (Scalar::String(text), Scalar::Boolean(wanted)) => text.is_empty() == *wanted,
             (Scalar::List(items), Scalar::Boolean(wanted)) => items.is_empty() == *wanted,
-            (Scalar::Map(members), Scalar::Boolean(wanted)) => members.is_empty() == *wanted,
+            (Scalar::Map(_), Scalar::Boolean(_)) => return Err(Trouble::Fatal), // a cast fails there
             _ => false,
         },
         Operator::AnyOf => both_lists(left, right, |a, b| b.iter().any(|item| a.iter().any(|own| are_equal(own, item))))?,
@@ -330,20 +344,26 @@ fn contains(items: &[Scalar], value: &Scalar) -> bool {
     items.iter().any(|item| are_equal(value, item))
 }
 
+/// Items that can be compared: lists, maps, dates and bytes among them cannot.
+fn plain(items: &[Scalar]) -> Result<&[Scalar], Trouble> {
+    let is_plain = |item: &Scalar| !matches!(item, Scalar::List(_) | Scalar::Map(_) | Scalar::Undefined);
+    if items.iter().all(is_plain) { Ok(items) } else { Err(Trouble::Fatal) }
+}
+
 /// A list; nothing for another container, which is no list; and no sense otherwise.
-fn list(value: &Scalar) -> Option<Option<&[Scalar]>> {
+fn list(value: &Scalar) -> Result<Option<&[Scalar]>, Trouble> {
     match value {
-        Scalar::List(items) => Some(Some(items)),
-        Scalar::Map(_) => Some(None),
-        _ => None,
+        Scalar::List(items) => plain(items).map(Some),
+        Scalar::Map(_) => Ok(None),
+        _ => Err(Trouble::Senseless),
     }
 }
 
 /// The right side is looked at first, and what is no list there says that it does not hold.
 fn both_lists(left: &Scalar, right: &Scalar, holds: impl Fn(&[Scalar], &[Scalar]) -> bool) -> Verdict {
-    let Some(right) = list(right)? else { return Some(false) };
-    let Some(left) = list(left)? else { return Some(false) };
-    Some(holds(left, right))
+    let Some(right) = list(right)? else { return Ok(false) };
+    let Some(left) = list(left)? else { return Ok(false) };
+    Ok(holds(left, right))
 }
 
 /// `left.equals(right)`, which is not the same the other way round.

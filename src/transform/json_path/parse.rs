@@ -218,7 +218,10 @@ impl Parser<'_> {
             return self.error(format!("conditions stand in more than {MAX_DEPTH} others"));
         }
         let mut all = vec![self.all()?];
-        while { self.blanks(); self.take_text("||") } {
+        while {
+            self.blanks();
+            self.take_text("||")
+        } {
             all.push(self.all()?);
         }
         self.depth -= 1;
@@ -227,7 +230,10 @@ impl Parser<'_> {
 
     fn all(&mut self) -> Result<Condition, String> {
         let mut all = vec![self.operand_of_and()?];
-        while { self.blanks(); self.take_text("&&") } {
+        while {
+            self.blanks();
+            self.take_text("&&")
+        } {
             all.push(self.operand_of_and()?);
         }
         Ok(if all.len() == 1 { all.swap_remove(0) } else { Condition::And(all) })
@@ -409,7 +415,8 @@ impl Parser<'_> {
                 _ => true,
             };
             if !is_plain {
-                return self.error("an item of a list is a plain text, a number, true, false or null, and a text in it begins with none of @ $ [ { ' \": one ends");
+                return self
+                    .error("an item of a list is a plain text, a number, true, false or null, and a text in it begins with none of @ $ [ { ' \": one ends");
             }
             items.push(item);
         }

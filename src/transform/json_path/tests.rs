@@ -38,7 +38,11 @@ fn what_is_found_is_what_jayway_finds() {
         let each: String = documents.iter().map(|document| outcomes(&path, &values(std::slice::from_ref(document)))).collect();
         assert_eq!(found, each, "{text}: together and one by one");
         let places = found.chars().zip(expected.chars()).zip(&documents);
-        wrong.extend(places.filter(|((found, expected), _)| found != expected).map(|((found, expected), document)| format!("{text} in {document}: {found}, not {expected}")));
+        wrong.extend(
+            places
+                .filter(|((found, expected), _)| found != expected)
+                .map(|((found, expected), document)| format!("{text} in {document}: {found}, not {expected}")),
+        );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -114,7 +118,9 @@ fn only_what_a_path_looks_at_is_read() {
 fn dates_bytes_and_what_is_no_number_fail_where_they_are_looked_at() {
     use lakehead_formats::schemaless::{Builder, Value as Scalar};
     let mut builder = Builder::new();
-    for value in [Scalar::Date(0), Scalar::Bytes(b"x"), Scalar::Float64(f64::NAN), Scalar::Float32(f32::INFINITY), Scalar::Decimal("1.50"), Scalar::Float32(0.1)] {
+    for value in
+        [Scalar::Date(0), Scalar::Bytes(b"x"), Scalar::Float64(f64::NAN), Scalar::Float32(f32::INFINITY), Scalar::Decimal("1.50"), Scalar::Float32(0.1)]
+    {
         builder.open_map();
         builder.key("a");
         builder.value(value);
@@ -170,7 +176,7 @@ proptest! {
             if place == "$" && !condition.contains(" in ") && !condition.contains(" nin ") && !condition.contains("anyof") {
                 let not = parse(&format!("$[?(!({condition}))]")).unwrap();
                 let (yes, no) = (outcomes(&path, &values(&documents)), outcomes(&not, &values(&documents)));
-                prop_assert!(yes.chars().zip(no.chars()).all(|(yes, no)| (yes == 'y') != (no == 'y')), "{yes} {no}");
+                prop_assert!(yes.chars().zip(no.chars()).all(|(yes, no)| if yes == 'f' { no == 'f' } else { (yes == 'y') != (no == 'y') }), "{yes} {no}");
             }
         }
     }

@@ -180,7 +180,9 @@ impl Walk<'_> {
             return Ok(());
         }
         let root = match owners {
-            Some(owners) if of.has_root() => Some(Dynamic::interleave(std::slice::from_ref(self.root), &owners.iter().map(|row| (0, *row)).collect::<Vec<_>>())?),
+            Some(owners) if of.has_root() => {
+                Some(Dynamic::interleave(std::slice::from_ref(self.root), &owners.iter().map(|row| (0, *row)).collect::<Vec<_>>())?)
+            }
             _ => None,
         };
         let truth = condition::test(of, values, root.as_ref().unwrap_or(self.root))?;
