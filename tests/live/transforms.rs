@@ -300,7 +300,7 @@ fn changes_are_unwrapped_filtered_and_routed() {
             let (ids, ops) = (rows.column(0).as_primitive::<Int32Type>(), rows.column(3).as_string::<i32>());
             for row in 0..rows.num_rows() {
                 let (id, op) = (ids.value(row), ops.value(row).to_owned());
-                assert!(key.starts_with(&format!("topics/{0}/partition=0/{0}+0+", tier(id))), "{id} is in {key}");
+                assert!(key.starts_with(&format!("topics/{}/partition=0/{}+0+", tier(id), topic.name)), "{id} is in {key}");
                 found.push((id, op));
             }
         }
