@@ -457,7 +457,7 @@ fn stand_together(batches: &mut [Batch]) {
     if fields.any(|other| other != field) {
         return;
     }
-    for batch in batches.iter_mut().filter(|batch| is_null(batch)) {
+    for batch in batches.iter_mut().filter(|batch| batch.value.field != field && is_null(batch)) {
         batch.value = Column::new(Arc::clone(&field), new_null_array(field.data_type(), batch.len()));
     }
 }
