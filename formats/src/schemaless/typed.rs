@@ -23,7 +23,7 @@ pub enum Wanted {
     /// All, and all that is in them.
     All,
     /// These.
-    Members(BTreeMap<String, Wanted>),
+    Members(BTreeMap<String, Self>),
 }
 
 impl Default for Wanted {

@@ -252,8 +252,8 @@ enum Scalar {
     /// With its class: as parts of lists and maps, numbers of two classes are two.
     Number(Kind, BigDecimal),
     String(String),
-    List(Vec<Scalar>),
-    Map(BTreeMap<String, Scalar>),
+    List(Vec<Self>),
+    Map(BTreeMap<String, Self>),
     Regex,
 }
 

@@ -48,9 +48,9 @@ enum Step {
 /// What is between `[?(` and `)]`.
 #[derive(Debug)]
 enum Condition {
-    Or(Vec<Condition>),
-    And(Vec<Condition>),
-    Not(Box<Condition>),
+    Or(Vec<Self>),
+    And(Vec<Self>),
+    Not(Box<Self>),
     /// `@.a`, or with false `!@.a`.
     Exists(ValuePath, bool),
     Is(Operand, Operator, Operand),
@@ -85,7 +85,7 @@ enum Literal {
     Boolean(bool),
     Number(BigDecimal),
     String(String),
-    List(Vec<Literal>),
+    List(Vec<Self>),
     Regex(Regex),
 }
 
