@@ -42,7 +42,7 @@ enum Step {
     /// `[*]`, `.*`.
     Every,
     /// `[?(…)]`.
-    Filter(Condition),
+    Filter(Box<Condition>),
 }
 
 /// What is between `[?(` and `)]`.

@@ -45,7 +45,7 @@ enum Bracket {
     Name(String),
     Index(i64),
     Every,
-    Filter(Condition),
+    Filter(Box<Condition>),
 }
 
 impl Parser<'_> {
@@ -157,7 +157,7 @@ impl Parser<'_> {
                 self.expect('(')?;
                 let condition = self.any()?;
                 self.expect(')')?;
-                Bracket::Filter(condition)
+                Bracket::Filter(Box::new(condition))
             }
             Some(c) if c.is_ascii_digit() || c == '-' || c == ':' => {
                 let index = self.while_is(|c| c.is_ascii_digit() || matches!(c, '-' | ':' | ',' | ' '));
