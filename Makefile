@@ -5,7 +5,7 @@ SETUP := tests/servers/setup.sh
 BENCH_RECORDS ?= 3000000
 MODEL_RECORDS ?= 4
 
-.PHONY: help demo test conformance clients model readers differential chaos poison fleet soak lint bench bench-job memory runtime
+.PHONY: help demo test conformance clients model readers differential chaos poison fleet soak lint bench bench-job memory runtime fuzz
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -54,6 +54,10 @@ fleet: ## kill, stop and restart three workers with 20 connectors and 100 tasks 
 soak: ## play simulations that nobody has played before for SOAK_MINUTES (10), on all cores; a seed that fails says how to play it again
 	@$(SETUP) toolchain
 	@$(CARGO) test --quiet --test sim soak -- --ignored --nocapture
+
+fuzz: ## have random bytes decoded by everything that decodes bytes from outside, FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of fuzz/seeds; needs a nightly toolchain
+	@$(SETUP) toolchain fuzz
+	@. tests/servers/env.sh && PATH="$$LAKEHEAD_TOOLS/bin:$$PATH" fuzz/run.sh $(FUZZ_TARGETS)
 
 lint: ## format, clippy, documentation and dependency rules, as CI checks them
 	@$(SETUP) toolchain deny

@@ -36,7 +36,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("telemetry", &["settings"]),
     ("audit", &["batch", "commit", "compute", "connect", "kafka", "offsets", "settings", "standalone", "store"]),
-    ("dlq", &["audit", "compute", "kafka", "runtime", "settings", "standalone", "store"]),
+    ("dlq", &["audit", "batch", "compute", "kafka", "runtime", "settings", "standalone", "store"]),
     ("standalone", &["*"]),
     ("distributed", &["*"]),
     ("quickstart", &["*"]),

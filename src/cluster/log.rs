@@ -29,7 +29,7 @@ use super::broker::{Address, Lane, Network, transient};
 use super::source_offsets::topic_partition;
 use crate::kafka::{KafkaError, KafkaErrorKind};
 
-mod batches;
+pub mod batches;
 mod topic;
 
 use topic::Layout;

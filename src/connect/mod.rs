@@ -172,6 +172,11 @@ impl Health {
         };
     }
 
+    /// Nothing is waited for any more.
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+    }
+
     /// Everything that is being waited for, a line each; `None` when nothing is.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {

@@ -10,12 +10,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
-use crate::connect::letters::LetterFolder;
+use crate::connect::letters::{LetterFolder, Placed};
 use crate::connect::{Health, Props, TaskContext, TaskError};
 use crate::connectors::cloud_storage::store_error;
 use crate::memory::Budget;
 use crate::store::urls::{OPTION_PREFIX, StoreKind, validate};
-use crate::store::{Chunk, Condition, ObjectSink};
+use crate::store::{Chunk, Condition, ObjectSink, Published};
 
 /// A folder in a store.
 #[derive(Debug)]
@@ -39,15 +39,24 @@ impl LetterFolder for Folder {
         self.store.check().await.map_err(|error| of_letters(store_error(error)))
     }
 
-    async fn put(&self, name: String, bytes: Bytes) -> Result<(), TaskError> {
-        let mut upload = self.store.open(format!("{}{name}", self.prefix), "application/x-ndjson", Vec::new());
+    async fn put(&self, name: &str, bytes: Bytes) -> Result<Placed, TaskError> {
+        let key = self.key(name);
+        // Also where the store knows no conditional writes, and does not say so.
+        if self.store.exists(&key).await.map_err(|error| of_letters(store_error(error)))? {
+            return Ok(Placed::Taken);
+        }
+        let mut upload = self.store.open(key, "application/x-ndjson", Vec::new());
         let written = async {
             upload.write(Chunk { bytes, permit: self.memory.take(0) }).await?;
             upload.seal(Vec::new()).await?;
-            upload.publish(Condition::Overwrite).await
+            upload.publish(Condition::IfAbsent).await
         };
         match written.await {
-            Ok(_) => Ok(()),
+            Ok(Published::Visible) => Ok(Placed::New),
+            Ok(Published::Exists(_)) => {
+                upload.abort().await;
+                Ok(Placed::Taken)
+            }
             Err(error) => {
                 upload.abort().await;
                 Err(of_letters(store_error(error)))
@@ -55,8 +64,23 @@ impl LetterFolder for Folder {
         }
     }
 
+    async fn names(&self, beginning: &str) -> Result<Vec<String>, TaskError> {
+        let listed = self.store.names(&self.key(beginning)).await.map_err(|error| of_letters(store_error(error)))?;
+        Ok(listed.into_iter().filter_map(|key| key.strip_prefix(&self.prefix).map(str::to_owned)).collect())
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<Bytes>, TaskError> {
+        self.store.read(&self.key(name)).await.map_err(|error| of_letters(store_error(error)))
+    }
+
     fn trouble(&self) -> Option<String> {
         self.health.trouble()
+    }
+}
+
+impl Folder {
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 }
 
@@ -177,6 +201,36 @@ mod tests {
         }
         let elsewhere = Place::of(Url, &props(&own), "gs://dead");
         assert!(elsewhere.props.keys().all(|key| !key.starts_with(OPTION_PREFIX)), "the options are those of another store");
+    }
+
+    #[tokio::test]
+    async fn a_file_is_made_once_and_listed_and_read() {
+        use crate::store::objects::{Flavor, Objects, Place as StorePlace, Tuning};
+        use crate::store::urls;
+        let directory = tempfile::tempdir().unwrap();
+        let url = Props::from([("lakehead.store.url".to_owned(), directory.path().display().to_string())]);
+        let memory = Arc::new(object_store::memory::InMemory::new());
+        let place = StorePlace { flavor: Flavor::Memory, root: String::new(), prefix: "below/".to_owned(), endpoint: None };
+        let in_memory = Objects::new(Arc::clone(&memory) as _, memory, place, "probe", Tuning::default(), Health::default());
+        for store in [urls::open(StoreKind::Url, &url, Health::default()).unwrap(), Arc::new(in_memory)] {
+            let folder = Folder { store, prefix: "dead/".to_owned(), health: Health::default(), memory: Budget::new(1 << 20) };
+            let start = "t/partition=0/c+t+0+";
+            assert_eq!((folder.names(start).await.unwrap(), folder.read("t/none").await.unwrap()), (vec![], None), "{folder}");
+            let name = |rest: &str| format!("{start}{rest}.jsonl");
+            for (name, bytes, expected) in [
+                (name("1"), "one", Placed::New),
+                (name("1"), "another", Placed::Taken),
+                (name("1+2"), "two", Placed::New),
+                ("t/partition=0/c+t+01.jsonl".to_owned(), "of another", Placed::New),
+                ("t/partition=1/c+t+1+1.jsonl".to_owned(), "of another", Placed::New),
+            ] {
+                assert_eq!(folder.put(&name, Bytes::from(bytes)).await.unwrap(), expected, "{name}");
+            }
+            assert_eq!(folder.read(&name("1")).await.unwrap().as_deref(), Some(&b"one"[..]));
+            let mut names = folder.names(start).await.unwrap();
+            names.sort();
+            assert_eq!(names, [name("1+2"), name("1")], "{folder}");
+        }
     }
 
     #[test]

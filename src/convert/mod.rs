@@ -1,7 +1,8 @@
 //! 2 convert: raw payloads → columns under one schema.
 //!
 //! Parts: [`Stage`], the key and the value converter of one task with the registries that they ask; [`build`], which picks them from the
-//! configuration as Connect's worker does; [`registry`], the HTTP client; `headers`, what a sink's headers say; [`writing`], the converters of sources, which go the other way.
+//! configuration as Connect's worker does; [`registry`], the HTTP client, and [`patience`], how long it asks; `headers`, what a sink's headers say; [`writing`], the converters of
+//! sources, which go the other way.
 //!
 //! Guarantee: every record of a raw batch is in one of the batches made from it or among the rejects, and the batches' spans together are the
 //! raw batch's span.
@@ -14,18 +15,20 @@ use arrow::compute::{FilterBuilder, FilterPredicate};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use lakehead_formats::column::{Column, Reject};
-use lakehead_formats::wire::{self, ConvertError, Converter, Decoded, Want, Wire};
+use lakehead_formats::wire::{self, ConvertError, Converter, Decoded, SchemaId, Want, Wire};
 
 use crate::batch::{Batch, OffsetRange, RawBatch};
 use crate::connect::config::ConfigError;
 use crate::connect::{ErrorKind, Health, Props, TaskError};
 
 mod headers;
+pub mod patience;
 pub mod registry;
 pub mod writing;
 
 use headers::Headers;
-use registry::{Direction, Registry};
+use patience::Patience;
+use registry::{Direction, Registry, Without};
 
 /// The converters of one task. [`prepare`](Self::prepare) waits for schemas, [`decode`](Self::decode) computes: the first belongs to the
 /// async edge, the second on the CPU pool.
@@ -34,6 +37,8 @@ pub struct Stage {
     key: Side,
     value: Side,
     headers: Headers,
+    /// With registries that do not answer.
+    patience: Patience,
 }
 
 /// Which of a record's two payloads.
@@ -70,23 +75,26 @@ pub struct Unconverted {
 struct Side {
     converter: Box<dyn Converter>,
     registry: Option<Registry>,
+    /// Ids that nobody answered for when they were needed: they are asked for again.
+    unanswered: Vec<SchemaId>,
 }
 
 impl Stage {
     /// A stage of these converters, with registries for the ones that ask for schemas.
     #[must_use]
     pub fn new(key: Box<dyn Converter>, value: Box<dyn Converter>, key_registry: Option<Registry>, value_registry: Option<Registry>) -> Self {
-        Self { key: Side { converter: key, registry: key_registry }, value: Side { converter: value, registry: value_registry }, headers: Headers::texts() }
+        let side = |converter, registry| Side { converter, registry, unanswered: Vec::new() };
+        Self { key: side(key, key_registry), value: side(value, value_registry), headers: Headers::texts(), patience: Patience::default() }
     }
 
-    /// Fetches the schemas that these records need and the converters do not know. Waits while a registry does not answer, and says so in
-    /// `health`. Cancel-safe: what was learned stays.
+    /// Fetches the schemas that these records need and the converters do not know. Waits while a registry does not answer, as long as there is patience, and says so
+    /// in `health`. Cancel-safe: what was learned stays.
     ///
     /// # Errors
     /// [`TaskError`] when a registry refuses the credentials or is none.
     pub async fn prepare(&mut self, raw: &RawBatch, health: &Health) -> Result<(), TaskError> {
         for (side, payloads) in [(&mut self.key, &raw.keys), (&mut self.value, &raw.values)] {
-            side.prepare(payloads, health).await.map_err(|error| error.with("topic", &raw.from.topic))?;
+            side.prepare(payloads, health, self.patience).await.map_err(|error| error.with("topic", &raw.from.topic))?;
         }
         Ok(())
     }
@@ -138,13 +146,17 @@ impl Stage {
 }
 
 impl Side {
-    async fn prepare(&mut self, payloads: &arrow::array::BinaryArray, health: &Health) -> Result<(), TaskError> {
+    async fn prepare(&mut self, payloads: &arrow::array::BinaryArray, health: &Health, patience: Patience) -> Result<(), TaskError> {
+        self.unanswered.drain(..).for_each(|id| self.converter.forget(id));
         for id in self.converter.missing(payloads) {
             let schema = match &self.registry {
-                Some(registry) => registry.schema(id, health).await?,
-                None => Err("no schema registry is configured".to_owned()),
+                Some(registry) => registry.schema(id, health, patience).await?,
+                None => Err(Without::Refused("no schema registry is configured".to_owned())),
             };
-            if let Err(error) = self.converter.learn(id, schema.as_deref().map_err(String::as_str)) {
+            if let Err(Without::Unanswered(_)) = &schema {
+                self.unanswered.push(id);
+            }
+            if let Err(error) = self.converter.learn(id, schema.as_deref().map_err(Without::reason)) {
                 tracing::warn!(schema_id = id, error = %error, "records with this schema are rejected");
             }
         }
@@ -264,7 +276,7 @@ pub fn build(props: &Props, worker: &Props, want: Want) -> Result<Stage, Vec<Con
     let value = side(props, worker, "value.converter", want);
     let headers = Headers::build(props, worker);
     match (key, value, headers) {
-        (Ok(key), Ok(value), Ok(headers)) => Ok(Stage { key, value, headers }),
+        (Ok(key), Ok(value), Ok(headers)) => Ok(Stage { key, value, headers, patience: Patience::of(props) }),
         (key, value, headers) => Err([key.err(), value.err(), headers.err()].into_iter().flatten().flatten().collect()),
     }
 }
@@ -295,7 +307,7 @@ fn side(props: &Props, worker: &Props, class: &str, want: Want) -> Result<Side, 
     let registry = wire.registry.then(|| Registry::open(&options, Direction::Reading)).transpose();
     let registry = registry.map_err(|problems| errors.extend(problems.iter().map(|(key, message)| named(key, message))));
     match (converter, registry) {
-        (Ok(converter), Ok(registry)) => Ok(Side { converter, registry }),
+        (Ok(converter), Ok(registry)) => Ok(Side { converter, registry, unanswered: Vec::new() }),
         _ => Err(errors),
     }
 }

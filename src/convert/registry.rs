@@ -3,8 +3,8 @@
 //! Parts: [`Registry`], the client; [`registration`], what it asks for writers; `settings`, its keys. Every task of the process that names the same registry with the same settings
 //! shares one client, which remembers each schema (a registry never changes the text of an id) and asks once for it, however many tasks wait.
 //!
-//! Guarantee: a registry that is down costs time, never records: it is asked again for ever, with the trouble in the task's health. A
-//! credential is never part of an error or a log line.
+//! Guarantee: a registry that is down costs time, never records: it is asked again for ever, with the trouble in the task's health, unless the connector says how long
+//! ([`Patience`]). A credential is never part of an error or a log line.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,8 +16,10 @@ use lakehead_formats::wire::{self, RegisteredSchema, SchemaId, SchemaKind};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use url::Url;
 
+use super::patience::Patience;
 use crate::connect::{ErrorKind, Health, Props, TaskError};
 
 pub mod registration;
@@ -26,9 +28,6 @@ mod settings;
 use registration::How;
 use settings::Settings;
 pub use settings::{Direction, Problem};
-
-/// Waits between two rounds of asking.
-const BACKOFF_MS: [u64; 8] = [100, 200, 400, 800, 1600, 3200, 6400, 10_000];
 
 /// References that one schema may have, theirs included.
 const MOST_REFERENCES: usize = 1000;
@@ -65,6 +64,25 @@ static CLIENTS: LazyLock<Mutex<BTreeMap<Settings, Weak<Client>>>> = LazyLock::ne
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A map of finished values is whole at any time.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why there is no schema, and records that need it are bad.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Without {
+    /// The registry does not have it, or what it has cannot be used.
+    Refused(String),
+    /// It did not answer for as long as there was patience: whoever needs it next asks again.
+    Unanswered(String),
+}
+
+impl Without {
+    /// For a person.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Refused(reason) | Self::Unanswered(reason) => reason,
+        }
+    }
 }
 
 /// Why a round of asking brought no schema.
@@ -128,32 +146,44 @@ impl Registry {
         Ok(Self(client))
     }
 
-    /// That schema, with the schemas that it refers to; `Err` inside says why records with this id are bad. Waits while the registry does not answer, and says so in `health`. Cancel-safe.
+    /// That schema, with the schemas that it refers to. Waits while the registry does not answer, as long as there is patience, and says so in `health`. Cancel-safe.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] when the registry refuses the credentials, [`ErrorKind::BadConfig`] when what answers is not a registry.
-    pub async fn schema(&self, id: SchemaId, health: &Health) -> Result<Result<Arc<RegisteredSchema>, String>, TaskError> {
+    pub async fn schema(&self, id: SchemaId, health: &Health, patience: Patience) -> Result<Result<Arc<RegisteredSchema>, Without>, TaskError> {
         let cell = Arc::clone(lock(&self.0.known).entry(id).or_default());
-        let found = self.persist(health, || cell.get_or_try_init(|| self.0.whole_of_any(id))).await;
+        let found = self.persist(health, patience, || cell.get_or_try_init(|| self.0.whole_of_any(id))).await;
         match found {
             Ok(schema) => Ok(schema.cloned()),
             Err((kind, message)) => Err(TaskError::new(kind, message).with("schema id", id)),
         }
     }
 
-    /// Asks until there is an answer, or what a person must act on; `Err` inside is what the registry refuses. Says in `health` that it waits.
-    async fn persist<T, F: Future<Output = Result<T, Miss>>>(&self, health: &Health, ask: impl Fn() -> F) -> Result<Result<T, String>, (ErrorKind, String)> {
-        let mut rounds = BACKOFF_MS.into_iter();
+    /// Asks until there is an answer, or what a person must act on, or no patience is left. Says in `health` that it waits.
+    async fn persist<T, F: Future<Output = Result<T, Miss>>>(
+        &self,
+        health: &Health,
+        patience: Patience,
+        ask: impl Fn() -> F,
+    ) -> Result<Result<T, Without>, (ErrorKind, String)> {
+        let (began, mut waits) = (Instant::now(), patience.waits());
         loop {
             let answer = match ask().await {
                 Ok(found) => Ok(Ok(found)),
-                Err(Miss::Unusable(reason)) => Ok(Err(reason)),
+                Err(Miss::Unusable(reason)) => Ok(Err(Without::Refused(reason))),
                 Err(Miss::Fatal(kind, message)) => Err((kind, message)),
-                Err(Miss::Transient(trouble)) => {
-                    health.set("registry", Some(format!("waiting for the schema registry: {trouble}")));
-                    tokio::time::sleep(Duration::from_millis(rounds.next().unwrap_or(10_000))).await;
-                    continue;
-                }
+                Err(Miss::Transient(trouble)) => match patience.gives_up_after {
+                    Some(after) if began.elapsed() >= after => {
+                        let why = format!("the schema registry did not answer for {} ms (errors.retry.timeout): {trouble}", after.as_millis());
+                        Ok(Err(Without::Unanswered(why)))
+                    }
+                    limit => {
+                        health.set("registry", Some(format!("waiting for the schema registry: {trouble}")));
+                        let left = limit.map_or(Duration::MAX, |after| after.saturating_sub(began.elapsed()));
+                        tokio::time::sleep(waits.next().unwrap_or_default().min(left)).await;
+                        continue;
+                    }
+                },
             };
             health.set("registry", None);
             return answer;

@@ -23,6 +23,8 @@ impl Converter for Letters {
         Ok(())
     }
 
+    fn forget(&mut self, _: SchemaId) {}
+
     fn decode(&mut self, _: &str, payloads: &BinaryArray) -> Result<Decoded, ConvertError> {
         let letter = |row: usize| payloads.is_valid(row).then(|| payloads.value(row)[0]).filter(|letter| *letter != b'!');
         let mut decoded = Decoded::default();

@@ -6,6 +6,7 @@ use lakehead_formats::column::Column;
 use lakehead_formats::payload::{self, PayloadWriter, Payloads, Writer};
 use lakehead_formats::wire::ConvertError;
 
+use super::patience::Patience;
 use super::registry::registration::How;
 use super::registry::{Direction, Problem, Registry};
 use crate::connect::config::ConfigError;
@@ -22,6 +23,8 @@ pub struct Writers {
     pub value: Side,
     /// Of the values of headers.
     pub header: Box<dyn PayloadWriter>,
+    /// With registries that do not answer.
+    patience: Patience,
 }
 
 /// One converter, and the registry that gives its schemas ids.
@@ -38,16 +41,16 @@ impl Writers {
     /// # Errors
     /// [`TaskError`] when a registry refuses the credentials or is none.
     pub async fn prepare(&mut self, topic: &str, key: &Column, value: &Column, health: &Health) -> Result<(), TaskError> {
-        self.key.prepare(topic, key, health).await?;
-        self.value.prepare(topic, value, health).await
+        self.key.prepare(topic, key, health, self.patience).await?;
+        self.value.prepare(topic, value, health, self.patience).await
     }
 }
 
 impl Side {
-    async fn prepare(&mut self, topic: &str, column: &Column, health: &Health) -> Result<(), TaskError> {
+    async fn prepare(&mut self, topic: &str, column: &Column, health: &Health, patience: Patience) -> Result<(), TaskError> {
         let Some(wanted) = self.writer.missing(topic, column) else { return Ok(()) };
         let answer = match &self.registry {
-            Some((registry, how)) => registry.registration(&wanted, *how, health).await.map_err(|error| error.with("topic", topic))?,
+            Some((registry, how)) => registry.registration(&wanted, *how, health, patience).await.map_err(|error| error.with("topic", topic))?,
             None => Err("no schema registry is configured".to_owned()),
         };
         self.writer.learn(&wanted, answer.as_deref().map_err(String::as_str));
@@ -66,7 +69,7 @@ impl Side {
 /// Every problem of the converters, by the key in the place where it was written.
 pub fn writers(props: &Props, worker: &Props) -> Result<Writers, Vec<ConfigError>> {
     match (side(props, worker, "key.converter"), side(props, worker, "value.converter"), side(props, worker, HEADER_CONVERTER)) {
-        (Ok(key), Ok(value), Ok(header)) => Ok(Writers { key, value, header: header.writer }),
+        (Ok(key), Ok(value), Ok(header)) => Ok(Writers { key, value, header: header.writer, patience: Patience::of(props) }),
         (key, value, header) => Err([key.err(), value.err(), header.err()].into_iter().flatten().flatten().collect()),
     }
 }

@@ -1,13 +1,17 @@
 //! Dead letters, read from a topic or from files.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use futures::StreamExt as _;
 use tokio::sync::mpsc;
 
 use super::{Filter, Source, no_answer};
+use crate::batch::TopicPartition;
 use crate::compute::Compute;
+use crate::kafka::TopicId;
 use crate::kafka::scan::{Scanned, scan};
+use crate::runtime::errors::folder::names::{EXTENSION, FileName};
 use crate::runtime::errors::letter::{CONTEXT, CONTEXT_HEADERS};
 use crate::runtime::errors::line::{Line, decoded};
 use crate::standalone::ExitError;
@@ -57,11 +61,10 @@ pub(super) async fn read(source: &Source, filter: &Filter, letters: mpsc::Sender
                 keys.push(object.map_err(no_answer)?.key);
             }
             drop(listed);
-            keys.retain(|key| key.ends_with(".jsonl"));
-            keys.sort();
             let mut left = filter.limit.unwrap_or(u64::MAX);
-            for key in keys {
-                for found in file(store.as_ref(), &key).await? {
+            let mut seen = Seen::default();
+            for key in in_order(keys) {
+                for found in file(store.as_ref(), &key, &mut seen).await? {
                     if found.as_ref().is_ok_and(|letter| !filter.has(letter)) {
                         continue;
                     }
@@ -118,16 +121,61 @@ fn of_record(topic: &str, record: Scanned) -> DeadLetter {
     }
 }
 
-/// The letters of a file; lines that are none say why.
-async fn file(store: &dyn ObjectReader, key: &str) -> Result<Vec<Found>, ExitError> {
+/// The files of letters, those of a topic partition by their first offset.
+fn in_order(keys: Vec<String>) -> Vec<String> {
+    let mut keys: Vec<(Option<FileName>, String)> = keys.into_iter().filter(|key| key.ends_with(EXTENSION)).map(|key| (FileName::parse(&key), key)).collect();
+    keys.sort();
+    keys.into_iter().map(|(_, key)| key).collect()
+}
+
+/// Letters that were read, as far as they may come once more: where two tasks wrote at once, or an older version was killed between a file and the commit behind it.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The connector's and the partition's that are being read.
+    of: Option<(String, TopicPartition)>,
+    /// Offset and identity, and which topics they were of.
+    letters: BTreeMap<(i64, u64), Vec<Option<TopicId>>>,
+}
+
+impl Seen {
+    /// Begins a file; those of a partition come in the order of their first offsets.
+    fn begin(&mut self, file: &FileName) {
+        let of = (file.connector.clone(), file.from.clone());
+        if self.of.as_ref() != Some(&of) {
+            *self = Self { of: Some(of), letters: BTreeMap::new() };
+        }
+        self.letters = self.letters.split_off(&(file.first, 0));
+    }
+
+    /// True when a letter of that file comes for the first time.
+    fn is_new(&mut self, file: &FileName, line: &Line<'_>) -> bool {
+        let topics = self.letters.entry((line.offset, line.identity())).or_default();
+        let is_seen = topics.iter().any(|topic| topic.zip(file.topic_id).is_none_or(|(one, other)| one == other));
+        if !is_seen {
+            topics.push(file.topic_id);
+        }
+        !is_seen
+    }
+}
+
+/// The letters of a file that were not read from another one; lines that are none say why.
+async fn file(store: &dyn ObjectReader, key: &str, seen: &mut Seen) -> Result<Vec<Found>, ExitError> {
     let Some(mut stream) = store.stream(key).await.map_err(no_answer)? else { return Ok(Vec::new()) };
     let mut bytes = Vec::new();
     while let Some(piece) = stream.next().await {
         bytes.extend_from_slice(&piece.map_err(no_answer)?);
     }
-    let name = store.name(key);
+    Ok(letters(&store.name(key), FileName::parse(key).as_ref(), &bytes, seen))
+}
+
+fn letters(at: &str, name: Option<&FileName>, bytes: &[u8], seen: &mut Seen) -> Vec<Found> {
+    name.into_iter().for_each(|name| seen.begin(name));
+    let mut is_new = |line: &[u8]| match (name, serde_json::from_slice::<Line<'_>>(line)) {
+        (Some(name), Ok(line)) => seen.is_new(name, &line),
+        _ => true, // a file that somebody has renamed, or a line that is told of
+    };
     let lines = bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
-    Ok(lines.map(|(number, line)| of_line(&format!("{name}:{}", number + 1), line)).collect())
+    lines.filter(|(_, line)| is_new(line)).map(|(number, line)| of_line(&format!("{at}:{}", number + 1), line)).collect()
 }
 
 /// A line of a file.
@@ -196,6 +244,40 @@ mod tests {
         }
         let broken = String::from_utf8_lossy(line).replace("aGk=", "?");
         assert!(of_line("f:1", broken.as_bytes()).unwrap_err().starts_with("f:1: its bytes are not base64"));
+    }
+
+    #[test]
+    fn a_letter_is_read_once_whatever_files_it_is_in() {
+        let line = |offset: i64, value: &str| {
+            format!(
+                r#"{{"topic":"t","partition":0,"offset":{offset},"timestamp":1,"key":null,"value":"{value}","headers":[],"connector":"c","task":0,"stage":"s","class":"k","reason":"r"}}"#
+            )
+        };
+        let (one, two) = ("AQEBAQEBAQEBAQEBAQEBAQ", "AgICAgICAgICAgICAgICAg");
+        let of = |offsets: &[i64]| offsets.iter().map(|offset| line(*offset, "aGk=")).collect::<Vec<_>>().join("\n");
+        // In order as they are read: the name, what is in it, and what is new of that.
+        let files = [
+            ("c+t+0+0000000005+0000000007.jsonl".to_owned(), of(&[5, 7]), &[5, 7][..]),
+            ("c+t+0+0000000005+0000000010.jsonl".to_owned(), of(&[5, 10]), &[10]),
+            (format!("c+t+0+0000000010+0000000012+{one}.jsonl"), of(&[10, 12]), &[12]),
+            (format!("c+t+0+0000000012+0000000012+{one}.jsonl"), of(&[12]), &[]),
+            (format!("c+t+0+0000000012+0000000012+{one}+2.jsonl"), line(12, "YWg="), &[12]),
+            (format!("c+t+0+0000000012+0000000012+{two}.jsonl"), of(&[12]), &[12]),
+            ("c+t+1+0000000012+0000000012.jsonl".to_owned(), of(&[12]), &[12]),
+            ("d+t+1+0000000012+0000000012.jsonl".to_owned(), of(&[12]), &[12]),
+            ("renamed too.jsonl".to_owned(), of(&[12]), &[12]),
+            ("renamed.jsonl".to_owned(), of(&[12]), &[12]),
+        ];
+        let names: Vec<String> = files.iter().map(|(name, ..)| format!("x/{name}")).collect();
+        let mut read = in_order(names.iter().rev().cloned().chain(["x/other.json".to_owned()]).collect());
+        read.sort_by_key(|name| name.contains("renamed")); // they have no place
+        assert_eq!(read, names);
+        let mut seen = Seen::default();
+        for (name, bytes, expected) in &files {
+            let found = letters(name, FileName::parse(name).as_ref(), bytes.as_bytes(), &mut seen);
+            let offsets: Vec<i64> = found.into_iter().map(|letter| letter.unwrap().offset.unwrap().parse().unwrap()).collect();
+            assert_eq!(&offsets, expected, "{name}");
+        }
     }
 
     proptest! {

@@ -119,7 +119,7 @@ pub static CONNECTOR_KEYS: &[ConfigKey] = &[
         Some("0"),
         Check::Range(-1, i64::MAX),
         ERRORS,
-        "Milliseconds to retry a failed operation, -1 for ever. Trouble that heals (store, registry, brokers) is retried for ever here, and shown in the status.",
+        "Milliseconds to ask a schema registry that does not answer, -1 for ever. Then the records that need it are bad ones, for errors.tolerance. 0, the default, asks for ever too, and not once as upstream's. Stores and brokers are always waited for; both are shown in the status.",
     ),
     key(
         "errors.retry.delay.max.ms",
@@ -127,7 +127,7 @@ pub static CONNECTOR_KEYS: &[ConfigKey] = &[
         Some("60000"),
         Check::Range(1, i64::MAX),
         ERRORS,
-        "Most milliseconds between retries; taken, the back-off has its own bound.",
+        "Most milliseconds between two times that a schema registry is asked; never more than 10 s.",
     ),
     key(
         "errors.tolerance",

@@ -342,6 +342,7 @@ impl Task {
             let outcome = self.housekeeping().await;
             self.survive(outcome).await?;
             if self.has_rested() {
+                self.live.health.clear(); // nobody is left to take it back
                 return Ok(Ended::Rests);
             }
         }

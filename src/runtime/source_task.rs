@@ -245,6 +245,7 @@ impl Task {
             if self.has_rested() {
                 self.keep_offsets(self.flush_patience).await;
                 if self.outbox.is_empty() {
+                    self.live.health.clear(); // nobody is left to take it back
                     return Ok(Ended::Rests);
                 }
             }

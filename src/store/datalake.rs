@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::keys::azure::check_container;
 use super::{Conditions, ObjectSink, Origin, StoreError, Swept, Upload};
@@ -71,6 +72,15 @@ impl ObjectSink for BelowFileSystem {
         Ok(found.into_iter().map(|(path, origin)| (format!("{level}{path}"), origin)).collect())
     }
 
+    async fn names(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+        let level = beginning.strip_suffix(self.path(beginning)).unwrap_or_default();
+        Ok(self.sink.names(self.path(beginning)).await?.into_iter().map(|path| format!("{level}{path}")).collect())
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.sink.read(self.path(key)).await
+    }
+
     async fn honours_conditions(&self) -> Result<Conditions, StoreError> {
         self.sink.honours_conditions().await
     }
@@ -123,6 +133,12 @@ mod tests {
         async fn between(&self, first: &str, last: &str) -> Result<Vec<(String, Origin)>, StoreError> {
             Ok([first, last].map(|key| (key.to_owned(), Origin::default())).into())
         }
+        async fn names(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+            Ok(vec![format!("{beginning}.jsonl")])
+        }
+        async fn read(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+            Ok(Some(Bytes::copy_from_slice(key.as_bytes())))
+        }
     }
 
     #[tokio::test]
@@ -131,6 +147,8 @@ mod tests {
         assert!(sink.exists("lake/raw/t/partition=0/t+0+0000000000.avro").await.unwrap());
         let found: Vec<String> = sink.between("lake/raw/a", "lake/raw/b").await.unwrap().into_iter().map(|(key, _)| key).collect();
         assert_eq!(found, ["lake/raw/a", "lake/raw/b"]);
+        assert_eq!(sink.names("lake/raw/t+0").await.unwrap(), ["lake/raw/t+0.jsonl"]);
+        assert_eq!(sink.read("lake/raw/a").await.unwrap().as_deref(), Some(&b"raw/a"[..]));
         assert_eq!(sink.path("lakeside/t"), "lakeside/t");
         let other = BelowFileSystem { delimiter: "_".to_owned(), ..sink };
         assert_eq!(other.path("lake_t_partition=0_t.avro"), "t_partition=0_t.avro");

@@ -76,6 +76,18 @@ pub trait ObjectSink: fmt::Debug + fmt::Display + Send + Sync {
     /// [`StoreError`]; [`StoreErrorKind::Denied`] when the store does not let us list.
     async fn between(&self, first: &str, last: &str) -> Result<Vec<(String, Origin)>, StoreError>;
 
+    /// The names of all visible objects that begin so, in no order. `beginning` has a whole directory in it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreErrorKind::Denied`] when the store does not let us list.
+    async fn names(&self, beginning: &str) -> Result<Vec<String>, StoreError>;
+
+    /// The bytes of a visible object, which is small; `None` when it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreErrorKind::Denied`] when the store does not let us read.
+    async fn read(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
+
     /// Whether the store itself sees to [`Condition::IfAbsent`], also when several writers come at once. It is tried once, beside the objects, and what
     /// that makes is removed; later calls are answered at once. Where it does not, names are looked up before they are written from then on.
     ///

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::StreamExt as _;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
@@ -189,6 +190,26 @@ impl ObjectSink for Objects {
         Ok(found.into_iter().map(|(key, origin)| (key.strip_prefix(prefix.as_str()).unwrap_or(&key).to_owned(), origin)).collect())
     }
 
+    async fn names(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+        let prefix = &self.0.place.prefix;
+        let (first, last) = (format!("{prefix}{beginning}"), format!("{prefix}{beginning}\u{10ffff}"));
+        let found = self.0.request(Action::List, &first, &CancellationToken::new(), || self.0.listed(&first, &last)).await?;
+        Ok(found.into_iter().map(String::from).map(|key| key.strip_prefix(prefix.as_str()).map(str::to_owned).unwrap_or(key)).collect())
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        let key = format!("{}{key}", self.0.place.prefix);
+        let path = parse_key(&self.0.place, &key)?;
+        let read = || async {
+            match self.0.objects.get(&path).await {
+                Ok(found) => found.bytes().await.map(Some),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.0.request(Action::Read, &key, &CancellationToken::new(), read).await
+    }
+
     async fn honours_conditions(&self) -> Result<Conditions, StoreError> {
         self.0.conditions.get_or_try_init(|| probe::conditions(&self.0)).await.copied()
     }
@@ -241,6 +262,17 @@ fn judged(error: &object_store::Error) -> Option<StoreError> {
 impl Inner {
     /// Objects from `first` to `last`, and where they came from.
     async fn between(&self, first: &str, last: &str) -> object_store::Result<Vec<(String, Origin)>> {
+        let mut found = Vec::new();
+        for location in self.listed(first, last).await? {
+            let seen = self.objects.get_opts(&location, GetOptions::new().with_head(true)).await?;
+            let told = metadata(self.place.flavor, &seen.attributes);
+            found.push((location.into(), Origin::read(|wanted| told.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone()))));
+        }
+        Ok(found)
+    }
+
+    /// Names of objects from `first` to `last`.
+    async fn listed(&self, first: &str, last: &str) -> object_store::Result<Vec<Path>> {
         let common = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
         let directory = first.get(..common).and_then(|common| common.rsplit_once('/')).map(|(directory, _)| Path::parse(directory)).transpose()?;
         // A listing begins behind a name: one that is shorter comes before.
@@ -258,9 +290,7 @@ impl Inner {
                 break; // a folder lists in any order
             }
             if (first..=last).contains(&location.as_ref()) {
-                let seen = self.objects.get_opts(&location, GetOptions::new().with_head(true)).await?;
-                let told = metadata(self.place.flavor, &seen.attributes);
-                found.push((location.into(), Origin::read(|wanted| told.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone()))));
+                found.push(location);
             }
         }
         Ok(found)

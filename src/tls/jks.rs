@@ -21,26 +21,37 @@ const SUM: usize = 20;
 
 /// Why a store is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum JksError {
+pub enum JksError {
+    /// Bytes are missing, or too many.
     #[error("it is damaged: it ends early, or has more than it says")]
     Damaged,
+    /// Java's are 1 and 2.
     #[error("it has version {0}, which nobody knows")]
     Version(u32),
+    /// Its sum is another.
     #[error("the password is wrong, or the file was changed")]
     WrongPassword,
 }
 
 /// An entry.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Entry<'a> {
+pub enum Entry<'a> {
     /// A protected key, and its certificates, the key's own first.
-    Key { protected: &'a [u8], chain: Vec<&'a [u8]> },
+    Key {
+        /// What [`unprotect`] takes.
+        protected: &'a [u8],
+        /// DER, the key's own first.
+        chain: Vec<&'a [u8]>,
+    },
     /// A certificate that is trusted.
     Trusted(&'a [u8]),
 }
 
 /// The entries, in their order. Without a password nothing says whether the file was changed, as in Java.
-pub(super) fn read<'a>(store: &'a [u8], password: Option<&str>) -> Result<Vec<Entry<'a>>, JksError> {
+///
+/// # Errors
+/// [`JksError`].
+pub fn read<'a>(store: &'a [u8], password: Option<&str>) -> Result<Vec<Entry<'a>>, JksError> {
     let (body, sum) = store.split_last_chunk::<SUM>().ok_or(JksError::Damaged)?;
     if let Some(password) = password {
         let computed = Sha1::new().chain_update(utf16(password)).chain_update(WHITENER).chain_update(body).finalize();

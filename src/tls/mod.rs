@@ -12,7 +12,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{self, CipherSuite, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-mod jks;
+pub mod jks;
 mod openssl;
 mod stores;
 mod verify;

@@ -81,7 +81,7 @@ impl Rewrite for ExtractField {
             inner = inner.member(step).unwrap_or_else(absent);
             let kinds = (0..inner.len()).map(|row| inner.kind(row)).enumerate();
             let wrong = kinds.filter(|(_, kind)| *kind > Kind::Null && *kind != Kind::Map);
-            rejects.extend(wrong.map(|(row, kind)| Reject { row, reason: map_required(NESTED, kind) }));
+            rejects.extend(wrong.map(|(row, kind)| Reject { row, reason: map_required(NESTED, kind.class_name()) }));
         }
         Ok(Rewritten { values: inner.member(last).unwrap_or_else(absent).or_null(), rejects })
     }

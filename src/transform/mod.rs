@@ -4,8 +4,8 @@
 //! with kernels, it does not visit rows. A transform that sends rows to different topics splits the batch into consecutive runs.
 //!
 //! Parts: the trait, the table [`TRANSFORMS`], and the [`Chain`] that a connector's `transforms=a,b` stands for, with its [`predicates`]. What most transforms
-//! have in common is in [`side`] (key or value; with a schema, without one, null), [`fields`] (structs under a schema), `schemaless_kinds` (values without one) and [`path`] (names of fields within
-//! fields). A new transform is one file here and one line in the table.
+//! have in common is in [`side`] (key or value; with a schema, without one, null), [`fields`] (structs under a schema), `schemaless_kinds` (values without one), [`path`] (names of fields within
+//! fields) and `json_path` (paths with conditions). A new transform is one file here and one line in the table.
 
 use std::fmt;
 
@@ -17,8 +17,11 @@ use crate::connect::config::{ConfigError, ConfigKey, check};
 
 mod cast;
 mod chain;
+mod drop;
 mod drop_headers;
 mod extract_field;
+mod extract_new_record_state;
+mod extract_topic;
 mod fields;
 mod filter;
 mod flatten;
@@ -26,7 +29,10 @@ mod header_from;
 mod hoist_field;
 mod insert_field;
 mod insert_header;
+mod json_path;
+mod json_path_filter;
 mod mask_field;
+mod message_timestamp_router;
 pub mod path;
 pub mod predicates;
 mod regex_router;
@@ -37,6 +43,7 @@ mod set_schema_metadata;
 mod side;
 mod timestamp_converter;
 mod timestamp_router;
+mod tombstone_handler;
 mod value_to_key;
 mod weave;
 
@@ -90,7 +97,12 @@ const fn apache(name: &'static str, aliases: &'static [&'static str; 1], doc: &'
     Plugin { name, aliases, doc, keys, build }
 }
 
-/// Every transform.
+/// A transform of Confluent's plugin `connect-transforms`.
+const fn confluent(name: &'static str, aliases: &'static [&'static str; 1], doc: &'static str, keys: &'static [ConfigKey], build: Build) -> Plugin {
+    Plugin { name, aliases, doc, keys, build }
+}
+
+/// Every transform: Apache Kafka's, then those of others that people add.
 pub static TRANSFORMS: &[Plugin] = &[
     apache("Cast", &["org.apache.kafka.connect.transforms.Cast"], "Makes fields, or the whole, values of other types.", cast::KEYS, Build::Side(cast::build)),
     apache(
@@ -192,6 +204,49 @@ pub static TRANSFORMS: &[Plugin] = &[
         value_to_key::KEYS,
         Build::Record(value_to_key::build),
     ),
+    confluent("Drop", &["io.confluent.connect.transforms.Drop"], "Makes the key or the value null.", drop::KEYS, Build::Side(drop::build)),
+    confluent(
+        "ExtractTopic",
+        &["io.confluent.connect.transforms.ExtractTopic"],
+        "Takes the topic from the key or the value, or a field of it.",
+        extract_topic::KEYS,
+        Build::Side(extract_topic::build),
+    ),
+    confluent(
+        "ExtractTopic$Header",
+        &["io.confluent.connect.transforms.ExtractTopic$Header"],
+        "Takes the topic from a header.",
+        extract_topic::HEADER_KEYS,
+        Build::Record(extract_topic::build_of_header),
+    ),
+    confluent(
+        "JsonPathFilter",
+        &["io.confluent.connect.transforms.Filter"],
+        "Keeps or drops the records that a JSON path with a condition takes.",
+        json_path_filter::KEYS,
+        Build::Side(json_path_filter::build),
+    ),
+    confluent(
+        "MessageTimestampRouter",
+        &["io.confluent.connect.transforms.MessageTimestampRouter"],
+        "Names topics by a timestamp in the value.",
+        message_timestamp_router::KEYS,
+        Build::Record(message_timestamp_router::build),
+    ),
+    confluent(
+        "TombstoneHandler",
+        &["io.confluent.connect.transforms.TombstoneHandler"],
+        "Drops records without a value, or fails them.",
+        tombstone_handler::KEYS,
+        Build::Record(tombstone_handler::build),
+    ),
+    Plugin {
+        name: "ExtractNewRecordState",
+        aliases: &["io.debezium.transforms.ExtractNewRecordState"],
+        doc: "Takes the row out of Debezium's envelope of a change.",
+        keys: extract_new_record_state::KEYS,
+        build: Build::Record(extract_new_record_state::build),
+    },
 ];
 
 impl Plugin {

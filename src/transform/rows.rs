@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::array::{Array, AsArray, BooleanArray, StringArray};
 use arrow::compute::filter;
 use arrow::error::ArrowError;
 use lakehead_formats::column::Reject;
@@ -35,6 +35,15 @@ fn slice(batch: &Batch, rows: Range<usize>, span: OffsetRange) -> Batch {
         value: batch.value.slice(at, length),
         headers: batch.headers.as_ref().map(|headers| headers.slice(at, length)),
     }
+}
+
+/// Sends each row to its topic, a text that is not null: the batch is cut where the topic changes, and there is no kernel that does so much as that with texts.
+pub(super) fn routed(batch: &Batch, topics: &StringArray) -> Vec<Batch> {
+    let topic = |row: usize| topics.value(row);
+    let before: Vec<usize> = (1..batch.len()).filter(|row| topic(*row) != topic(*row - 1)).collect();
+    let first_rows = std::iter::once(0).chain(before.iter().copied());
+    let pieces = cut(batch, &before).into_iter().zip(first_rows);
+    pieces.map(|(piece, row)| if piece.is_empty() { piece } else { Batch { topic: Arc::from(topic(row)), ..piece } }).collect()
 }
 
 /// Leaves out the rows that `keep` is false at. The span stays.
@@ -85,7 +94,7 @@ pub(super) fn without_rows(batch: &Batch) -> Batch {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMillisecondArray};
+    use arrow::array::{ArrayRef, Int64Array, TimestampMillisecondArray};
     use lakehead_formats::column::Column;
     use lakehead_formats::schema::json_text;
 
@@ -136,6 +145,15 @@ pub(super) mod tests {
             assert_eq!(found, wanted, "{before:?}");
         }
         assert_eq!(pieces(&cut(&batch(&[]), &[])), [("orders".to_owned(), vec![], (10, 100))]);
+    }
+
+    #[test]
+    fn rows_go_to_their_topics() {
+        let whole = batch(&[(12, None), (15, None), (16, None)]);
+        let routed = pieces(&routed(&whole, &StringArray::from(vec!["a", "a", "b"])));
+        assert_eq!(routed, [("a".to_owned(), vec![12, 15], (10, 16)), ("b".to_owned(), vec![16], (16, 100))]);
+        let none = pieces(&super::routed(&batch(&[]), &StringArray::from(Vec::<&str>::new())));
+        assert_eq!(none, [("orders".to_owned(), vec![], (10, 100))]);
     }
 
     #[test]

@@ -213,11 +213,16 @@ pub(super) fn not_maps(values: &Dynamic, purpose: &str, nulls: bool) -> Vec<Reje
     let is_wrong = |kind: Kind| kind != Kind::Map && (nulls || kind > Kind::Null);
     let kinds = (0..values.len()).map(|row| values.kind(row));
     let wrong = kinds.enumerate().filter(|(_, kind)| is_wrong(*kind));
-    wrong.map(|(row, kind)| Reject { row, reason: map_required(purpose, kind) }).collect()
+    wrong.map(|(row, kind)| Reject { row, reason: map_required(purpose, kind.class_name()) }).collect()
 }
 
-pub(super) fn map_required(purpose: &str, found: Kind) -> String {
-    format!("Only Map objects supported in absence of schema for [{purpose}], found: {}", found.class_name())
+pub(super) fn map_required(purpose: &str, found: &str) -> String {
+    format!("Only Map objects supported in absence of schema for [{purpose}], found: {found}")
+}
+
+/// True for structs under a schema.
+pub(super) fn is_struct(column: &Column) -> bool {
+    matches!(column.field.data_type(), DataType::Struct(_)) && Dynamic::of_column(column).is_none()
 }
 
 /// As `Requirements.requireStruct`.

@@ -71,7 +71,7 @@ impl Rewrite for ValueToKey {
         let (Some(array), DataType::Struct(old)) = (as_struct(column), column.field.data_type()) else { return Err(struct_required(PURPOSE, column)) };
         // A record without a value has no schema either.
         let missing = array.nulls().into_iter().flat_map(|nulls| nulls.iter().enumerate().filter(|(_, valid)| !valid));
-        let rejects: Vec<Reject> = missing.map(|(row, _)| Reject { row, reason: map_required(PURPOSE, Kind::Null) }).collect();
+        let rejects: Vec<Reject> = missing.map(|(row, _)| Reject { row, reason: map_required(PURPOSE, Kind::Null.class_name()) }).collect();
         let (mut fields, mut columns) = (Vec::new(), Vec::new());
         for name in &self.names {
             let Some((at, field)) = old.find(name) else { return Err(Refusal(format!("Field does not exist: {name}"))) };

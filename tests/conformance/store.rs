@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use lakehead::connect::{Health, Props};
 use lakehead::store::urls::StoreKind;
 use lakehead::store::{Chunk, Condition, ObjectSink, Origin, Published, StoreError, StoreErrorKind, Stores, Upload};
@@ -156,6 +157,14 @@ impl ObjectSink for Recorder {
     async fn between(&self, first: &str, last: &str) -> Result<Vec<(String, Origin)>, StoreError> {
         let is_between = |key: &&String| (first..=last).contains(&key.as_str());
         Ok(self.state().objects.keys().filter(is_between).map(|key| (key.clone(), Origin::default())).collect())
+    }
+
+    async fn names(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+        Ok(self.state().objects.keys().filter(|key| key.starts_with(beginning)).cloned().collect())
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.state().objects.get(key).map(|object| Bytes::copy_from_slice(&object.bytes)))
     }
 }
 

@@ -53,12 +53,13 @@ pub(crate) fn smt(vector: &Vector) -> Outcome {
     if record["kind"] == "source" {
         transform.of_source();
     }
+    let record = &named(record, &vector.schemas);
     let mut out = Vec::new();
     if let Some(reject) = transform.apply(shared::batch(std::slice::from_ref(record), false)?, &mut out).first() {
         return Ok(failure(expect, "apply", &reject.reason));
     }
     let Some(found) = out.iter().find(|batch| !batch.is_empty()) else { return Ok(compare("outcome", expect, json!({"dropped": true}))) };
-    let expected = &expect["record"];
+    let expected = &named(&expect["record"], &vector.schemas);
     let mut mismatches = compare("topic", &expected["topic"], json!(found.topic.as_ref()));
     mismatches.extend(compare("timestamp", &expected["timestamp"], found.timestamps.iter().next().flatten().map_or(Value::Null, Value::from)));
     for (side, schema, name) in [(Side::Key, "keySchema", "key"), (Side::Value, "valueSchema", "value")] {
@@ -88,6 +89,19 @@ pub(crate) fn path(vector: &Vector) -> Outcome {
         Ok(path) => compare("steps", &expect["steps"], json!(path.steps())),
         Err(message) => failure(expect, "configure", &message),
     })
+}
+
+/// A record with the schemas that its file names.
+fn named(record: &Value, schemas: &Value) -> Value {
+    let mut record = record.clone();
+    let by_name = |schema: &mut Value| {
+        if let Some(known) = schema.as_str().and_then(|name| schemas.get(name)) {
+            *schema = known.clone();
+        }
+    };
+    ["keySchema", "valueSchema"].into_iter().for_each(|side| by_name(&mut record[side]));
+    record["headers"].as_array_mut().into_iter().flatten().for_each(|header| by_name(&mut header["schema"]));
+    record
 }
 
 /// A header's schema in a form that can be compared.

@@ -36,7 +36,7 @@ mod values;
 const SEED: u64 = 1;
 const CASES: usize = 10_000;
 /// So many cases are enough for every reason to be used.
-const ALL: usize = 100_000;
+const ALL: usize = 1_000_000;
 /// So many cases are printed that differ without a reason.
 const PRINTED: usize = 20;
 

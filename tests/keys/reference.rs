@@ -16,6 +16,8 @@ use lakehead::runtime::topic_creation::GROUP_KEYS;
 use lakehead::settings::distributed_keys::DISTRIBUTED_KEYS;
 use lakehead::settings::keys::WORKER_KEYS;
 use lakehead::settings::security_keys::SECURITY_KEYS;
+use lakehead::transform::TRANSFORMS;
+use lakehead::transform::predicates::PREDICATES;
 
 const INTRODUCTION: &str = "# Settings
 
@@ -23,7 +25,7 @@ Every key of the worker and of its connectors, from the tables that the program 
 unknown. Names, types and defaults are Kafka Connect's, Confluent's, Aiven's and Lenses' own; keys that begin with `lakehead.`, and those whose text begins
 with \"Ours\", are ours. Secrets may stand behind config providers. What differs from upstream is in [compatibility.md](compatibility.md).
 
-Beside these, `key.converter.*`, `value.converter.*`, `header.converter.*` and `transforms.*` belong to whom they name; `lakehead.store.option.<name>` goes to
+Beside these, `key.converter.*`, `value.converter.*` and `header.converter.*` belong to whom they name; `lakehead.store.option.<name>` goes to
 the store's client as it is (`object_store`'s configuration keys); and `s3.credentials.provider.sts.role.arn`, `.sts.role.session.name`,
 `.sts.role.external.id` and `.sts.region` belong to upstream's `AwsAssumeRoleCredentialsProvider`, and `.sts.role.session.duration` (seconds; ours) beside them.
 
@@ -95,6 +97,25 @@ fn clients(text: &mut String) {
     CLIENT_PREFIXES.iter().for_each(|key| text.push_str(&row(format!("{}*", key.name), key)));
 }
 
+/// Transforms and predicates: what each does, and its settings.
+fn transforms(text: &mut String) {
+    text.push_str("\n## Transforms: `transforms.<alias>.*`, and predicates: `predicates.<alias>.*`\n");
+    let mut part = |name: String, doc: &str, keys: &'static [ConfigKey]| {
+        write!(text, "\n### {name}\n\n{doc}\n").expect("room");
+        if !keys.is_empty() {
+            text.push_str("\n| key | type | default | |\n|---|---|---|---|\n");
+            keys.iter().for_each(|key| row(text, key));
+        }
+    };
+    let name = |classes: Vec<String>| classes.iter().map(|class| format!("`{class}`")).collect::<Vec<_>>().join(", ");
+    for plugin in TRANSFORMS {
+        part(name(plugin.classes().collect()), plugin.doc, plugin.keys);
+    }
+    for plugin in PREDICATES {
+        part(name(vec![plugin.class.to_owned()]), plugin.doc, plugin.keys);
+    }
+}
+
 /// The whole file.
 fn settings() -> String {
     let mut text = INTRODUCTION.to_owned();
@@ -132,6 +153,7 @@ fn settings() -> String {
         let name = class.rsplit('.').next().unwrap_or_default();
         section(&mut text, &format!("{whose}: {name}"), Some(class), connector.keys().into_iter().flatten());
     }
+    transforms(&mut text);
     text
 }
 
@@ -159,7 +181,9 @@ fn every_key_says_what_it_does() {
         .chain(GROUP_KEYS)
         .chain(WORKER_KEYS)
         .chain(DISTRIBUTED_KEYS)
-        .chain(SECURITY_KEYS);
+        .chain(SECURITY_KEYS)
+        .chain(TRANSFORMS.iter().flat_map(|plugin| plugin.keys))
+        .chain(PREDICATES.iter().flat_map(|plugin| plugin.keys));
     let silent: Vec<&str> = keys.filter(|key| key.doc.len() < 10).map(|key| key.name).collect();
     assert!(silent.is_empty(), "{silent:?}");
 }

@@ -221,18 +221,24 @@ file. Upstream's modes do as upstream's (`StorageSchemaCompatibility`): they go 
 Where producers of two versions write at once, upstream's modes end files as often as the versions alternate (NONE), or drop what the newer version has (FORWARD).
 With `lakehead.schema.merge=true` a file takes every version, in any order, and its schema is their union:
 
-- Fields of all versions, in the order in which they came. Those that a version lacks have their default in its rows; without a default they are nullable, and null.
+- Fields of all versions, in the order in which they came. Those that a version lacks have their default in its rows; without a default they are nullable, and null. In JSON,
+  which has no schema, a line is its record as it came: with the fields of its own version, and its own numbers.
 - A value may be absent where any version allows it. A null stays null.
 - Numbers are widened where no value is lost: int8 to int64; float32 to float64; int8, int16 and int32 with a float become float64; decimals of one scale have the larger
   precision. Enums have the symbols of both; structs, lists and maps are merged at any depth. Keys (`store.kafka.keys`) are merged as values are.
-- Version, documentation and defaults are those of the newest version.
+- Version, documentation and default of a field are those of the version of which the first record came into the file, also where a later one says something else, or is the first
+  to say anything. So what a file holds follows from the records that are in it and from their order, and not from the moment at which its encoding began.
 - **What has no union begins the next file**: another record name, another type (text for a number, int64 for a float), another scale, another parameter that says
   what the values are, values without a schema. No record is rejected for its schema.
 
-Rows wait as columns until `lakehead.row.group.bytes` of them have come; the schema of a Parquet or Avro file stands from then on. A record that would widen it later begins the
-next file, one that it takes already goes on in it; so versions that both come within a row group never split a file. JSON has no schema at the file's start: its
-later lines have the wider one. An object's name does not depend on any of this, since it has the first offset only; files that a stopped worker has planned are written
-again with the same rows, since they then wait for their whole schema.
+Rows wait as columns until `lakehead.row.group.bytes` of them have come; the schema of a Parquet or Avro file stands from then on, since Avro writes it first, and the pages of a Parquet
+row group are of its columns. A record that would widen it later begins the next file, one that it takes already goes on in it; so versions that both come within a row group never split a
+file, and a run of one version that is longer than that splits a file once, when the first record of the next version comes. To wait for a file's end instead would keep all its rows in memory,
+several times what they are encoded, or write them to the spill folder and read them back, for every file and not only for the few during which a schema changes. Where that boundary lies also
+depends on memory (when it is short, row groups are encoded earlier) and on how records were fetched; which records there are does not, and what stands for a field
+that a record's version lacks (no column, or its default) follows from the file that it is in. A larger
+`lakehead.row.group.bytes` moves it. JSON files are never split for a version. An object's name does not depend on any of this, since it has the first offset only; files that a stopped worker has
+planned are written again with the same rows, since they then wait for their whole schema.
 
 `lakehead.schema.merge` cannot be set together with `schema.compatibility` BACKWARD, FORWARD or FULL. Schemas that are inferred (`lakehead.inferred` in the file's
 metadata) widen in every mode.

@@ -1,11 +1,11 @@
 //! Chains of transforms on their way through a worker: five of them with a predicate before a sink, on JSON without a schema and on Avro; others on JSON that becomes
-//! columns, through a kill; and three behind a source.
+//! columns, through a kill; those of Debezium's and Confluent's that unwrap, filter and route changes; and three behind a source.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use arrow::array::AsArray;
-use arrow::datatypes::{Float64Type, Int64Type, TimestampMillisecondType};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rdkafka::Message;
 use rdkafka::message::{Header, Headers, OwnedHeaders};
@@ -232,4 +232,81 @@ fn three_transforms_behind_a_source() {
     });
     let lines: Vec<String> = found.into_values().collect();
     assert_eq!(lines, (0..1000).map(|line| format!("{{\"line\":\"line {line}\"}}")).collect::<Vec<_>>());
+}
+
+const CHANGES: i32 = 600;
+
+/// A change of a customer as Debezium's connectors write it, with its schema: customers come, every third changes, and every fifth goes again, with a tombstone.
+fn changes() -> Vec<Option<Vec<u8>>> {
+    let row = |name: &str| {
+        let fields = json!([{"field": "id", "type": "int32"}, {"field": "tier", "type": "string", "optional": true}]);
+        json!({"field": name, "type": "struct", "optional": true, "name": "shop.customers.Value", "fields": fields})
+    };
+    let source = json!({"field": "source", "type": "struct", "name": "Source", "fields": [{"field": "lsn", "type": "int64", "optional": true}]});
+    let fields = json!([row("before"), row("after"), source, {"field": "op", "type": "string"}]);
+    let schema = json!({"type": "struct", "name": "shop.customers.Envelope", "fields": fields});
+    let change = |op: &str, before: Value, after: Value, lsn: i32| {
+        let payload = json!({"before": before, "after": after, "source": {"lsn": lsn}, "op": op});
+        Some(json!({"schema": schema, "payload": payload}).to_string().into_bytes())
+    };
+    let mut all = Vec::new();
+    for id in 0..CHANGES {
+        let customer = json!({"id": id, "tier": tier(id)});
+        all.push(change("c", Value::Null, customer.clone(), id));
+        if id % 3 == 0 {
+            all.push(change("u", customer.clone(), customer.clone(), id));
+        }
+        if id % 5 == 0 {
+            all.push(change("d", customer, Value::Null, id));
+            all.push(None);
+        }
+    }
+    all
+}
+
+/// Customers have the same tier for a while.
+fn tier(id: i32) -> &'static str {
+    if id / 100 % 2 == 0 { "gold" } else { "silver" }
+}
+
+#[test]
+fn changes_are_unwrapped_filtered_and_routed() {
+    let (topic, folder) = (Topic::create("chain-changes", 1), Bucket::create().folder);
+    topic.send(changes().into_iter().map(|value| (0, value)));
+    let sink = Connector::folder_sink(&topic, &folder, "parquet")
+        .with("rotate.schedule.interval.ms", "1000")
+        .with("timezone", "UTC")
+        .with("value.converter", "org.apache.kafka.connect.json.JsonConverter")
+        .with("value.converter.schemas.enable", "true")
+        .with("transforms", "row,some,to")
+        .with("transforms.row.type", "io.debezium.transforms.ExtractNewRecordState")
+        .with("transforms.row.delete.tombstone.handling.mode", "rewrite")
+        .with("transforms.row.add.fields", "op,source.lsn:lsn")
+        .with("transforms.some.type", "io.confluent.connect.transforms.Filter$Value")
+        .with("transforms.some.filter.condition", "$[?(@.__deleted == 'false' && (@.__op in ['c', 'r'] || @.id >= 300))]")
+        .with("transforms.some.filter.type", "include")
+        .with("transforms.to.type", "io.confluent.connect.transforms.ExtractTopic$Value")
+        .with("transforms.to.field", "tier");
+    let worker = Worker::start(&[&sink]);
+    worker.await_end(&sink, &topic, JOB);
+    let mut found = Vec::new();
+    for key in files_below(&folder).into_iter().filter(|key| key.ends_with(".parquet")) {
+        let file = fs::File::open(folder.join(&key)).expect("a file");
+        for rows in ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.build()).expect("a Parquet file") {
+            let rows = rows.expect("rows");
+            let schema = rows.schema();
+            let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            assert_eq!(names, ["id", "tier", "__deleted", "__op", "__lsn"]);
+            let (ids, ops) = (rows.column(0).as_primitive::<Int32Type>(), rows.column(3).as_string::<i32>());
+            for row in 0..rows.num_rows() {
+                let (id, op) = (ids.value(row), ops.value(row).to_owned());
+                assert!(key.starts_with(&format!("topics/{}/partition=0/{}+0+", tier(id), topic.name)), "{id} is in {key}");
+                found.push((id, op));
+            }
+        }
+    }
+    let creates = (0..CHANGES).map(|id| (id, "c".to_owned()));
+    let expected: BTreeSet<_> = creates.chain((300..CHANGES).filter(|id| id % 3 == 0).map(|id| (id, "u".to_owned()))).collect();
+    assert_eq!(found.len(), expected.len());
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
 }

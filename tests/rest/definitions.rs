@@ -117,6 +117,37 @@ async fn transforms_and_converters_bring_their_keys() {
 }
 
 #[tokio::test]
+async fn transforms_of_others_are_validated_as_apaches() {
+    let world = World::start(&[]).await;
+    let config = json!({"connector.class": "BlackholeSink", "name": "x", "topics": "t", "depth": "1", "transforms": "f,t,u,m",
+        "transforms.f.type": "io.confluent.connect.transforms.Filter$Value", "transforms.f.filter.condition": "$[?(@.a like 'x')]",
+        "transforms.f.filter.type": "Include", "transforms.t.type": "io.confluent.connect.transforms.ExtractTopic$Header",
+        "transforms.u.type": "io.debezium.transforms.ExtractNewRecordState", "transforms.u.delete.tombstone.handling.mode": "keep",
+        "transforms.m.type": "io.debezium.transforms.Filter"});
+    let answer = validate(&world, "BlackholeSink", config).await;
+    let keys = by_key(&answer);
+    let errors = |key: &str| keys[key]["value"]["errors"].as_array().unwrap().iter().map(|error| error.as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let condition = "Invalid value $[?(@.a like 'x')] for configuration transforms.f.filter.condition: Invalid json path defined. Please refer to \
+        https://github.com/json-path/JsonPath README for correct use of json path.";
+    assert!(errors("transforms.f.filter.condition")[0].starts_with(condition), "{:?}", errors("transforms.f.filter.condition"));
+    assert_eq!(errors("transforms.f.filter.type"), [""; 0]);
+    assert_eq!(errors("transforms.t.field"), ["Missing required configuration \"transforms.t.field\" which has no default value."]);
+    assert!(errors("transforms.u.delete.tombstone.handling.mode")[0].contains("rewrite-with-tombstone"), "{answer}");
+    assert!(errors("transforms.m.type")[0].contains("io.debezium.transforms.Filter could not be found"), "{answer}");
+    assert_eq!(keys["transforms.f.missing.or.null.behavior"]["definition"]["default_value"], "fail");
+    let offered = keys["transforms.f.type"]["value"]["recommended_values"].as_array().unwrap();
+    let listed = world.call("GET", "/connector-plugins?connectorsOnly=false").await.json();
+    for class in ["confluent.connect.transforms.Drop$Key", "confluent.connect.transforms.ExtractTopic$Header", "debezium.transforms.ExtractNewRecordState"] {
+        let class = json!(format!("io.{class}"));
+        assert!(offered.contains(&class) && listed.as_array().unwrap().iter().any(|plugin| plugin["class"] == class), "{class}");
+    }
+    let own = world.call("GET", "/connector-plugins/io.confluent.connect.transforms.Filter$Value/config").await.json();
+    let names: Vec<&str> = own.as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["filter.condition", "filter.type", "missing.or.null.behavior"]);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_plugin_lists_its_own_keys_before_the_frameworks() {
     let world = World::start(&[]).await;
     let keys = world.call("GET", "/connector-plugins/BlackholeSink/config?version=latest").await.json();

@@ -12,6 +12,7 @@ export LAKEHEAD_TOOLS
 KAFKA_VERSION=4.3.1
 APICURIO_VERSION=3.0.9 # the newest release that runs on Java 17
 CARGO_DENY_VERSION=0.20.2
+CARGO_FUZZ_VERSION=0.13.2
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }

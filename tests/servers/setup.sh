@@ -11,8 +11,9 @@
 #   clients    clients of Connect's REST API: one in Java, from Maven Central, and others (setup-clients.sh)
 #   chaos      toxiproxy and a clock that can be set, for `make chaos` (setup-chaos.sh; only when it is named)
 #   deny       cargo-deny, for `make lint` (only when it is named)
+#   fuzz       cargo-fuzz and a nightly toolchain, for `make fuzz` (only when it is named)
 #
-# setup.sh [part…]; without arguments: all but chaos and deny. Safe to run again and at the same time as itself: what is there at the right version is left alone.
+# setup.sh [part…]; without arguments: all but chaos, deny and fuzz. Safe to run again and at the same time as itself: what is there at the right version is left alone.
 # Needs Java 17 with its compiler, Maven, Go, Node and Python 3.9 or later, and reaches the package registries; on Debian it installs what is missing of Maven by apt.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -125,6 +126,15 @@ setup_deny() {
   mark_done deny "$CARGO_DENY_VERSION"
 }
 
+# Not part of the tests: `make fuzz` asks for it. libFuzzer's hooks are in nightly compilers alone.
+setup_fuzz() {
+  rustup toolchain list 2>/dev/null | grep -q '^nightly' || rustup toolchain install nightly --profile minimal >&2 || die "\`make fuzz\` needs a nightly toolchain"
+  done_already fuzz "$CARGO_FUZZ_VERSION" && return 0
+  say "setting up cargo-fuzz $CARGO_FUZZ_VERSION in $LAKEHEAD_TOOLS/bin (a minute)"
+  cargo install -q cargo-fuzz --locked --version "$CARGO_FUZZ_VERSION" --root "$LAKEHEAD_TOOLS" >&2
+  mark_done fuzz "$CARGO_FUZZ_VERSION"
+}
+
 setup_stores() { "$SERVERS/setup-stores.sh"; }
 setup_chaos() { "$SERVERS/setup-chaos.sh"; }
 
@@ -134,8 +144,8 @@ flock 9 # one installer at a time
 for part in "${@:-toolchain kafka connect registry python java-readers stores clients}"; do
   for name in $part; do
     case $name in
-    toolchain | kafka | connect | registry | python | java-readers | stores | clients | chaos | deny) "setup_${name//-/_}" 9>&- ;;
-    *) die "unknown part \`$name\`: toolchain, kafka, connect, registry, python, java-readers, stores, clients, chaos or deny" ;;
+    toolchain | kafka | connect | registry | python | java-readers | stores | clients | chaos | deny | fuzz) "setup_${name//-/_}" 9>&- ;;
+    *) die "unknown part \`$name\`: toolchain, kafka, connect, registry, python, java-readers, stores, clients, chaos, deny or fuzz" ;;
     esac
   done
 done

@@ -315,6 +315,14 @@ impl ObjectSink for Seen {
         Ok(found)
     }
 
+    async fn names(&self, _: &str) -> Result<Vec<String>, StoreError> {
+        unreachable!("no dead letters are written to this store")
+    }
+
+    async fn read(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
+        unreachable!("no dead letters are written to this store")
+    }
+
     async fn sweep(&self, below: &str, is_ours: &(dyn for<'a> Fn(&'a str) -> bool + Send + Sync), begun_ago: Duration) -> Swept {
         self.process.gate().await;
         self.store.succeed().await;

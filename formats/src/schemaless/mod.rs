@@ -20,8 +20,8 @@
 //! Each row's map has an order of its own, as a `LinkedHashMap` has: that of the columns, unless a member has a *rank* in that row (one more lane, which is
 //! there only where rows name their members in different orders). So what a row becomes never depends on its neighbours.
 //!
-//! Parts: this file, the representation; [`build`] makes it of JSON or of values, [`render`] writes it as JSON, [`order`] has the order of members, [`members`]
-//! changes maps, [`unify`] brings two columns under one type, [`infer`] makes typed columns of one.
+//! Parts: this file, the representation; [`build`] makes it of JSON or of values, [`typed`] of columns under a schema, [`render`] writes it as JSON,
+//! [`order`] has the order of members, [`members`] changes maps, [`unify`] brings two columns under one type, [`infer`] makes typed columns of one.
 //!
 //! Guarantee: a key that occurs once in a column is a column; whoever reads JSON bounds that ([`read_json`] stops before a batch of many keys takes too much room).
 
@@ -42,12 +42,14 @@ mod infer;
 mod members;
 mod order;
 mod render;
+mod typed;
 mod unify;
 
 pub use build::{Builder, Read, Value, read_json, read_json_within};
 pub use infer::Inference;
 pub use members::Members;
 pub use order::Order;
+pub use typed::Wanted;
 
 /// The extension name of a dynamic column's field.
 pub const EXTENSION: &str = "lakehead.dynamic";

@@ -2,6 +2,8 @@
 //!
 //! Guarantee: reading never takes more room than the text, whatever its exponent says.
 
+use std::cmp::Ordering;
+
 /// A decimal number of any size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BigDecimal {
@@ -99,6 +101,21 @@ impl BigDecimal {
 
     fn exponential(&self) -> String {
         format!("{}E{}", self.unscaled(), -i64::from(self.scale))
+    }
+
+    /// `compareTo`: by number, whatever the scales.
+    #[must_use]
+    pub fn compare(&self, other: &Self) -> Ordering {
+        let sign = |number: &Self| if number.digits == "0" { 0 } else { 1 - 2 * i32::from(number.negative) };
+        let (own, its) = (sign(self), sign(other));
+        if own != its || own == 0 {
+            return own.cmp(&its);
+        }
+        // Without leading zeros, the one with more digits before the point is larger; else the first digits that differ tell.
+        let point = |number: &Self| i64::try_from(number.digits.len()).unwrap_or(i64::MAX) - i64::from(number.scale);
+        let digits = |number: &Self| number.digits.trim_end_matches('0').to_owned();
+        let by_size = point(self).cmp(&point(other)).then_with(|| digits(self).cmp(&digits(other)));
+        if own < 0 { by_size.reverse() } else { by_size }
     }
 
     /// The unscaled integer at another scale, where that loses no digit.
@@ -227,6 +244,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn numbers_compare_whatever_their_scales(a: i64, b: i64, zeros in 0_usize..5, scale in -9_i32..9) {
+            let longer = |number: i64| BigDecimal::new(&format!("{number}{}", if number == 0 { String::new() } else { "0".repeat(zeros) }), scale + i32::try_from(zeros).unwrap());
+            prop_assert_eq!(BigDecimal::new(&a.to_string(), scale).compare(&longer(b)), a.cmp(&b));
+        }
+
         #[test]
         fn what_is_printed_is_read_again(unscaled: i128, scale in -1000_i32..1000) {
             let decimal = BigDecimal::new(&unscaled.to_string(), scale);

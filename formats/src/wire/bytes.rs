@@ -39,6 +39,8 @@ impl Converter for ByteArrayConverter {
         Ok(())
     }
 
+    fn forget(&mut self, _id: SchemaId) {}
+
     fn decode(&mut self, _topic: &str, payloads: &BinaryArray) -> Result<Decoded, ConvertError> {
         let column = Column::new(FieldRef::clone(&self.field), Arc::new(payloads.clone()));
         Ok(Decoded { spans: vec![(0..payloads.len(), column)], rejects: Vec::new() })

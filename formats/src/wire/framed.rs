@@ -170,6 +170,10 @@ impl<L: Language> Converter for Framed<L> {
         result
     }
 
+    fn forget(&mut self, id: SchemaId) {
+        self.schemas.remove(&id);
+    }
+
     fn decode(&mut self, topic: &str, payloads: &BinaryArray) -> Result<Decoded, ConvertError> {
         let mut decoded = Decoded::default();
         let mut start = 0;

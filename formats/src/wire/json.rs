@@ -223,6 +223,8 @@ impl Converter for JsonConverter {
         Ok(())
     }
 
+    fn forget(&mut self, _id: SchemaId) {}
+
     fn decode(&mut self, topic: &str, payloads: &BinaryArray) -> Result<Decoded, ConvertError> {
         let mut rejects = Vec::new();
         let rows = match self.schema {

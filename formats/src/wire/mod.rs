@@ -118,6 +118,9 @@ pub trait Converter: fmt::Debug + Send {
     /// [`ConvertError`] when it is not a schema of this converter's kind; the id is then remembered like an unknown one.
     fn learn(&mut self, id: SchemaId, schema: Result<&RegisteredSchema, &str>) -> Result<(), ConvertError>;
 
+    /// What was learned of an id does not hold any more: it is missing again.
+    fn forget(&mut self, id: SchemaId);
+
     /// n payloads → consecutive spans that cover the rows 0..n, each one column under one schema, plus the rows that failed.
     /// A null payload is a null value. A rejected row has a null in its column; the caller filters it out.
     ///

@@ -110,6 +110,8 @@ impl Converter for Fixed {
         Ok(())
     }
 
+    fn forget(&mut self, _id: SchemaId) {}
+
     fn decode(&mut self, _topic: &str, payloads: &BinaryArray) -> Result<Decoded, ConvertError> {
         let mut rejects = Vec::new();
         let array = (self.read)(payloads, &mut rejects);

@@ -48,6 +48,8 @@ impl Converter for StringConverter {
         Ok(())
     }
 
+    fn forget(&mut self, _id: SchemaId) {}
+
     fn decode(&mut self, _topic: &str, payloads: &BinaryArray) -> Result<Decoded, ConvertError> {
         let strings = match (self.charset, share(payloads)) {
             (Charset::Utf8, Ok(strings)) => strings,

@@ -19,16 +19,19 @@ const LAST_OFFSET_DELTA: usize = 23;
 
 /// Records of a partition, from an offset on.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Read {
+pub struct Read {
     /// In order.
-    pub(super) entries: Vec<Entry>,
+    pub entries: Vec<Entry>,
     /// What to fetch next.
-    pub(super) next: i64,
+    pub next: i64,
 }
 
 /// Reads what a broker sent for `partition`; the last batch may be cut off. `aborted` are the transactions that were, in the order of their first offsets;
 /// `None` = whatever is in the log counts.
-pub(super) fn read(mut bytes: Bytes, partition: u32, from: i64, aborted: Option<&[AbortedTransaction]>) -> Result<Read, String> {
+///
+/// # Errors
+/// Which batch cannot be read, and why.
+pub fn read(mut bytes: Bytes, partition: u32, from: i64, aborted: Option<&[AbortedTransaction]>) -> Result<Read, String> {
     let mut read = Read { entries: Vec::new(), next: from };
     let mut open = aborted.unwrap_or_default().iter().map(|transaction| (transaction.producer_id.0, transaction.first_offset)).collect::<Vec<_>>();
     let mut aborting: BTreeSet<i64> = BTreeSet::new();
@@ -77,7 +80,10 @@ fn is_abort(key: Option<&Bytes>) -> bool {
 }
 
 /// One batch of these records, as a producer without idempotence sends it.
-pub(super) fn write<'a>(records: impl IntoIterator<Item = &'a Record>, now_ms: i64) -> Result<Bytes, String> {
+///
+/// # Errors
+/// Why they are no batch: there are none, for example.
+pub fn write<'a>(records: impl IntoIterator<Item = &'a Record>, now_ms: i64) -> Result<Bytes, String> {
     let raw = |(at, record): (i32, &Record)| Raw {
         transactional: false,
         control: false,

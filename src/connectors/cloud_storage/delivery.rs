@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::file::{Labels, Ratio};
-use super::staging::{Lost, Piece, Waiting};
+use super::staging::{Joined, Lost, Piece, Waiting};
 use crate::compute::Compute;
 use crate::connect::{ErrorKind, TaskError};
 use crate::memory::{Budget, Permit, Turn, Turns};
@@ -194,21 +194,12 @@ async fn encode_and_upload(workshop: &Workshop, form: &Form, feed: &mut Feed, sl
     let (mut finished, mut has_uploaded) = (Vec::new(), false);
     let mut schema = FieldRef::clone(&form.field);
     while let Some(Work { pieces, field, labels, busy }) = feed.next().await {
-        let mut wider = (field != schema).then(|| FieldRef::clone(&field));
-        schema = FieldRef::clone(&field);
-        let mut waiting = Waiting::new(pieces, field);
+        let mut waiting = Waiting::new(pieces, field, form.format.widens());
         loop {
             let turn = workshop.turn(waiting.bytes().min(workshop.row_group_bytes)).await;
-            let step = Step {
-                workshop: workshop.clone(),
-                format: Arc::clone(&form.format),
-                encoder: encoder.take(),
-                wider: wider.take(),
-                waiting,
-                labels: labels.clone(),
-            };
+            let step = Step { workshop: workshop.clone(), format: Arc::clone(&form.format), encoder: encoder.take(), schema, waiting, labels: labels.clone() };
             let done = workshop.compute.run(move || step.run()).await.map_err(|error| task_error(error, &form.key))?;
-            waiting = done.waiting;
+            (waiting, schema) = (done.waiting, done.schema);
             finished.extend(done.chunks);
             // An object that is whole before its upload begins says everything from the start, which stores that are told no more later keep.
             let known = || of_both(&form.known, labels.as_ref().map_or(&[], |labels| &labels.shown));
@@ -258,14 +249,16 @@ struct Step {
     workshop: Workshop,
     format: Arc<dyn FileFormat>,
     encoder: Option<(Box<dyn Encoder>, Permit)>,
-    /// The schema of the rows, when it is not that of the rows before.
-    wider: Option<FieldRef>,
+    /// Of the rows before.
+    schema: FieldRef,
     waiting: Waiting,
     /// Set when these are the file's last rows.
     labels: Option<Labels>,
 }
 
 struct Stepped {
+    /// Of the last rows.
+    schema: FieldRef,
     /// Rows of later row groups.
     waiting: Waiting,
     chunks: Vec<Chunk>,
@@ -291,17 +284,21 @@ impl From<FormatError> for Trouble {
 
 impl Step {
     fn run(self) -> Result<Stepped, Trouble> {
-        let Self { workshop, format, encoder, wider, mut waiting, labels } = self;
+        let Self { workshop, format, encoder, mut schema, mut waiting, labels } = self;
         let (mut encoder, mut held) = match encoder {
             Some(open) => open,
-            None => (format.encoder(waiting.field())?, workshop.deliveries.take(0)),
+            None => {
+                schema = FieldRef::clone(waiting.field());
+                (format.encoder(&schema)?, workshop.deliveries.take(0))
+            }
         };
-        if let Some(field) = wider {
-            encoder.widen(&field)?;
-        }
         let mut raw = 0;
         while raw < workshop.row_group_bytes {
-            let Some((rows, bytes)) = waiting.next().map_err(Trouble::Rows)? else { break };
+            let Some(Joined { field, rows, bytes }) = waiting.next().map_err(Trouble::Rows)? else { break };
+            if field != schema {
+                encoder.widen(&field)?;
+                schema = field;
+            }
             encoder.write(&rows)?;
             raw += bytes;
             held.resize(encoder.memory_bytes());
@@ -323,7 +320,7 @@ impl Step {
         };
         let chunks = chunks(bytes, &workshop.deliveries);
         workshop.ratio.learn(raw, size(&chunks));
-        Ok(Stepped { waiting, chunks, then })
+        Ok(Stepped { schema, waiting, chunks, then })
     }
 }
 

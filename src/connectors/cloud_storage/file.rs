@@ -4,6 +4,7 @@
 //! schema that widens meanwhile does not split the file. A [`Delivery`] is started when the first row group is due, or [`delivery::whole`] when the file
 //! ends before that; it runs beside the task, and owns the encoder and the upload from then on.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,6 +26,8 @@ use crate::offsets::OffsetSet;
 
 /// What an open file holds beside its rows: itself, its place among the open files, its names.
 const FILE_BYTES: u64 = 1 << 10;
+/// Schemas that a file remembers beside its own.
+const TAKEN: usize = 16;
 /// What a piece holds beside its rows, in its file and in the run that it may be moved to.
 const PIECE_BYTES: u64 = 96;
 
@@ -94,8 +97,8 @@ pub(super) struct OpenFile {
     pub(super) offsets: OffsetSet,
     /// The schema of all rows so far.
     field: FieldRef,
-    /// Other schemas of its rows, which the file's takes.
-    taken: Vec<FieldRef>,
+    /// Other schemas of its rows, which the file's takes: the last few of them, the newest first. Others are compared once more.
+    taken: VecDeque<FieldRef>,
     pieces: Vec<Piece>,
     /// Bytes of the rows that wait; those that are in memory are counted where they are.
     staged_bytes: u64,
@@ -123,7 +126,7 @@ impl OpenFile {
             rows: 0,
             offsets: OffsetSet::new(),
             field,
-            taken: Vec::new(),
+            taken: VecDeque::new(),
             pieces: Vec::new(),
             staged_bytes: 0,
             own: memory.take(FILE_BYTES),
@@ -178,7 +181,7 @@ impl OpenFile {
         }
         let both = compatibility::unite(&self.field, field).ok()?;
         if compatibility::is_alike(&self.field, &both) {
-            return Some(if self.delivery.is_none() { FieldRef::new(both) } else { FieldRef::clone(&self.field) });
+            return Some(FieldRef::clone(&self.field));
         }
         // A format may hold each version, and not the union: Avro knows one definition of a name.
         (is_open && self.format.encoder(&FieldRef::new(both.clone())).is_ok()).then(|| FieldRef::new(both))
@@ -200,7 +203,12 @@ impl OpenFile {
             match self.widened(&rows.field) {
                 Some(both) => {
                     let former = std::mem::replace(&mut self.field, both);
-                    self.taken.extend([former, rows.field].into_iter().filter(|field| *field != self.field));
+                    for field in [former, rows.field] {
+                        if field != self.field && !self.taken.contains(&field) {
+                            self.taken.truncate(TAKEN - 1);
+                            self.taken.push_front(field);
+                        }
+                    }
                 }
                 None => {
                     let projected = compatibility::project(&rows.array, &rows.field, &self.field)?;
@@ -332,3 +340,6 @@ impl Labels {
         self.shown.into_iter().chain(offsets).map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,6 +229,7 @@ mod tests {
     use std::fmt;
 
     use async_trait::async_trait;
+    use bytes::Bytes;
 
     use super::*;
     use crate::store::{StoreError, Upload};
@@ -263,6 +264,12 @@ mod tests {
             }
             let found = self.objects.iter().filter(|(key, _)| (first..=last).contains(key));
             Ok(found.map(|(key, origin)| ((*key).to_owned(), origin.clone())).collect())
+        }
+        async fn names(&self, _: &str) -> Result<Vec<String>, StoreError> {
+            unreachable!("only dead letters are listed")
+        }
+        async fn read(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
+            unreachable!("only dead letters are read")
         }
     }
 

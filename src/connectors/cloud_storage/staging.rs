@@ -429,17 +429,29 @@ pub(super) enum Lost {
     Arrow(#[from] ArrowError),
 }
 
-/// The rows of pieces under one schema, in order, a few thousand at a time.
+/// The rows of pieces in order, a few thousand at a time: under one schema, or each under its own.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pieces: VecDeque<Piece>,
     bytes: u64,
     field: FieldRef,
+    /// Rows of declared schemas keep theirs.
+    as_they_came: bool,
+}
+
+/// Rows of one schema.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub(super) field: FieldRef,
+    pub(super) rows: ArrayRef,
+    /// Of their values.
+    pub(super) bytes: u64,
 }
 
 impl Waiting {
-    pub(super) fn new(pieces: Vec<Piece>, field: FieldRef) -> Self {
-        Self { bytes: pieces.iter().map(|piece| piece.bytes).sum(), pieces: pieces.into(), field }
+    /// Under that schema; with `as_they_came` rows whose schema was declared keep their own.
+    pub(super) fn new(pieces: Vec<Piece>, field: FieldRef, as_they_came: bool) -> Self {
+        Self { bytes: pieces.iter().map(|piece| piece.bytes).sum(), pieces: pieces.into(), field, as_they_came }
     }
 
     /// Bytes of the values of the rows that are left.
@@ -451,13 +463,13 @@ impl Waiting {
         self.pieces.is_empty()
     }
 
-    /// The schema under which they are given.
+    /// The schema under which they are given, unless it is their own.
     pub(super) fn field(&self) -> &FieldRef {
         &self.field
     }
 
-    /// The next rows, and the bytes of their values.
-    pub(super) fn next(&mut self) -> Result<Option<(ArrayRef, u64)>, Lost> {
+    /// The next rows.
+    pub(super) fn next(&mut self) -> Result<Option<Joined>, Lost> {
         let mut sources: Vec<Source> = Vec::new();
         let mut of: Option<FieldRef> = None;
         let (mut rows, mut bytes) = (0, 0);
@@ -478,8 +490,11 @@ impl Waiting {
         self.bytes = self.bytes.saturating_sub(bytes);
         let Some(of) = of else { return Ok(None) };
         let joined = join(&sources)?;
-        let adapted = if of == self.field { joined } else { schema::adapt(&joined, &of, &self.field)? };
-        Ok(Some((adapted, bytes)))
+        if of == self.field || (self.as_they_came && !schema::is_inferred(&of)) {
+            return Ok(Some(Joined { field: of, rows: joined, bytes }));
+        }
+        let rows = schema::adapt(&joined, &of, &self.field)?;
+        Ok(Some(Joined { field: FieldRef::clone(&self.field), rows, bytes }))
     }
 }
 

@@ -7,7 +7,7 @@
 //! | `use.latest.version=true` | `GET /subjects/{subject}/versions/latest` |
 //! | none | `POST /subjects/{subject}` |
 //!
-//! As for schemas that are read, each is asked for once, and a registry that is down is waited for. What it refuses is not remembered.
+//! As for schemas that are read, each is asked for once, and a registry that is down is waited for. What it refuses, or does not answer, is not remembered.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::super::patience::Patience;
 use super::settings::{self, Problem};
 use super::{Answer, Client, Miss, Registry, causes, lock};
 use crate::connect::{ErrorKind, Health, Props, TaskError};
@@ -122,16 +123,15 @@ impl How {
 }
 
 impl Registry {
-    /// The id for that schema; `Err` inside says why there is none: records that need it are bad. Waits while the registry does not answer, and says so in
-    /// `health`. Cancel-safe.
+    /// The id for that schema. Waits while the registry does not answer, as long as there is patience, and says so in `health`. Cancel-safe.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] when the registry refuses the credentials, [`ErrorKind::BadConfig`] when what answers is not a registry.
-    pub async fn registration(&self, wanted: &Wanted, how: How, health: &Health) -> Result<Result<Arc<Registration>, String>, TaskError> {
+    pub async fn registration(&self, wanted: &Wanted, how: How, health: &Health, patience: Patience) -> Result<Result<Arc<Registration>, String>, TaskError> {
         let cell = Arc::clone(lock(&self.0.registrations).entry((how, wanted.clone())).or_default());
-        let found = self.persist(health, || cell.get_or_try_init(|| self.0.register_at_any(wanted, how))).await;
+        let found = self.persist(health, patience, || cell.get_or_try_init(|| self.0.register_at_any(wanted, how))).await;
         match found {
-            Ok(registration) => Ok(registration.cloned().map_err(|reason| format!("{}: {reason}", how.act(wanted)))),
+            Ok(registration) => Ok(registration.cloned().map_err(|without| format!("{}: {}", how.act(wanted), without.reason()))),
             Err((kind, message)) => Err(TaskError::new(kind, message).with("subject", &wanted.subject)),
         }
     }

@@ -25,10 +25,10 @@ fn open(url: &str, more: &[(&str, &str)]) -> Registry {
     Registry::open(&options, Direction::Reading).unwrap()
 }
 
-type Asked = Result<Result<Arc<RegisteredSchema>, String>, TaskError>;
+type Asked = Result<Result<Arc<RegisteredSchema>, Without>, TaskError>;
 
 fn text(answer: Asked) -> Result<String, String> {
-    answer.unwrap().map(|schema| schema.text.clone())
+    answer.unwrap().map(|schema| schema.text.clone()).map_err(|without| without.reason().to_owned())
 }
 
 fn refusal(status: StatusCode, code: i64) -> Response {
@@ -50,7 +50,7 @@ async fn a_schema_is_asked_for_once() {
     let url = format!("http://{address}/prefix/");
     let health = Health::default();
     let (one, two) = (open(&url, &[]), open(&url, &[]));
-    let (first, second) = tokio::join!(one.schema(7, &health), two.schema(7, &health));
+    let (first, second) = tokio::join!(one.schema(7, &health, Patience::default()), two.schema(7, &health, Patience::default()));
     assert_eq!((text(first), text(second)), (Ok("\"long\"".to_owned()), Ok("\"long\"".to_owned())));
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
@@ -76,7 +76,7 @@ async fn answers_and_what_they_mean() {
     let registry = open(&url, &[]);
     let health = Health::default();
     let shown = |answer: Asked| match answer {
-        Ok(schema) => format!("{:?}", schema.map(|schema| (schema.kind, schema.text.clone()))),
+        Ok(schema) => format!("{:?}", schema.map(|schema| (schema.kind, schema.text.clone())).map_err(|without| without.reason().to_owned())),
         Err(error) => format!("{:?} {error}", error.kind),
     };
     let table = [
@@ -104,7 +104,7 @@ async fn answers_and_what_they_mean() {
         (6, format!("BadConfig http://{address} answered 404 Not Found, not like a schema registry; check schema.registry.url (schema id=6)")),
     ];
     for (id, want) in table {
-        assert_eq!(shown(registry.schema(id, &health).await), want);
+        assert_eq!(shown(registry.schema(id, &health, Patience::default()).await), want);
     }
     assert_eq!(format!("{registry} {registry:?}").matches("secret").count(), 0);
 }
@@ -123,7 +123,7 @@ async fn credentials_are_sent() {
         ("", &[("bearer.auth.credentials.source", "STATIC_TOKEN"), ("bearer.auth.token", "t0k")], "Bearer t0k"),
     ];
     for (user, more, want) in table {
-        let answer = open(&format!("http://{user}{address}"), more).schema(1, &Health::default()).await;
+        let answer = open(&format!("http://{user}{address}"), more).schema(1, &Health::default(), Patience::default()).await;
         assert_eq!(text(answer).as_deref(), Ok(want));
     }
 }
@@ -145,7 +145,7 @@ async fn a_registry_that_is_down_is_waited_for() {
     let health = Health::default();
     let waiting = tokio::spawn({
         let (registry, health) = (open(&url, &[]), health.clone());
-        async move { registry.schema(1, &health).await }
+        async move { registry.schema(1, &health, Patience::default()).await }
     });
     let trouble = loop {
         if let Some(trouble) = health.trouble() {
@@ -157,6 +157,33 @@ async fn a_registry_that_is_down_is_waited_for() {
     assert!(trouble.ends_with(&format!("; http://{address} answered 503 Service Unavailable")), "{trouble}");
     assert_eq!(text(waiting.await.unwrap()).as_deref(), Ok("\"int\""));
     assert_eq!((health.trouble(), asked.load(Ordering::Relaxed)), (None, 3));
+}
+
+#[tokio::test]
+async fn a_registry_that_is_down_is_waited_for_no_longer_than_a_connector_says_and_asked_again_by_the_next() {
+    let is_up = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let up = Arc::clone(&is_up);
+    let router = Router::new().fallback(move || {
+        let is_up = up.load(Ordering::Relaxed);
+        async move { if is_up { Json(json!({"schema": "\"int\"", "id": 1})).into_response() } else { refusal(StatusCode::SERVICE_UNAVAILABLE, 50_001) } }
+    });
+    let address = serve(router).await;
+    let registry = open(&format!("http://{address}"), &[]);
+    let health = Health::default();
+    let of = |timeout: &str| Patience::of(&Props::from([("errors.retry.timeout".to_owned(), timeout.to_owned())]));
+    let began = Instant::now();
+    let (read, written) = (registry.schema(1, &health, of("150")).await.unwrap(), wanted(SchemaKind::Avro, "\"int\""));
+    let said = format!("the schema registry did not answer for 150 ms (errors.retry.timeout): http://{address} answered 503 Service Unavailable");
+    assert_eq!(read, Err(Without::Unanswered(said.clone())));
+    assert!(began.elapsed() >= Duration::from_millis(150) && health.trouble().is_none());
+    let written = registry.registration(&written, how(&[]), &health, of("1")).await.unwrap().unwrap_err();
+    assert_eq!(written, format!("Error registering AVRO schema in subject \"t/x-value\": {}", said.replace("150", "1")));
+    // The default is no time that anybody asked for.
+    assert!(tokio::time::timeout(Duration::from_millis(400), registry.schema(1, &health, of("0"))).await.is_err());
+    assert!(health.trouble().is_some());
+    is_up.store(true, Ordering::Relaxed);
+    assert_eq!(text(registry.schema(1, &health, of("1")).await).as_deref(), Ok("\"int\""));
+    assert_eq!(health.trouble(), None);
 }
 
 #[tokio::test]
@@ -185,7 +212,7 @@ async fn references_come_before_what_refers_to_them_and_are_asked_for_once() {
         );
     let registry = open(&format!("http://{}", serve(router).await), &[]);
     for id in [1, 2] {
-        let schema = registry.schema(id, &Health::default()).await.unwrap().unwrap();
+        let schema = registry.schema(id, &Health::default(), Patience::default()).await.unwrap().unwrap();
         let references: Vec<_> = schema.references.iter().map(|reference| (reference.name.as_str(), reference.text.as_str())).collect();
         assert_eq!(references, [("unit.proto", "text of shop/unit"), ("money.proto", "text of shop/money")]);
         assert_eq!(
@@ -217,7 +244,7 @@ async fn of_references_with_one_name_the_first_counts() {
         );
     let registry = open(&format!("http://{}", serve(router).await), &[]);
     for (id, want) in [(1, ["c 1", "a 1"]), (2, ["c 2", "a 1"])] {
-        let schema = registry.schema(id, &Health::default()).await.unwrap().unwrap();
+        let schema = registry.schema(id, &Health::default(), Patience::default()).await.unwrap().unwrap();
         assert_eq!(schema.references.iter().map(|reference| reference.text.as_str()).collect::<Vec<_>>(), want);
     }
 }
@@ -263,7 +290,7 @@ async fn ids_are_come_by_as_the_settings_say_and_asked_for_once() {
     ];
     for (settings, wanted, id, schema, request) in table {
         for _ in 0..2 {
-            let found = registry.registration(wanted, how(settings), &health).await.unwrap().unwrap();
+            let found = registry.registration(wanted, how(settings), &health, Patience::default()).await.unwrap().unwrap();
             assert_eq!(*found, Registration { id, schema: schema.clone() }, "{settings:?}");
         }
         assert_eq!(std::mem::take(&mut *lock(&asked)), [request], "{settings:?}");
@@ -295,7 +322,7 @@ async fn schemas_that_a_registry_refuses_and_what_that_means() {
     let wanted = wanted(SchemaKind::Avro, "\"int\"");
     let mut shown = Vec::new();
     for _ in 0..5 {
-        shown.push(match registry.registration(&wanted, how(&[]), &health).await {
+        shown.push(match registry.registration(&wanted, how(&[]), &health, Patience::default()).await {
             Ok(found) => format!("{:?}", found.map(|found| found.id)),
             Err(error) => format!("{:?} {error}", error.kind),
         });
@@ -351,9 +378,9 @@ async fn keystores_and_truststores_of_java_are_used() {
         ("schema.registry.ssl.keystore.type", "PEM"),
         ("schema.registry.ssl.keystore.location", identity.as_str()),
     ];
-    let answer = open(&url, &ssl).schema(1, &Health::default()).await;
+    let answer = open(&url, &ssl).schema(1, &Health::default(), Patience::default()).await;
     assert_eq!(text(answer).as_deref(), Ok("\"int\""));
     let health = Health::default();
-    let untrusted = tokio::time::timeout(Duration::from_millis(400), open(&url, &[]).schema(1, &health)).await;
+    let untrusted = tokio::time::timeout(Duration::from_millis(400), open(&url, &[]).schema(1, &health, Patience::default())).await;
     assert!(untrusted.is_err() && health.trouble().is_some_and(|trouble| trouble.contains("certificate")), "{:?}", health.trouble());
 }

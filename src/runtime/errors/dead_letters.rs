@@ -16,6 +16,7 @@ use super::topic::Queue;
 use crate::batch::TopicPartition;
 use crate::connect::letters::LetterFolder;
 use crate::connect::{Connector, ErrorKind, Health, Props, TaskContext, TaskError};
+use crate::kafka::TopicId;
 use crate::memory::Budget;
 use crate::settings::Settings;
 
@@ -215,6 +216,14 @@ impl DeadLetters {
     /// These partitions go away: whoever owns them next sends their letters again.
     pub fn forget(&mut self, partitions: &[TopicPartition]) {
         self.account.forget(partitions);
+        self.files.iter_mut().for_each(|files| files.forget(partitions));
+    }
+
+    /// Which topics the partitions are of, as far as that is told: their files are named by it.
+    pub fn identify<'a>(&mut self, topics: impl Iterator<Item = (&'a TopicPartition, TopicId)>) {
+        if let Some(files) = &mut self.files {
+            topics.for_each(|(from, topic_id)| files.identify(from, topic_id));
+        }
     }
 
     /// Says in `health` what is being waited for.

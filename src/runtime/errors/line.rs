@@ -1,6 +1,7 @@
 //! A dead letter as a line of JSON, in files of the [folder](super::folder): the record's bytes in base64, and why it failed.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -39,7 +40,7 @@ pub struct Line<'a> {
 }
 
 /// A header of a record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LineHeader<'a> {
     /// Its name.
     pub key: Cow<'a, str>,
@@ -67,6 +68,15 @@ impl<'a> Line<'a> {
             class: (&*letter.failure.class).into(),
             reason: (&*letter.failure.reason).into(),
         }
+    }
+
+    /// The same for letters of the same record of the same connector, whichever task read it, and whatever was found wrong with it. Of this process alone.
+    #[must_use]
+    pub fn identity(&self) -> u64 {
+        let Self { topic, partition, offset, timestamp, key, value, headers, connector, task: _, stage: _, class: _, reason: _ } = self;
+        let mut hasher = DefaultHasher::new();
+        (topic, partition, offset, timestamp, key, value, headers, connector).hash(&mut hasher);
+        hasher.finish()
     }
 }
 
@@ -99,6 +109,28 @@ mod tests {
         );
         assert_eq!(text, expected);
         assert_eq!(serde_json::from_str::<Line<'_>>(&text).unwrap(), line);
+    }
+
+    #[test]
+    fn a_letter_is_the_same_when_its_record_is() {
+        let text = r#"{"topic":"t","partition":0,"offset":1,"timestamp":2,"key":null,"value":"aGk=","headers":[{"key":"h","value":null}],"connector":"c","task":0,"stage":"s","class":"k","reason":"r"}"#;
+        let of = |text: &str| serde_json::from_str::<Line<'_>>(text).unwrap().identity();
+        for (from, to, is_same) in [
+            (r#""task":0"#, r#""task":7"#, true),
+            (r#""reason":"r""#, r#""reason":"another""#, true),
+            (r#""stage":"s""#, r#""stage":"z""#, true),
+            (r#""offset":1"#, r#""offset":2"#, false),
+            (r#""partition":0"#, r#""partition":1"#, false),
+            (r#""timestamp":2"#, r#""timestamp":null"#, false),
+            (r#""key":null"#, r#""key":"""#, false),
+            (r#""value":"aGk=""#, r#""value":"aGo=""#, false),
+            (r#""value":null"#, r#""value":"""#, false),
+            (r#""connector":"c""#, r#""connector":"d""#, false),
+            (r#""topic":"t""#, r#""topic":"u""#, false),
+        ] {
+            assert!(text.contains(from), "{from}");
+            assert_eq!(of(text) == of(&text.replace(from, to)), is_same, "{to}");
+        }
     }
 
     proptest! {

@@ -194,6 +194,41 @@ mod tests {
         }
     }
 
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Upstream's `LogReporter`, but for the timestamp's type, which a batch does not have; keys and values are in no line.
+    #[test]
+    fn lines_are_upstreams_and_name_the_record_where_that_is_asked_for() {
+        let letters = letter::tests::letters(&[(15, "unexpected end")]);
+        let (letter, task) = (letters.get(0).unwrap(), TaskName { connector: "orders-sink".into(), task: 2 });
+        let start = "ERROR lakehead::runtime::errors: Error encountered in task orders-sink-2. Executing stage 'VALUE_CONVERTER' with class \
+                     'org.apache.kafka.connect.json.JsonConverter'";
+        let record = ", where consumed record is {topic='orders', partition=3, offset=15, timestamp=9}";
+        for (policy, expected) in [
+            (Policy { logs: false, names_record: true, tolerates: true }, String::new()),
+            (Policy { logs: true, names_record: false, tolerates: true }, format!("{start}. at=orders-3@15 reason=\"unexpected end\"\n")),
+            (Policy { logs: true, names_record: true, tolerates: false }, format!("{start}{record}. at=orders-3@15 reason=\"unexpected end\"\n")),
+        ] {
+            let log = Log::default();
+            let writer = log.clone();
+            let subscriber = tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(move || writer.clone()).finish();
+            tracing::subscriber::with_default(subscriber, || policy.log(&task, letter.failure, &"orders-3@15", &|| letter.told()));
+            assert_eq!(String::from_utf8_lossy(&log.0.lock().unwrap()).trim_start(), expected, "{policy:?}");
+        }
+    }
+
     #[test]
     fn converters_are_named_as_upstream_names_them() {
         let worker = props(&[("key.converter", "org.apache.kafka.connect.storage.StringConverter"), ("value.converter", "json")]);

@@ -99,6 +99,7 @@ impl Task {
 
     /// Takes note of dead letters that were confirmed, and sends on those that wait.
     pub(super) fn attend_to_letters(&mut self) -> Result<(), TaskError> {
+        self.letters.identify(self.incarnations.known());
         self.letters.attend()?;
         self.letters.tell(&self.live.health);
         Ok(())

@@ -56,6 +56,11 @@ impl Incarnations {
         self.known.retain(|tp, _| !partitions.contains(tp));
     }
 
+    /// The ids of the topics that partitions are of, as far as they are told.
+    pub(super) fn known(&self) -> impl Iterator<Item = (&TopicPartition, TopicId)> {
+        self.known.iter().filter_map(|(tp, id)| Some((tp, (*id)?)))
+    }
+
     /// Waits until partitions are of another topic than they were; for ever, while that cannot be known. Cancel-safe.
     pub(super) async fn changed(&mut self) -> Vec<TopicPartition> {
         let Some(ids) = self.ids.clone().filter(|_| !self.known.is_empty()) else { return std::future::pending().await };
@@ -134,6 +139,8 @@ mod tests {
         }
         incarnations.begin([&tp("a", 0)]);
         assert_eq!(incarnations.compare(&told(&[("a", 3)])), [tp("a", 1)]);
+        let ids: Vec<_> = incarnations.known().map(|(tp, id)| (tp.to_string(), id[0])).collect();
+        assert_eq!(ids, [("a-0".to_owned(), 3), ("a-1".to_owned(), 1), ("b-0".to_owned(), 2)]);
         incarnations.forget(&[tp("a", 1)]);
         assert_eq!(incarnations.compare(&told(&[("a", 5)])), [tp("a", 0)]);
     }

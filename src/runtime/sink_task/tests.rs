@@ -677,3 +677,4 @@ async fn a_planned_file_of_which_records_are_gone_replaces_and_doubles_nothing()
 }
 
 mod letters;
+mod patience;

@@ -434,8 +434,11 @@ async fn a_task_that_is_paused_for_a_while_ends_with_its_offsets_kept() {
         task.until("sent", |task| task.brokers.values().contains(&"09".to_owned())).await;
         let paused_at = Instant::now();
         task.paused.send_replace(true);
-        let Running { task, kept, .. } = task;
+        // Trouble that was told of something that is closed now.
+        task.live.health.set("lost", Some("records are lost".to_owned()));
+        let Running { task, kept, live, .. } = task;
         assert_eq!(task.await.unwrap().unwrap(), Ended::Rests);
+        assert_eq!(live.health.trouble(), None);
         assert!((10..12).contains(&paused_at.elapsed().as_secs()), "{:?}", paused_at.elapsed());
         assert!(exact || kept.positions.lock().unwrap().last() == Some(&30));
     }

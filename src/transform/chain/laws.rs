@@ -143,6 +143,37 @@ fn chains() -> Vec<Chain> {
             ("transforms.d.value.literal", "7"),
             ("transforms.d.predicate", "gone"),
         ]),
+        tombstones(&[
+            ("transforms", "f,t,x"),
+            ("transforms.f.type", "io.confluent.connect.transforms.Filter$Value"),
+            ("transforms.f.filter.condition", "$[?(@.a == 1 || @.c || @['a.b'] > 1)]"),
+            ("transforms.f.filter.type", "include"),
+            ("transforms.f.missing.or.null.behavior", "exclude"),
+            ("transforms.t.type", "ExtractTopic$Value"),
+            ("transforms.t.field", "c"),
+            ("transforms.t.skip.missing.or.null", "true"),
+            ("transforms.x.type", "TombstoneHandler"),
+            ("transforms.x.behavior", "fail"),
+        ]),
+        tombstones(&[
+            ("transforms", "f,d,r"),
+            ("transforms.f.type", "JsonPathFilter$Value"),
+            ("transforms.f.filter.condition", "$.a.b[?(@ == 1)]"),
+            ("transforms.f.filter.type", "exclude"),
+            ("transforms.f.missing.or.null.behavior", "include"),
+            ("transforms.d.type", "Drop$Key"),
+            ("transforms.d.predicate", "gone"),
+            ("transforms.r.type", "MessageTimestampRouter"),
+            ("transforms.r.message.timestamp.keys", "a,c"),
+            ("transforms.r.predicate", "gone"),
+            ("transforms.r.negate", "true"),
+        ]),
+        tombstones(&[
+            ("transforms", "e"),
+            ("transforms.e.type", "io.debezium.transforms.ExtractNewRecordState"),
+            ("transforms.e.delete.tombstone.handling.mode", "rewrite-with-tombstone"),
+            ("transforms.e.add.headers", "op"),
+        ]),
     ]
 }
 
@@ -151,7 +182,7 @@ proptest! {
     #[test]
     fn a_batch_is_its_rows(rows in prop::collection::vec(prop::sample::select(vec![
         "null", "1", r#"{"a":1}"#, r#"{"a":{"b":[1]},"c":"x"}"#, r#"{"b":null}"#, "[]", r#"{"a":null,"a.b":2}"#, "{}", r#"{"c":{"a":{"b":true}}}"#,
-        r#"{"c":"86400000"}"#, r#"{"a":1.5,"b":"x","c":7}"#,
+        r#"{"c":"86400000"}"#, r#"{"c":"2023-11-14"}"#, r#"{"a":1.5,"b":"x","c":7}"#,
     ]), 1..12)) {
         let batch = json_batch(&rows);
         for mut chain in chains() {

@@ -33,10 +33,16 @@ pub(crate) fn json_batch(rows: &[&str]) -> Batch {
     }
 }
 
-fn apply(class: &str, settings: &[(&str, &str)], batch: Batch) -> (Batch, Vec<Reject>) {
+/// A batch through a transform: what comes out, and what is left out.
+pub(crate) fn apply_all(class: &str, settings: &[(&str, &str)], batch: Batch) -> (Vec<Batch>, Vec<Reject>) {
     let props: Props = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let mut out = Vec::new();
     let rejects = configure(class, &props).unwrap().apply(batch, &mut out);
+    (out, rejects)
+}
+
+fn apply(class: &str, settings: &[(&str, &str)], batch: Batch) -> (Batch, Vec<Reject>) {
+    let (mut out, rejects) = apply_all(class, settings, batch);
     assert_eq!(out.len(), 1);
     (out.remove(0), rejects)
 }
@@ -75,8 +81,8 @@ pub(crate) fn schema(json: &str) -> Field {
     from_connect_json("", json.as_bytes()).unwrap()
 }
 
-/// Rows under a schema through a transform.
-pub(crate) fn apply_schema(class: &str, settings: &[(&str, &str)], schema: &str, rows: &[&str]) -> Shown {
+/// A batch of rows under a schema, keys as values.
+pub(crate) fn schema_batch(schema: &str, rows: &[&str]) -> Batch {
     let mut batch = json_batch(rows);
     let payloads: BinaryArray = rows.iter().map(|row| Some(row.as_bytes()).filter(|row| *row != b"null")).collect();
     for (side, is_key) in [(Side::Key, true), (Side::Value, false)] {
@@ -87,6 +93,12 @@ pub(crate) fn apply_schema(class: &str, settings: &[(&str, &str)], schema: &str,
         assert!(decoded.rejects.is_empty(), "{:?}", decoded.rejects);
         side.put(&mut batch, decoded.spans.remove(0).1);
     }
+    batch
+}
+
+/// Rows under a schema through a transform.
+pub(crate) fn apply_schema(class: &str, settings: &[(&str, &str)], schema: &str, rows: &[&str]) -> Shown {
+    let batch = schema_batch(schema, rows);
     let (batch, rejects) = apply(class, settings, batch);
     assert_eq!(batch.len() + rejects.len(), rows.len());
     let column = written(class, &batch);

@@ -11,17 +11,18 @@
 //! | enums of one name | the symbols of both |
 //! | anything else | no union: int64 with a float, text with a number, another scale, another name, another parameter that says what the values are |
 //!
-//! Version, documentation and defaults are those of the version with the higher number, else of the one that came last; what it does not say is taken from the
-//! other. Unlike a [projection](super::project), a union never puts a default in place of a null that a record has.
+//! Of what both have, version, documentation and default are those of the schema that came first: a file that is being encoded cannot change them, and what it holds must not
+//! depend on when that began. Unlike a [projection](super::project), a union never puts a default in place of a null that a record has.
 //!
-//! Guarantee: `unite(a, b)` takes every row of either as it is ([`crate::schema::adapt`] moves them), and uniting with it again changes nothing but what only documents.
+//! Guarantee: `unite(a, b)` takes every row of either as it is ([`crate::schema::adapt`] moves them), and uniting with it again changes nothing; nor does uniting with a schema
+//! that is [alike](is_alike).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Fields};
 
-use super::{DOCUMENTATION, ENUMS, FIELD_DOCUMENTATION, PARAMETERS, VERSION, constant, name, version};
+use super::{DOCUMENTATION, ENUMS, FIELD_DOCUMENTATION, PARAMETERS, VERSION, constant, name};
 use crate::schema::avro::{ENUM_DEFAULT, ENUM_DOC, SCHEMA_TEXT, SYMBOLS};
 use crate::schema::widen::{Conflict, type_name};
 use crate::schema::{DECIMAL_PRECISION, DEFAULT, DOC, EXTENSION_NAME, INFERRED, NAME, is_inferred, is_json_text};
@@ -31,7 +32,6 @@ use crate::schema::{DECIMAL_PRECISION, DEFAULT, DOC, EXTENSION_NAME, INFERRED, N
 /// # Errors
 /// [`Conflict`] with the first place where they are not versions of one schema.
 pub fn unite(held: &Field, comes: &Field) -> Result<Field, Conflict> {
-    let is_newer = version(comes).zip(version(held)).is_none_or(|(comes, held)| comes >= held);
     if is_json_text(held) != is_json_text(comes) {
         let word = |field: &Field| if is_json_text(field) { "JSON without a schema".to_owned() } else { type_name(field.data_type()) };
         return Err(Conflict { path: String::new(), held: word(held), comes: word(comes) });
@@ -40,14 +40,14 @@ pub fn unite(held: &Field, comes: &Field) -> Result<Field, Conflict> {
         let word = |field: &Field| format!("{} {}", if is_inferred(field) { "an inferred" } else { "a declared" }, type_name(field.data_type()));
         return Err(Conflict { path: String::new(), held: word(held), comes: word(comes) });
     }
-    Union { is_newer }.fields(held, comes, "")
+    unite_fields(held, comes, "")
 }
 
 /// True when rows of the schema `other` can be written to a file that was begun with `file`: they differ in nothing but what only documents.
 #[must_use]
 pub fn is_alike(file: &Field, other: &Field) -> bool {
     let said = |field: &Field| -> HashMap<String, String> {
-        let says = |key: &&String| ![VERSION, DOC, DEFAULT, SCHEMA_TEXT].contains(&key.as_str()) && !documents(key);
+        let says = |key: &&String| !only_tells(key);
         field.metadata().iter().filter(|(key, _)| says(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
     };
     file.is_nullable() == other.is_nullable()
@@ -59,84 +59,82 @@ pub fn is_alike(file: &Field, other: &Field) -> bool {
         }
 }
 
+/// True for what of a schema does not say what its values are.
+fn only_tells(key: &str) -> bool {
+    [VERSION, DOC, DEFAULT, SCHEMA_TEXT].contains(&key) || documents(key)
+}
+
 /// True for a parameter that only documents.
 fn documents(key: &str) -> bool {
     let Some(parameter) = key.strip_prefix(PARAMETERS) else { return false };
     DOCUMENTATION.contains(&parameter) || [FIELD_DOCUMENTATION, ENUM_DOC, ENUM_DEFAULT].iter().any(|prefix| parameter.starts_with(prefix))
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Union {
-    /// Whether the second schema is the newer version.
-    is_newer: bool,
+fn unite_fields(held: &Field, comes: &Field, path: &str) -> Result<Field, Conflict> {
+    let conflict = |held: String, comes: String| Conflict { path: path.to_owned(), held, comes };
+    if name(held) != name(comes) {
+        let called = |field: &Field| format!("{} called {:?}", type_name(field.data_type()), name(field).unwrap_or_default());
+        return Err(conflict(called(held), called(comes)));
+    }
+    let data_type = unite_types(held.data_type(), comes.data_type(), path)?;
+    let metadata = unite_metadata(held, comes).map_err(|key| {
+        let says = |field: &Field| format!("{} with {key}={:?}", type_name(field.data_type()), field.metadata().get(&key).map_or("", String::as_str));
+        conflict(says(held), says(comes))
+    })?;
+    Ok(Field::new(held.name(), data_type, held.is_nullable() || comes.is_nullable()).with_metadata(metadata))
 }
 
-impl Union {
-    fn fields(self, held: &Field, comes: &Field, path: &str) -> Result<Field, Conflict> {
-        let conflict = |held: String, comes: String| Conflict { path: path.to_owned(), held, comes };
-        if name(held) != name(comes) {
-            let called = |field: &Field| format!("{} called {:?}", type_name(field.data_type()), name(field).unwrap_or_default());
-            return Err(conflict(called(held), called(comes)));
+fn unite_types(held: &DataType, comes: &DataType, path: &str) -> Result<DataType, Conflict> {
+    use DataType as T;
+    Ok(match (held, comes) {
+        (T::Struct(held), T::Struct(comes)) => T::Struct(unite_members(held, comes, path)?),
+        (T::List(held), T::List(comes)) => T::List(Arc::new(unite_fields(held, comes, path)?)),
+        (T::Map(held, ordered), T::Map(comes, _)) => T::Map(Arc::new(unite_fields(held, comes, path)?), *ordered),
+        (a, b) if a == b => a.clone(),
+        (a, b) => wider(a, b).ok_or_else(|| Conflict { path: path.to_owned(), held: detailed(a), comes: detailed(b) })?,
+    })
+}
+
+fn unite_members(held: &Fields, comes: &Fields, path: &str) -> Result<Fields, Conflict> {
+    let at = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let mut fields: Vec<FieldRef> = Vec::with_capacity(held.len().max(comes.len()));
+    for field in held {
+        fields.push(match comes.find(field.name()) {
+            Some((_, other)) if other == field => Arc::clone(field),
+            Some((_, other)) => Arc::new(unite_fields(field, other, &at(field.name()))?),
+            None => of_one_version(field),
+        });
+    }
+    fields.extend(comes.iter().filter(|field| held.find(field.name()).is_none()).map(of_one_version));
+    Ok(fields.into())
+}
+
+/// What both say, and what only documents as the first says it; a key on which they do not agree is an error.
+fn unite_metadata(held: &Field, comes: &Field) -> Result<HashMap<String, String>, String> {
+    let mut both: HashMap<String, String> = held.metadata().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    for (key, new) in comes.metadata().iter().filter(|(key, _)| !only_tells(key)) {
+        let Some(old) = held.metadata().get(key) else {
+            both.insert(key.clone(), new.clone());
+            continue;
+        };
+        if old == new {
+            continue;
         }
-        let data_type = self.types(held.data_type(), comes.data_type(), path)?;
-        let metadata = self.metadata(held, comes).map_err(|key| {
-            let says = |field: &Field| format!("{} with {key}={:?}", type_name(field.data_type()), field.metadata().get(&key).map_or("", String::as_str));
-            conflict(says(held), says(comes))
-        })?;
-        Ok(Field::new(held.name(), data_type, held.is_nullable() || comes.is_nullable()).with_metadata(metadata))
-    }
-
-    fn types(self, held: &DataType, comes: &DataType, path: &str) -> Result<DataType, Conflict> {
-        use DataType as T;
-        Ok(match (held, comes) {
-            (T::Struct(held), T::Struct(comes)) => T::Struct(self.members(held, comes, path)?),
-            (T::List(held), T::List(comes)) => T::List(Arc::new(self.fields(held, comes, path)?)),
-            (T::Map(held, ordered), T::Map(comes, _)) => T::Map(Arc::new(self.fields(held, comes, path)?), *ordered),
-            (a, b) if a == b => a.clone(),
-            (a, b) => wider(a, b).ok_or_else(|| Conflict { path: path.to_owned(), held: detailed(a), comes: detailed(b) })?,
-        })
-    }
-
-    fn members(self, held: &Fields, comes: &Fields, path: &str) -> Result<Fields, Conflict> {
-        let at = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        let mut fields: Vec<FieldRef> = Vec::with_capacity(held.len().max(comes.len()));
-        for field in held {
-            fields.push(match comes.find(field.name()) {
-                Some((_, other)) if other == field => Arc::clone(field),
-                Some((_, other)) => Arc::new(self.fields(field, other, &at(field.name()))?),
-                None => of_one_version(field),
-            });
-        }
-        fields.extend(comes.iter().filter(|field| held.find(field.name()).is_none()).map(of_one_version));
-        Ok(fields.into())
-    }
-
-    /// What both say; a key on which they do not agree is an error.
-    fn metadata(self, held: &Field, comes: &Field) -> Result<HashMap<String, String>, String> {
-        let (older, newer) = if self.is_newer { (held.metadata(), comes.metadata()) } else { (comes.metadata(), held.metadata()) };
-        let mut both: HashMap<String, String> = newer.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        for (key, old) in older.iter() {
-            let Some(new) = newer.get(key).filter(|new| *new != old) else {
-                both.entry(key.clone()).or_insert_with(|| old.clone());
-                continue;
-            };
-            match key.as_str() {
-                DEFAULT if constant::default_value(if self.is_newer { comes } else { held }).is_none() => drop(both.insert(key.clone(), old.clone())),
-                VERSION | DOC | DEFAULT | NAME => {}
-                SYMBOLS => drop(both.insert(key.clone(), all_symbols(held, comes))),
-                INFERRED | EXTENSION_NAME => return Err(key.clone()),
-                key if key.strip_prefix(PARAMETERS) == Some(DECIMAL_PRECISION) => {
-                    let digits = |text: &str| text.parse::<u32>().unwrap_or(0);
-                    both.insert(key.to_owned(), if digits(old) > digits(new) { old.clone() } else { new.clone() });
-                }
-                key if key.starts_with(PARAMETERS) && !documents(key) && !is_ordinal(key) => return Err(key.to_owned()),
-                _ => {}
+        match key.as_str() {
+            NAME => {}
+            SYMBOLS => drop(both.insert(key.clone(), all_symbols(held, comes))),
+            INFERRED | EXTENSION_NAME => return Err(key.clone()),
+            key if key.strip_prefix(PARAMETERS) == Some(DECIMAL_PRECISION) => {
+                let digits = |text: &str| text.parse::<u32>().unwrap_or(0);
+                both.insert(key.to_owned(), if digits(old) > digits(new) { old.clone() } else { new.clone() });
             }
+            key if key.starts_with(PARAMETERS) && !is_ordinal(key) => return Err(key.to_owned()),
+            _ => {}
         }
-        // The union is not the schema that this text says.
-        both.remove(SCHEMA_TEXT);
-        Ok(both)
     }
+    // The union is not the schema that this text says.
+    both.remove(SCHEMA_TEXT);
+    Ok(both)
 }
 
 /// A field that the other version lacks: its rows take the default, or are null.
@@ -259,9 +257,18 @@ mod tests {
         );
         let three = of(3, r#"{"field":"n","type":"int64"},{"field":"x","type":"int64"}"#);
         let rows = sample(&one, 2);
-        for (order, default) in [(vec![&one, &two, &three], 7), (vec![&three, &two, &one], 7), (vec![&two, &three, &one], 7)] {
+        let four = of(4, r#"{"field":"n","type":"int64"},{"field":"x","type":"int64","default":8},{"field":"y","type":"int64"}"#);
+        for (order, version, default) in [
+            (vec![&one, &two, &three], "1", Some(7)),
+            (vec![&one, &two, &four], "1", Some(7)),
+            (vec![&one, &four, &two], "1", Some(8)),
+            (vec![&two, &three, &one], "2", Some(7)),
+            (vec![&four, &one, &two], "4", Some(8)),
+            // The first that has it has none.
+            (vec![&three, &two, &one], "3", None),
+        ] {
             let both = order[1..].iter().fold(order[0].clone(), |held, comes| unite(&held, comes).expect("a union"));
-            assert_eq!(both.metadata().get(VERSION).map(String::as_str), Some("3"), "the newest version's");
+            assert_eq!(both.metadata().get(VERSION).map(String::as_str), Some(version), "the first version's");
             assert!(!field(&both, "n").is_nullable() && field(&both, "y").is_nullable());
             let moved = adapt(&rows, &one, &both).expect("rows of a version");
             assert_eq!(moved.as_struct().column_by_name("x").expect("x").as_primitive::<Int64Type>(), &Int64Array::from(vec![default; 2]));
@@ -341,7 +348,7 @@ mod tests {
                 let rows = sample(version, 3);
                 let moved = adapt(&rows, version, &both);
                 prop_assert!(moved.as_ref().is_ok_and(|moved| moved.data_type() == both.data_type()), "{version} to {both}: {moved:?}");
-                prop_assert!(is_alike(&unite(&both, version).expect("it has it"), &both), "{version} in {both}");
+                prop_assert_eq!(&unite(&both, version).expect("it has it"), &both, "{} in {}", version, both);
                 let moved = moved.expect("as was seen");
                 for (column, field) in rows.as_struct().columns().iter().zip(rows.as_struct().fields()).filter(|(_, field)| !field.data_type().is_nested()) {
                     let there = moved.as_struct().column_by_name(field.name()).expect("every field");

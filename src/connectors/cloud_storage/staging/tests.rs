@@ -47,8 +47,8 @@ fn event() -> impl Strategy<Value = Event> {
 /// The rows of a file as they are given to its encoder.
 fn taken(pieces: Vec<Piece>, field: &FieldRef) -> Vec<i64> {
     let bytes: u64 = pieces.iter().map(|piece| piece.bytes).sum();
-    let (mut waiting, mut found, mut given) = (Waiting::new(pieces, FieldRef::clone(field)), Vec::new(), 0);
-    while let Some((rows, bytes)) = waiting.next().unwrap() {
+    let (mut waiting, mut found, mut given) = (Waiting::new(pieces, FieldRef::clone(field), false), Vec::new(), 0);
+    while let Some(Joined { rows, bytes, .. }) = waiting.next().unwrap() {
         assert_eq!(rows.data_type(), field.data_type());
         found.extend(numbers(&rows));
         given += bytes;
