@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, BinaryArray, Int64Array, StringArray, TimestampMillisecondArray};
+use arrow::array::{BinaryArray, Int64Array, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use lakehead::batch::{Batch, OffsetRange, TopicPartition};
