@@ -5,7 +5,8 @@ SETUP := tests/servers/setup.sh
 BENCH_RECORDS ?= 3000000
 MODEL_RECORDS ?= 4
 
-.PHONY: help demo test conformance clients model readers differential chaos poison fleet soak lint bench bench-job memory runtime fuzz
+SHELL := bash
+.PHONY: help demo test conformance clients model readers differential chaos poison fleet soak lint bench bench-transform bench-job memory runtime fuzz
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -69,6 +70,10 @@ lint: ## format, clippy, documentation and dependency rules, as CI checks them
 bench: ## measure each stage by itself
 	@$(SETUP) toolchain
 	$(CARGO) bench --workspace
+
+bench-transform: ## measure each transform and a chain of five beside Kafka Connect's own in Java (BENCH_JAVA=no: ours alone)
+	@$(SETUP) toolchain connect
+	$(CARGO) bench --bench transform
 
 bench-job: ## measure the whole job against a real broker and a real S3 server (BENCH_RECORDS, 3000000 by default)
 	@$(SETUP) toolchain kafka registry python stores

@@ -45,6 +45,7 @@ const MODULES: &[(&str, &[&str])] = &[
 /// The same for `formats/src/lib.rs`.
 const FORMATS_MODULES: &[(&str, &[&str])] = &[
     ("column", &[]),
+    ("weight", &[]),
     ("schema", &["column"]),
     ("instant", &[]),
     ("dates", &[]),

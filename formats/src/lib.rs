@@ -2,6 +2,7 @@
 //!
 //! Parts, in the order in which data meets them:
 //! - [`mod@column`]: what every stage hands on, an Arrow array with the field that describes it;
+//! - [`mod@weight`]: bytes of values, also of slices;
 //! - [`schema`]: Connect's schemas as Arrow fields, and how two of them become one;
 //! - [`mod@instant`] and [`mod@dates`]: instants → texts as upstream prints them, and texts → instants by a pattern;
 //! - [`wire`]: the payloads of Kafka records → columns (one file per converter);
@@ -15,6 +16,8 @@
 //! dependency that could, so an encoder cannot block.
 
 pub mod column;
+
+pub mod weight;
 
 pub mod schema;
 

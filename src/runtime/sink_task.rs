@@ -9,7 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::Array;
+use lakehead_formats::weight::weight;
 use lakehead_formats::wire::Want;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -182,8 +182,7 @@ struct Core {
 
 /// Bytes of a batch's keys and values.
 fn bytes_of(batch: &Batch) -> u64 {
-    let bytes = |array: &dyn Array| array.to_data().get_slice_memory_size().unwrap_or(0) as u64;
-    bytes(&batch.key.array) + bytes(&batch.value.array)
+    weight(&batch.key.array) + weight(&batch.value.array)
 }
 
 /// A raw batch through stages 2 and 3.

@@ -11,6 +11,7 @@ use lakehead_formats::schemaless::{Dynamic, Kind, Wanted};
 
 use super::json_path::{Done, Objects, with_values};
 use super::mask_field::not_empty;
+use super::side::excerpt;
 use super::{Built, Side, Transform, rows};
 use crate::batch::Batch;
 use crate::calendar::Zone;
@@ -101,14 +102,15 @@ impl MessageTimestampRouter {
             (Kind::String, Some(lane)) => lane.as_string::<i32>().value(row),
             (kind, _) => return Err(format!("the timestamp in field \"{key}\" is a text, but it is a {}", kind.class_name())),
         };
+        let shown = excerpt(text);
         let ms = match &self.reads {
             Some(format) => format
                 .parse(text)
-                .ok_or_else(|| format!("the timestamp \"{text}\" in field \"{key}\" does not match message.timestamp.format ({})", self.reads_text))?,
+                .ok_or_else(|| format!("the timestamp \"{shown}\" in field \"{key}\" does not match message.timestamp.format ({})", self.reads_text))?,
             None => parse_date_time(text)
-                .ok_or_else(|| format!("the timestamp \"{text}\" in field \"{key}\" is not ISO 8601: set message.timestamp.format to its pattern"))?,
+                .ok_or_else(|| format!("the timestamp \"{shown}\" in field \"{key}\" is not ISO 8601: set message.timestamp.format to its pattern"))?,
         };
-        if (-MOST_MS..=MOST_MS).contains(&ms) { Ok(ms) } else { Err(format!("the timestamp \"{text}\" in field \"{key}\" is out of range")) }
+        if (-MOST_MS..=MOST_MS).contains(&ms) { Ok(ms) } else { Err(format!("the timestamp \"{shown}\" in field \"{key}\" is out of range")) }
     }
 }
 

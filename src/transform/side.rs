@@ -251,5 +251,16 @@ pub(super) fn class_of(field: &Field) -> &'static str {
     }
 }
 
+/// Characters of a value that are shown.
+const EXCERPT: usize = 60;
+
+/// The beginning of a text, for what people read: a letter that carries a whole value as its reason could be more than brokers take.
+pub(super) fn excerpt(text: &str) -> std::borrow::Cow<'_, str> {
+    match text.char_indices().nth(EXCERPT) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
+        None => text.into(),
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests;

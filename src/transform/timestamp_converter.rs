@@ -27,7 +27,7 @@ use lakehead_formats::value::Made;
 use super::cast::{optional_as, without_rejected};
 use super::fields::{REPLACE_NULL_WITH_DEFAULT, as_struct, masked, rebuilt, with_default};
 use super::schemaless_kinds::{get, joined, put, rejected};
-use super::side::{Refusal, Rewrite, Rewritten, Sided, not_maps, struct_required};
+use super::side::{Refusal, Rewrite, Rewritten, Sided, excerpt, not_maps, struct_required};
 use super::{Built, Side};
 use crate::batch::Batch;
 use crate::calendar::pattern::Pattern;
@@ -245,15 +245,19 @@ impl TimestampConverter {
 
     fn read(&self, text: &str) -> Result<i64, String> {
         let Some(format) = &self.format else {
-            return Err(format!("Could not parse timestamp: value ({text}) is a string, and TimestampConverter has no format; set format to its pattern"));
+            return Err(format!(
+                "Could not parse timestamp: value ({}) is a string, and TimestampConverter has no format; set format to its pattern",
+                excerpt(text)
+            ));
         };
         let Some(reads) = &format.reads else {
             return Err(format!(
-                "Could not parse timestamp: value ({text}): pattern ({}) has weeks, which are printed only; write it with months",
+                "Could not parse timestamp: value ({}): pattern ({}) has weeks, which are printed only; write it with months",
+                excerpt(text),
                 format.text
             ));
         };
-        reads.parse(text).ok_or_else(|| format!("Could not parse timestamp: value ({text}) does not match pattern ({})", format.text))
+        reads.parse(text).ok_or_else(|| format!("Could not parse timestamp: value ({}) does not match pattern ({})", excerpt(text), format.text))
     }
 
     /// The form that is wanted, of instants.

@@ -51,6 +51,8 @@ const RECORDED: &str = "tests/rest/recorded.rs";
 const BROWSERS: &str = "browsers_and_headers_are_as_the_settings_ask_for";
 const PEERS: (&str, &str) = ("src/runtime/peers.rs", "settings_act_or_are_refused_by_name");
 const LIFE: &str = "tests/rest/lifecycle.rs";
+const PATIENCE: (&str, &str) =
+    ("src/runtime/sink_task/tests/patience.rs", "who_gives_a_time_and_tolerates_errors_has_bad_records_after_it_and_good_ones_once_it_answers");
 const VALIDATE: &str = "src/runtime/validate.rs";
 const WORDS: &str = "framework_keys_are_checked_in_upstreams_words";
 const CONVERTERS: (&str, &str) = ("src/convert/tests.rs", "converters_come_from_the_connector_or_the_worker_with_the_settings_beside_them");
@@ -211,8 +213,8 @@ const CONNECTORS: &[Row] = &[
     ("config.action.reload", "none", Nothing),
     ("transforms", "a", By("src/transform/chain.rs", "transforms_act_in_order_and_rejects_keep_their_numbers")),
     ("predicates", "p", By("src/transform/chain.rs", "problems_are_named_by_the_users_keys")),
-    ("errors.retry.timeout", "-1", Nothing),
-    ("errors.retry.delay.max.ms", "1", Nothing),
+    ("errors.retry.timeout", "60000", By(PATIENCE.0, PATIENCE.1)),
+    ("errors.retry.delay.max.ms", "1", By(PATIENCE.0, PATIENCE.1)),
     ("errors.tolerance", "all", By(SOURCES, "a_record_that_cannot_be_converted_fails_the_task_or_is_left_out")),
     ("errors.log.enable", "true", By(SOURCES, "records_that_are_left_out_are_logged_where_that_is_asked_for")),
     ("errors.log.include.messages", "true", By(DEAD_LETTERS, "a_bad_record_that_is_not_tolerated_is_told_before_the_task_fails")),

@@ -71,6 +71,7 @@ setup_kafka() {
 }
 
 setup_connect() {
+  need javac openjdk-17-jdk-headless # tests compile programs that use its classes
   jars connect connect.xml "$KAFKA_VERSION $(sha256sum <"$SERVERS/connect.xml")" "the Kafka Connect $KAFKA_VERSION worker" "-Dkafka.version=$KAFKA_VERSION"
 }
 

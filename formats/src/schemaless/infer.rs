@@ -27,7 +27,7 @@ use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, UInt8Type};
 use arrow::error::ArrowError;
 
-use super::{Dynamic, Kind, Order};
+use super::{Dynamic, Kind, Order, narrowed};
 use crate::column::{Column, Reject};
 use crate::schema::widen::{TOO_MANY_COLUMNS, has_too_many_columns};
 use crate::schema::{INFERRED, NAME, TIMESTAMP, VERSION, merge};
@@ -56,7 +56,8 @@ impl Inference {
     /// # Errors
     /// When the arrays cannot be put together, which is a defect.
     pub fn columns(&mut self, values: &Dynamic) -> Result<(Column, Vec<Reject>), ArrowError> {
-        let place = Place::of(&values.0);
+        let own = narrowed(&(Arc::new(values.0.clone()) as ArrayRef))?;
+        let place = Place::of(own.as_struct());
         let mut rejects = Vec::new();
         let (mut settled, mut look) = (0, FIRST_LOOK);
         while settled < values.len() {

@@ -28,7 +28,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, StructArray, UInt8Array, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, MapArray, StructArray, UInt8Array, UInt32Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{filter, nullif};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit, UInt8Type, UInt32Type};
@@ -49,7 +49,7 @@ pub use build::{Builder, Read, Value, read_json, read_json_within};
 pub use infer::Inference;
 pub use members::Members;
 pub use order::Order;
-pub use typed::Wanted;
+pub use typed::{Wanted, map_cells};
 
 /// The extension name of a dynamic column's field.
 pub const EXTENSION: &str = "lakehead.dynamic";
@@ -186,6 +186,38 @@ impl Kind {
 /// n values without a schema.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dynamic(StructArray);
+
+/// The array with the items of its own lists and maps alone: a slice has those of its neighbours too.
+///
+/// # Errors
+/// When the arrays cannot be put together, which is a defect.
+pub(crate) fn narrowed(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let within = |offsets: &OffsetBuffer<i32>, items: &dyn Array| {
+        let (first, last) = (offsets.first(), offsets.last());
+        let at = |offset: i32| usize::try_from(offset).unwrap_or(0);
+        let own = narrowed(&items.slice(at(first), at(last) - at(first)))?;
+        let offsets = if first == 0 { offsets.clone() } else { OffsetBuffer::new(offsets.iter().map(|offset| offset - first).collect()) };
+        Ok::<_, ArrowError>((offsets, own))
+    };
+    Ok(match array.data_type() {
+        DataType::Struct(fields) => {
+            let rows = array.as_struct();
+            let columns = rows.columns().iter().map(narrowed).collect::<Result<_, _>>()?;
+            Arc::new(StructArray::try_new_with_length(fields.clone(), columns, rows.nulls().cloned(), rows.len())?)
+        }
+        DataType::List(item) => {
+            let list = array.as_list::<i32>();
+            let (offsets, items) = within(list.offsets(), list.values())?;
+            Arc::new(ListArray::try_new(Arc::clone(item), offsets, items, list.nulls().cloned())?)
+        }
+        DataType::Map(entry, is_sorted) => {
+            let map = array.as_map();
+            let (offsets, entries) = within(map.offsets(), map.entries())?;
+            Arc::new(MapArray::try_new(Arc::clone(entry), offsets, entries.as_struct().clone(), map.nulls().cloned(), *is_sorted)?)
+        }
+        _ => Arc::clone(array),
+    })
+}
 
 impl Dynamic {
     /// The values of a column that [`into_column`](Self::into_column) made.

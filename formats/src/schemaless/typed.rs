@@ -3,7 +3,7 @@
 //! Only what somebody is going to look at is converted ([`Wanted`]), and leaves keep their arrays: no value is copied but those of decimals, which have no lane
 //! of their own, and of logical types, which all are instants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, MapArray, Scalar, StringArray, UInt32Array};
@@ -13,7 +13,7 @@ use arrow::compute::{cast, nullif, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use arrow::error::ArrowError;
 
-use super::{Dynamic, Kind};
+use super::{Dynamic, Kind, narrowed};
 use crate::column::Column;
 use crate::wire::json::default_value;
 
@@ -63,8 +63,33 @@ impl Dynamic {
     /// # Errors
     /// When a type has no class in Java, which none of Connect's lacks.
     pub fn of_schema(column: &Column, wanted: &Wanted) -> Result<Self, ArrowError> {
-        of_array(&column.field, &column.array, wanted)
+        of_array(&column.field, &narrowed(&column.array)?, wanted)
     }
+}
+
+/// Cells that the maps of a column have as members of their own: each key has a column of all rows.
+#[must_use]
+pub fn map_cells(array: &dyn Array) -> usize {
+    match array.data_type() {
+        DataType::Struct(_) => array.as_struct().columns().iter().map(|column| map_cells(column)).sum(),
+        DataType::List(_) => {
+            let list = array.as_list::<i32>();
+            map_cells(&own_items(list.value_offsets(), list.values()))
+        }
+        DataType::Map(..) => {
+            let map = array.as_map();
+            let entries = own_items(map.value_offsets(), map.entries());
+            let [keys, values] = entries.as_struct().columns() else { return 0 };
+            let distinct = keys.as_string_opt::<i32>().map_or(0, |keys| keys.iter().collect::<HashSet<_>>().len());
+            distinct * array.len() + map_cells(values)
+        }
+        _ => 0,
+    }
+}
+
+fn own_items(offsets: &[i32], items: &dyn Array) -> ArrayRef {
+    let at = |offset: Option<&i32>| offset.and_then(|offset| usize::try_from(*offset).ok()).unwrap_or(0);
+    items.slice(at(offsets.first()), at(offsets.last()) - at(offsets.first()))
 }
 
 fn of_array(field: &Field, array: &ArrayRef, wanted: &Wanted) -> Result<Dynamic, ArrowError> {
@@ -238,5 +263,18 @@ mod tests {
         assert_eq!(wanted, Wanted::Members([("a".to_owned(), Wanted::All)].into()));
         wanted.add(&[]);
         assert_eq!(wanted, Wanted::All);
+    }
+
+    #[test]
+    fn each_key_of_maps_has_a_cell_in_each_row() {
+        let schema = from_connect_json("value", br#"{"type":"map","keys":{"type":"string"},"values":{"type":"int16"}}"#).unwrap();
+        let DataType::Map(..) = schema.data_type() else { panic!("{schema}") };
+        let options = [("schemas.enable", "false"), ("schema.content", r#"{"type":"map","keys":{"type":"string"},"values":{"type":"int16"}}"#)];
+        let options = options.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let mut converter = (wire::find("json").unwrap().build)(&options, false, Want::Any).unwrap();
+        let payloads = BinaryArray::from_iter_values([r#"{"a":1,"b":2}"#, r#"{"b":3}"#, r#"{"c":4}"#]);
+        let maps = converter.decode("t", &payloads).unwrap().spans.remove(0).1.array;
+        assert_eq!(map_cells(&maps), 3 * 3);
+        assert_eq!((map_cells(&maps.slice(0, 2)), map_cells(&maps.slice(2, 1))), (2 * 2, 1));
     }
 }

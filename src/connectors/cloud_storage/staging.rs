@@ -23,6 +23,7 @@ use arrow::datatypes::{DataType, FieldRef};
 use arrow::error::ArrowError;
 use lakehead_formats::column::Column;
 use lakehead_formats::schema;
+use lakehead_formats::weight::{weigh, weight};
 
 use crate::memory::{Budget, Permit};
 use crate::partition::Rows;
@@ -563,58 +564,6 @@ fn arrays(data_type: &DataType) -> u64 {
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => 1 + arrays(item.data_type()),
         _ => 1,
     }
-}
-
-/// Bytes of an array's values.
-fn weight(rows: &ArrayRef) -> u64 {
-    let mut weight = [0];
-    weigh(rows, &[0, rows.len()], &mut weight);
-    weight.into_iter().sum()
-}
-
-/// Adds the bytes of the values between neighbouring `bounds` to `weights`.
-fn weigh(array: &dyn Array, bounds: &[usize], weights: &mut [u64]) {
-    let mut add = |of: &dyn Fn(usize, usize) -> usize| {
-        for (bound, weight) in bounds.windows(2).zip(weights.iter_mut()) {
-            if let [start, end] = bound {
-                *weight += bytes(of(*start, *end));
-            }
-        }
-    };
-    if array.nulls().is_some() {
-        add(&|start, end| (end - start).div_ceil(8));
-    }
-    match array.data_type() {
-        DataType::Null => {}
-        DataType::Boolean => add(&|start, end| (end - start).div_ceil(8)),
-        DataType::Utf8 => text(array.as_string::<i32>().value_offsets(), &mut add),
-        DataType::Binary => text(array.as_binary::<i32>().value_offsets(), &mut add),
-        DataType::Struct(_) => array.as_struct().columns().iter().for_each(|column| weigh(column, bounds, weights)),
-        DataType::List(_) => {
-            let list = array.as_list::<i32>();
-            add(&|start, end| 4 * (end - start));
-            weigh(list.values(), &inner(list.value_offsets(), bounds), weights);
-        }
-        DataType::Map(..) => {
-            let map = array.as_map();
-            add(&|start, end| 4 * (end - start));
-            weigh(map.entries(), &inner(map.value_offsets(), bounds), weights);
-        }
-        other => match other.primitive_width() {
-            Some(width) => add(&|start, end| width * (end - start)),
-            None => add(&|start, end| array.slice(start, end - start).to_data().get_slice_memory_size().unwrap_or(0)),
-        },
-    }
-}
-
-fn text(offsets: &[i32], add: &mut dyn FnMut(&dyn Fn(usize, usize) -> usize)) {
-    let at = |row: usize| offsets.get(row).and_then(|offset| usize::try_from(*offset).ok()).unwrap_or(0);
-    add(&|start, end| at(end).saturating_sub(at(start)) + 4 * (end - start));
-}
-
-/// Where the items of lists lie.
-fn inner(offsets: &[i32], bounds: &[usize]) -> Vec<usize> {
-    bounds.iter().map(|bound| offsets.get(*bound).and_then(|offset| usize::try_from(*offset).ok()).unwrap_or(0)).collect()
 }
 
 fn count(rows: usize) -> u32 {

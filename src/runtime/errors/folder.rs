@@ -8,9 +8,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::Mutex;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 use self::names::FileName;
 use self::shelf::{Sheet, Shelf};
 use super::TaskName;
-use super::letter::Letters;
+use super::letter::{Kept, Letters};
 use super::line::Line;
 use crate::batch::TopicPartition;
 use crate::connect::letters::LetterFolder;
@@ -49,8 +50,10 @@ pub struct Files {
 struct Partition {
     /// What waits for more.
     open: Option<Open>,
-    /// Offset of the last letter that came.
+    /// The greatest offset of a letter that came.
     last: i64,
+    /// The batch that the last letters were of: those of one batch come in the order of the stages that they failed at.
+    batch: Weak<Kept>,
     /// Which of the topics of that name it is of; `None` until that is told.
     topic_id: Option<TopicId>,
     /// Written to by one at a time, in the order in which they came.
@@ -61,13 +64,15 @@ struct Partition {
 
 impl Default for Partition {
     fn default() -> Self {
-        Self { open: None, last: i64::MIN, topic_id: None, shelf: Arc::default(), looks: true }
+        Self { open: None, last: i64::MIN, batch: Weak::new(), topic_id: None, shelf: Arc::default(), looks: true }
     }
 }
 
 /// A file that is not complete.
 struct Open {
     sheet: Sheet,
+    /// No letter from below is to come any more.
+    floor: i64,
     permit: Permit,
     tokens: Vec<usize>,
     since: Instant,
@@ -108,17 +113,21 @@ impl Files {
     /// # Errors
     /// [`TaskError`] that cannot be: a line is always JSON.
     pub fn post(&mut self, letters: &Letters, first_token: usize) -> Result<(), TaskError> {
-        for (token, letter) in (first_token..).zip(letters.iter()) {
-            let offset = letter.offset();
-            // Read again from an earlier offset: perhaps with other neighbours.
-            if self.partitions.get(letters.from()).is_some_and(|partition| offset <= partition.last) {
-                self.write(letters.from());
-                self.partitions.entry(letters.from().clone()).or_default().looks = true;
+        let is_behind = |partition: &Partition| !letters.are_of(&partition.batch) && letters.iter().any(|letter| letter.offset() <= partition.last);
+        // Read again from an earlier offset: perhaps with other neighbours.
+        if self.partitions.get(letters.from()).is_some_and(is_behind) {
+            self.write(letters.from());
+            if let Some(partition) = self.partitions.get_mut(letters.from()) {
+                (partition.looks, partition.last) = (true, i64::MIN);
             }
+        }
+        self.partitions.entry(letters.from().clone()).or_default().batch = letters.batch();
+        for (token, letter) in (first_token..).zip(letters.iter()) {
             let partition = self.partitions.entry(letters.from().clone()).or_default();
-            partition.last = offset;
+            partition.last = partition.last.max(letter.offset());
             let open = partition.open.get_or_insert_with(|| Open {
                 sheet: Sheet::default(),
+                floor: letters.start(),
                 permit: self.memory.take(0),
                 tokens: Vec::new(),
                 since: Instant::now(),
@@ -165,12 +174,20 @@ impl Files {
 
     fn write(&mut self, from: &TopicPartition) {
         let Some(partition) = self.partitions.get_mut(from) else { return };
-        let Some(Open { sheet, permit, tokens, .. }) = partition.open.take() else { return };
+        let Some(Open { sheet, floor, permit, tokens, .. }) = partition.open.take() else { return };
         let looks = std::mem::take(&mut partition.looks);
         let name = FileName::new(&self.task.connector, from.clone(), (0, 0), partition.topic_id);
         let (folder, shelf) = (Arc::clone(&self.folder), Arc::clone(&partition.shelf));
+        // It stands in line from now on: the runtime may begin jobs in another order.
+        let mut turn = Box::pin(tokio::task::unconstrained(shelf.lock_owned()));
+        let taken = (&mut turn).now_or_never();
         let job = async move {
-            let written = shelf.lock().await.write(folder.as_ref(), name, looks, sheet).await;
+            let mut shelf = match taken {
+                Some(shelf) => shelf,
+                None => turn.await,
+            };
+            let written = shelf.write(folder.as_ref(), name, (looks, floor), sheet).await;
+            drop(shelf);
             drop(permit);
             written
         };
@@ -207,7 +224,7 @@ mod tests {
     use async_trait::async_trait;
     use bytes::Bytes;
 
-    use super::super::letter::tests::letters;
+    use super::super::letter::tests::{failure, letters, raw};
     use super::*;
     use crate::connect::letters::Placed;
 
@@ -307,6 +324,48 @@ mod tests {
         assert_eq!(settled(&mut files).await, [4]);
         assert_eq!(folder.names_seen(), ["orders/partition=3/my_sink+orders+3+0000000010+0000000015.jsonl"]);
         assert_eq!((folder.offsets(), memory.used()), (vec![vec![10, 12, 15]], 0));
+    }
+
+    #[tokio::test]
+    async fn letters_of_one_batch_come_by_stages_and_are_no_rewind() {
+        let (folder, memory) = (Arc::new(Folder::default()), Budget::new(1 << 20));
+        let from = TopicPartition::new("orders", 3);
+        // Killed before their offsets were committed, and read again.
+        for _ in 0..2 {
+            let mut files = files(&folder, &memory);
+            files.identify(&from, [1; 16]);
+            let kept = Arc::new(Kept { raw: raw(), permit: memory.take(0) });
+            for (token, (offset, reason)) in [(15, "no JSON"), (10, "no path"), (12, "no path")].into_iter().enumerate() {
+                files.post(&Letters::of(&kept, vec![(offset, failure(reason))]), token).unwrap();
+            }
+            assert!(files.written.is_empty(), "they wait for each other");
+            files.hurry(|_| true);
+            files.send();
+            assert_eq!(settled(&mut files).await, [0, 1, 2]);
+        }
+        assert_eq!(folder.offsets(), [vec![15, 10, 12]]);
+        assert!(folder.names_seen()[0].contains("+0000000010+0000000015+"), "{:?}", folder.names_seen());
+    }
+
+    /// The runtime may begin the last of several jobs first.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn files_of_a_partition_are_written_in_order() {
+        let (folder, memory) = (Arc::new(Folder::default()), Budget::new(1 << 20));
+        let own = Arc::clone(&folder);
+        tokio::spawn(async move {
+            let mut files = files(&own, &memory);
+            for (token, offset) in [10, 12, 15].into_iter().enumerate() {
+                files.post(&letters(&[(offset, "x")]), token).unwrap();
+                files.hurry(|_| true);
+                files.send();
+            }
+            for _ in 0..3 {
+                settled(&mut files).await;
+            }
+        })
+        .await
+        .unwrap();
+        assert_eq!(folder.offsets(), [vec![10], vec![12], vec![15]]);
     }
 
     #[tokio::test]

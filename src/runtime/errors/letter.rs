@@ -3,7 +3,7 @@
 //! [`Letters`] are those of one raw batch, which they share with each other and keep in memory until they were handed over. The names of the headers are upstream's
 //! (`DeadLetterQueueReporter`); a stack trace is one line here.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arrow::array::{Array, AsArray, BinaryArray, Int64Array, ListArray};
 
@@ -52,6 +52,24 @@ impl Letters {
         let row = |offset: i64| row_of(&kept.raw.offsets, offset);
         let failed = failed.into_iter().filter_map(|(offset, failure)| Some((row(offset)?, failure))).collect();
         Self { kept: Arc::clone(kept), failed }
+    }
+
+    /// The batch that they are of.
+    #[must_use]
+    pub fn batch(&self) -> Weak<Kept> {
+        Arc::downgrade(&self.kept)
+    }
+
+    /// True when that is their batch.
+    #[must_use]
+    pub fn are_of(&self, batch: &Weak<Kept>) -> bool {
+        std::ptr::eq(Arc::as_ptr(&self.kept), batch.as_ptr())
+    }
+
+    /// Where their batch starts.
+    #[must_use]
+    pub fn start(&self) -> i64 {
+        self.kept.raw.span.start
     }
 
     /// How many there are.

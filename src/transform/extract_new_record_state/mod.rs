@@ -23,7 +23,7 @@ use lakehead_formats::schema::NAME;
 
 use super::extract_topic::{Which, texts_of};
 use super::fields::{REPLACE_NULL_WITH_DEFAULT, as_struct, named, rebuilt, with_default};
-use super::side::{Refusal, null_rows, struct_required};
+use super::side::{Refusal, excerpt, null_rows, struct_required};
 use super::weave::weave;
 use super::{Built, Side, Transform, insert_field, replace_field, rows};
 use crate::batch::Batch;
@@ -390,7 +390,8 @@ impl ExtractNewRecordState {
                     None | Some(Ok(None)) => parts.batches.push(piece),
                     Some(Ok(Some(names))) => drop.from(piece, &names, but, parts),
                     Some(Err(_)) => {
-                        let reason = format!("header \"{}\" (drop.fields.header.name) is no list of names but {}", drop.header, text(row).unwrap_or("null"));
+                        let reason =
+                            format!("header \"{}\" (drop.fields.header.name) is no list of names but {}", drop.header, excerpt(text(row).unwrap_or("null")));
                         parts.refuse(&piece, Refusal(reason));
                     }
                 }

@@ -9,6 +9,7 @@
 //!
 //! Row by row goes what looks into lists of different lengths, and what has paths or such sides on both ends: neither has a kernel.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -93,7 +94,7 @@ fn with_literal(values: &Dynamic, operator: Operator, literal: &Literal) -> Resu
         (Operator::GreaterOrEqual, _) => order(Ordering::is_ge),
         (Operator::In, Literal::List(items)) => any_of(values, items)?,
         (Operator::NotIn, Literal::List(items)) => !&any_of(values, items)?,
-        (Operator::Matches, Literal::Regex(regex)) if !values.has(Kind::List) => texts_match(values, regex),
+        (Operator::Matches, Literal::Regex(regex)) if !values.has(Kind::List) => return Ok(texts_match(values, regex)),
         _ => return Ok(None),
     }))
 }
@@ -231,16 +232,23 @@ impl Whole {
     }
 }
 
-/// Where the text of a value matches as a whole: `""` for what has none. There is no kernel for such expressions.
-fn texts_match(values: &Dynamic, regex: &Regex) -> BooleanBuffer {
-    let matches = |text: &str| regex.is_match(text).unwrap_or(false);
+/// Where the text of a value matches as a whole: `""` for what has none. There is no kernel for such expressions. Nothing where one gives up: then each row is judged.
+fn texts_match(values: &Dynamic, regex: &Regex) -> Option<BooleanBuffer> {
+    let gave_up = Cell::new(false);
+    let matches = |text: &str| {
+        regex.is_match(text).unwrap_or_else(|_| {
+            gave_up.set(true);
+            false
+        })
+    };
     let nothing = matches("");
     let texts = values.lane(Kind::String).map(|lane| lane.as_string::<i32>());
-    BooleanBuffer::collect_bool(values.len(), |row| match (values.kind(row), texts) {
+    let found = BooleanBuffer::collect_bool(values.len(), |row| match (values.kind(row), texts) {
         (Kind::String, Some(texts)) => matches(texts.value(row)),
         (Kind::Absent | Kind::Null | Kind::Map, _) => nothing,
         _ => scalar(values, row).text().map_or(nothing, |text| matches(&text)),
-    })
+    });
+    (!gave_up.get()).then_some(found)
 }
 
 /// A value of one row.
@@ -303,10 +311,21 @@ fn judge(left: &Scalar, operator: Operator, right: &Scalar, regex: Option<&Regex
         Operator::Greater => order(Ordering::is_gt),
         Operator::GreaterOrEqual => order(Ordering::is_ge),
         Operator::Matches => {
-            let matches = |value: &Scalar| regex.is_some_and(|regex| regex.is_match(&value.text().unwrap_or_default()).unwrap_or(false));
+            // An expression that gives up says neither.
+            let matches = |value: &Scalar| match regex {
+                Some(regex) => regex.is_match(&value.text().unwrap_or_default()).map_err(|_| Trouble::Fatal),
+                None => Ok(false),
+            };
             match if *left == Scalar::Regex { right } else { left } {
-                Scalar::List(items) => plain(items)?.iter().any(matches),
-                value => matches(value),
+                Scalar::List(items) => {
+                    for item in plain(items)? {
+                        if matches(item)? {
+                            return Ok(true);
+                        }
+                    }
+                    false
+                }
+                value => matches(value)?,
             }
         }
         Operator::In => list(right)?.is_some_and(|items| contains(items, left)),

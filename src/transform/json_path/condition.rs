@@ -12,7 +12,7 @@ use super::compare::{self, Values};
 use super::{Condition, Operand, walk};
 
 /// Why a record fails.
-pub(super) const INCOMPARABLE: &str = "the condition compares a date, bytes, NaN, an infinite number, a list with objects or lists in it, or whether an object is empty: there is no such comparison, test another field";
+pub(super) const INCOMPARABLE: &str = "the condition compares a date, bytes, NaN, an infinite number, a list with objects or lists in it, or whether an object is empty: there is no such comparison, test another field; or its regular expression takes too many steps over this text: make it simpler";
 
 /// What is known of each row. No row is in two of them.
 #[derive(Debug)]

@@ -407,6 +407,10 @@ impl Parser<'_> {
                 self.expect(',')?;
                 self.blanks();
             }
+            // Not by way of the item: lists in lists could be as deep as a text is long.
+            if self.peek() == Some('[') {
+                return self.error("an item of a list is no list: one begins");
+            }
             let item = self.literal()?;
             let is_plain = match &item {
                 Literal::List(_) | Literal::Regex(_) => false,

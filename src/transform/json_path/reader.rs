@@ -1,7 +1,7 @@
 //! Values to look for paths in: those of one side of a batch, read once, whatever they are.
 
 use lakehead_formats::column::{Column, Reject};
-use lakehead_formats::schemaless::{Dynamic, Wanted};
+use lakehead_formats::schemaless::{Dynamic, Wanted, map_cells};
 
 use super::super::side::{Refusal, Rewrite, Rewritten, Side, Sided, class_of, is_struct, map_required, not_maps, null_rows, struct_required};
 use super::super::{Transform, rows};
@@ -53,6 +53,24 @@ impl Rewrite for Unchanged {
 /// What becomes of a part of a batch: batches that cover its span, and rows that are left out, numbered as in it.
 pub(in super::super) type Done = Result<(Vec<Batch>, Vec<Reject>), Refusal>;
 
+/// Cells of maps that are read at once; a cell takes some 20 bytes.
+const CELLS: usize = 1 << 20;
+
+/// The pieces, halved until what their maps become is bounded.
+fn bounded(pieces: Vec<Batch>, side: Side) -> Vec<Batch> {
+    let (mut left, mut done) = (pieces, Vec::new());
+    left.reverse();
+    while let Some(piece) = left.pop() {
+        let rows = piece.len();
+        if rows < 2 || map_cells(&side.of(&piece).array) <= CELLS {
+            done.push(piece);
+        } else {
+            left.extend([rows::between(&piece, rows / 2, rows), rows::between(&piece, 0, rows / 2)]);
+        }
+    }
+    done
+}
+
 /// Reads one side, of which only `wanted` is looked at, and does something with it: `then` is given parts of the batch, without the records that are not what
 /// they have to be, and their values as schemaless ones. What was read stays read for what comes next.
 pub(in super::super) fn with_values(
@@ -70,7 +88,7 @@ pub(in super::super) fn with_values(
     let offsets = batch.offsets.clone();
     let mut pieces = Vec::new();
     let mut rejects = Sided { reads: side, writes: side, rewrite: Unchanged(objects) }.apply(batch, &mut pieces);
-    for piece in pieces {
+    for piece in bounded(pieces, side) {
         if piece.is_empty() {
             out.push(piece);
             continue;

@@ -69,13 +69,13 @@ fn what_is_not_supported_is_refused_by_name() {
         ("$[?(@.a == x)]", "a value is missing"),
         ("$[?(@.a == )]", "a value is missing"),
         ("$[?(@.a == [1])]", "a list is compared by in"),
+        ("$[?(@.a in [[1]])]", "an item of a list is no list"),
         ("$[?(@.a in 'x')]", "a list is missing"),
         ("$[?(@.a == /x/)]", "=~ takes a regular expression"),
         ("$[?(@.a =~ 'x')]", "=~ takes a regular expression"),
         ("$[?(@.a =~ /x/d)]", "the flag 'd'"),
         ("$[?(@.a =~ /(/)]", "invalid regular expression"),
         ("$[?(@.a =~ /x)]", "the / that ends a regular expression is missing"),
-        ("$[?(@.a in [[1]])]", "an item of a list is a plain text"),
         ("$[?(@.a in ['$.b'])]", "an item of a list is a plain text"),
         ("$[?(@.a == {})]", "objects are not supported"),
         ("$[?(@.a.length() > 1)]", "functions, as 'length()'"),
@@ -180,4 +180,18 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn no_list_is_too_deep_to_be_refused() {
+    let path = format!("$[?(@.a in {})]", "[".repeat(1_000_000));
+    assert!(parse(&path).unwrap_err().contains("an item of a list is no list"));
+}
+
+#[test]
+fn an_expression_that_gives_up_fails_its_row_and_no_other() {
+    let path = parse(r"$[?(@.a =~ /(\w+)(\w+)(\w+)(\w+)\1\2\3\4x/)]").unwrap();
+    let documents = [format!(r#"[{{"a":"{}"}}]"#, "abcdefghij".repeat(20)), r#"[{"a":"b"}]"#.to_owned(), r#"[{"a":"ababx"}]"#.to_owned()];
+    let found = outcomes(&path, &values(&documents));
+    assert_eq!((found.chars().next(), found.chars().nth(1)), (Some('f'), Some('n')), "{found}");
 }

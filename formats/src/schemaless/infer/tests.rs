@@ -111,6 +111,17 @@ fn keys_without_end_do_not_become_columns_without_end() {
 }
 
 /// Rows whose members meet under other types now and then, in any order.
+#[test]
+fn a_slice_has_no_items_of_its_neighbours() {
+    let all = read(&[r#"{"l":[1,2]}"#, r#"{"l":[3,4.5,5]}"#, r#"{"l":[]}"#]);
+    let (mut inference, mut items) = (Inference::new("value"), Vec::new());
+    for row in 0..3 {
+        let (column, _) = inference.columns(&all.slice(row, 1)).expect("columns");
+        items.push(column.array.as_struct().column(0).as_list::<i32>().values().len());
+    }
+    assert_eq!(items, [2, 3, 0]);
+}
+
 fn row() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(vec!["null", "1", "-7", "2.5", "\"x\"", "true", "{}", "[]", "9007199254740993"]).prop_map(str::to_owned);
     let value = leaf.prop_recursive(3, 16, 3, |inner| {

@@ -14,7 +14,7 @@ use super::names::FileName;
 use crate::connect::letters::{LetterFolder, Placed};
 use crate::connect::{ErrorKind, TaskError};
 
-/// Lines of letters that are to be a file, in the order of their offsets.
+/// Lines of letters that are to be a file, in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Sheet {
     lines: Vec<u8>,
@@ -52,9 +52,10 @@ impl Sheet {
         self.lines.capacity() + self.letters.capacity() * size_of::<Entry>()
     }
 
-    /// Offsets of its first and its last letter.
+    /// The least and the greatest offset of its letters.
     pub(super) fn span(&self) -> Option<(i64, i64)> {
-        Some((self.letters.first()?.offset, self.letters.last()?.offset))
+        let offsets = || self.letters.iter().map(|letter| letter.offset);
+        offsets().min().zip(offsets().max())
     }
 
     /// Leaves out the letters that are there already.
@@ -86,17 +87,18 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    /// Writes letters that are nowhere yet. `name` is the connector's and the partition's, its offsets do not count; with `looks` the files are listed first.
+    /// Writes letters that are nowhere yet. `name` is the connector's and the partition's, its offsets do not count; with
+    /// `looks` the files are listed first, and no letter from below `floor` is to come before they are listed again.
     ///
     /// # Errors
     /// [`TaskError`] of the folder.
-    pub(super) async fn write(&mut self, folder: &dyn LetterFolder, name: FileName, looks: bool, sheet: Sheet) -> Result<(), TaskError> {
+    pub(super) async fn write(&mut self, folder: &dyn LetterFolder, name: FileName, (looks, floor): (bool, i64), sheet: Sheet) -> Result<(), TaskError> {
         let Some((first, last)) = sheet.span() else { return Ok(()) };
         let name = FileName { first, last, ..name };
         if looks {
-            self.look(folder, &name).await?;
+            self.look(folder, &name, floor.min(first)).await?;
         }
-        self.files.retain(|file| file.last >= first); // offsets go up until the files are listed again
+        self.files.retain(|file| file.last >= floor.min(first));
         let mut there = BTreeSet::new();
         for file in self.files.iter().filter(|file| file.may_overlap(&name)) {
             there.extend(identities(folder, file).await?.unwrap_or_default());
@@ -109,7 +111,7 @@ impl Shelf {
         place(folder, FileName { first, last, ..name }, &sheet).await
     }
 
-    async fn look(&mut self, folder: &dyn LetterFolder, name: &FileName) -> Result<(), TaskError> {
+    async fn look(&mut self, folder: &dyn LetterFolder, name: &FileName, floor: i64) -> Result<(), TaskError> {
         let listed = match folder.names(&name.beginning()).await {
             // Whoever may only write doubles a letter rather than lose one.
             Err(error) if error.kind == ErrorKind::Denied => {
@@ -118,7 +120,7 @@ impl Shelf {
             }
             listed => listed?,
         };
-        self.files = listed.iter().filter_map(|name| FileName::parse(name)).filter(|file| file.last >= name.first).collect();
+        self.files = listed.iter().filter_map(|name| FileName::parse(name)).filter(|file| file.last >= floor).collect();
         self.files.sort_by_key(|file| file.first);
         Ok(())
     }
@@ -192,12 +194,12 @@ mod tests {
         ];
         for (what, before, there, id, written, expected) in cases {
             let folder = Folder::default();
-            Shelf::default().write(&folder, name(before), true, sheet(there)).await.unwrap();
+            Shelf::default().write(&folder, name(before), (true, 0), sheet(there)).await.unwrap();
             let mut shelf = Shelf::default();
-            shelf.write(&folder, name(id), true, sheet(written)).await.unwrap();
+            shelf.write(&folder, name(id), (true, 0), sheet(written)).await.unwrap();
             assert_eq!(folder.offsets(), expected, "{what}");
             // Whoever writes without a look finds the name taken.
-            Shelf::default().write(&folder, name(id), false, sheet(written)).await.unwrap();
+            Shelf::default().write(&folder, name(id), (false, 0), sheet(written)).await.unwrap();
             let doubles =
                 if what.contains("one by one") || what.contains("and more") || what.contains("older") || what.contains("another record") { 1 } else { 0 };
             assert_eq!(folder.offsets().len(), expected.len() + doubles, "{what}: {:?}", folder.offsets());
@@ -208,7 +210,7 @@ mod tests {
     async fn whoever_may_not_look_writes_all_the_same() {
         let folder = Folder { is_hidden: true, ..Folder::default() };
         for (value, expected) in [("a", 1), ("b", 2), ("a", 3)] {
-            Shelf::default().write(&folder, name(None), true, sheet(&[(10, value)])).await.unwrap();
+            Shelf::default().write(&folder, name(None), (true, 0), sheet(&[(10, value)])).await.unwrap();
             assert_eq!(folder.offsets().len(), expected);
         }
         assert_eq!(folder.names_seen(), ["", "+2", "+3"].map(|number| format!("t/partition=0/c+t+0+0000000010+0000000010{number}.jsonl")));
